@@ -1,0 +1,478 @@
+//! Events: the one validator behind collect, stream, batch and serve.
+//!
+//! It works on the bytes of one line. What it accepts is an event for every
+//! command; what it refuses carries a code, and the line goes to a dead letter.
+
+use crate::limits::{DEPTH_MAX, EVENT_ID_MAX, FIELD_MAX, FUTURE_MS, LINE_MAX, TENANT_MAX, USER_ID_MAX};
+use crate::money::Decimal;
+use crate::ndjson;
+use crate::time::Millis;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The optional fields that are strings wherever they appear.
+pub const STRING_FIELDS: [&str; 8] =
+    ["category", "itemId", "tenantId", "scenarioId", "campaignId", "sessionId", "orderId", "deviceId"];
+/// The prefix of event types that adprof itself makes, refused from outside.
+pub const RESERVED_PREFIX: &str = "adprof.";
+
+/// Why a line was refused. The name is the code in the dead letter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Code {
+    TooLong,
+    BadBom,
+    NotUtf8,
+    NotJson,
+    NotObject,
+    TooDeep,
+    DupKey,
+    MissingField,
+    BadField,
+    CtrlChar,
+    BadTimestamp,
+    FutureTimestamp,
+    BadAmount,
+    UnknownType,
+    ReservedType,
+    IdConflict,
+    NullValue,
+    /// A foreign line that a `--map` could not turn into an event.
+    BadMap,
+}
+
+impl Code {
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::TooLong => "TOO_LONG",
+            Code::BadBom => "BAD_BOM",
+            Code::NotUtf8 => "NOT_UTF8",
+            Code::NotJson => "NOT_JSON",
+            Code::NotObject => "NOT_OBJECT",
+            Code::TooDeep => "TOO_DEEP",
+            Code::DupKey => "DUP_KEY",
+            Code::MissingField => "MISSING_FIELD",
+            Code::BadField => "BAD_FIELD",
+            Code::CtrlChar => "CTRL_CHAR",
+            Code::BadTimestamp => "BAD_TIMESTAMP",
+            Code::FutureTimestamp => "FUTURE_TIMESTAMP",
+            Code::BadAmount => "BAD_AMOUNT",
+            Code::UnknownType => "UNKNOWN_TYPE",
+            Code::ReservedType => "RESERVED_TYPE",
+            Code::IdConflict => "ID_CONFLICT",
+            Code::NullValue => "NULL_VALUE",
+            Code::BadMap => "BAD_MAP",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A refusal: the code and, for people, the reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub code: Code,
+    pub reason: String,
+}
+
+impl Refusal {
+    pub fn new(code: Code, reason: impl Into<String>) -> Refusal {
+        Refusal { code, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.reason)
+    }
+}
+
+/// What may be an event besides the form: set by the command and the definition file.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The closed set of event types, when there is one.
+    pub event_types: Option<Vec<String>>,
+    /// Whether `adprof.*` is legal: true for what adprof itself wrote.
+    pub reserved: bool,
+}
+
+/// One valid event, borrowed from its line where no escape stands in the way.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The whole line without blanks around it.
+    pub line: &'a str,
+    pub event_id: Cow<'a, str>,
+    pub user_id: Cow<'a, str>,
+    pub event_type: Cow<'a, str>,
+    pub timestamp: Millis,
+    pub received_at: Option<Millis>,
+    pub tenant_id: Option<Cow<'a, str>>,
+    pub amount: Option<Decimal>,
+    /// Every field of the line in its order, values as raw JSON.
+    pub fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Event<'a> {
+    /// Validates one line, given without its newline. `Ok(None)`: the line is blank.
+    ///
+    /// `received` is the instant of receipt for lines that carry no `receivedAt`.
+    pub fn parse(line: &'a [u8], received: Millis, rules: &Rules) -> Result<Option<Event<'a>>, Refusal> {
+        if line.len() > LINE_MAX {
+            return Err(too_long());
+        }
+        let text = std::str::from_utf8(line)
+            .map_err(|e| Refusal::new(Code::NotUtf8, format!("invalid UTF-8 at byte {}", e.valid_up_to() + 1)))?;
+        let text = text.trim_matches([' ', '\t', '\r']);
+        match text.bytes().next() {
+            None => return Ok(None),
+            Some(b'{') => {}
+            Some(_) => return Err(not_an_object(text)),
+        }
+        let fields = read_fields(text)?;
+        Event::from_fields(text, fields, received, rules).map(Some)
+    }
+
+    fn from_fields(
+        line: &'a str,
+        fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+        received: Millis,
+        rules: &Rules,
+    ) -> Result<Event<'a>, Refusal> {
+        let get = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
+        let event_id = required_id("eventId", get("eventId"), EVENT_ID_MAX)?;
+        let user_id = required_id("userId", get("userId"), USER_ID_MAX)?;
+        let event_type = required_id("eventType", get("eventType"), FIELD_MAX)?;
+        let received_at = match get("receivedAt").filter(|raw| !is_null(raw)) {
+            Some(raw) => Some(instant("receivedAt", raw)?),
+            None => None,
+        };
+        let timestamp = match get("timestamp").filter(|raw| !is_null(raw)) {
+            Some(raw) => instant("timestamp", raw)?,
+            None => return Err(Refusal::new(Code::MissingField, "`timestamp` is missing")),
+        };
+        if timestamp > received_at.unwrap_or(received).saturating_add(FUTURE_MS) {
+            return Err(Refusal::new(
+                Code::FutureTimestamp,
+                format!(
+                    "`timestamp` {timestamp} is more than 5 min after the receipt at {}",
+                    received_at.unwrap_or(received)
+                ),
+            ));
+        }
+        let mut tenant_id = None;
+        for name in STRING_FIELDS {
+            if let Some(raw) = get(name).filter(|raw| !is_null(raw)) {
+                let max = if name == "tenantId" { TENANT_MAX } else { FIELD_MAX };
+                let text = string(name, raw, max)?;
+                if name == "tenantId" {
+                    check_id(name, &text)?;
+                    tenant_id = Some(text);
+                }
+            }
+        }
+        let amount = get("amount").filter(|raw| !is_null(raw)).map(amount).transpose()?;
+        check_type(&event_type, rules)?;
+        Ok(Event { line, event_id, user_id, event_type, timestamp, received_at, tenant_id, amount, fields })
+    }
+
+    /// The value of a field by its name, as raw JSON; of duplicated unknown names the last.
+    pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().rev().find(|(key, _)| key == name).map(|(_, raw)| *raw)
+    }
+}
+
+/// The refusal of a line over `LINE_MAX`, for readers that stop before the validator.
+pub fn too_long() -> Refusal {
+    Refusal::new(Code::TooLong, format!("the line is longer than {LINE_MAX} bytes"))
+}
+
+fn not_an_object(text: &str) -> Refusal {
+    if text.starts_with('\u{feff}') {
+        return Refusal::new(Code::BadBom, "a byte order mark stands inside the input");
+    }
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => Refusal::new(Code::NotObject, "an event is a JSON object"),
+        Err(e) => Refusal::new(Code::NotJson, json_reason(&e)),
+    }
+}
+
+fn json_reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // The line number inside one line is noise; the column is the place.
+    let what = text.rsplit_once(" at line").map_or(text.as_str(), |(what, _)| what);
+    format!("{what} at column {}", error.column())
+}
+
+fn is_known(name: &str) -> bool {
+    matches!(name, "eventId" | "userId" | "eventType" | "timestamp" | "amount" | "receivedAt")
+        || STRING_FIELDS.contains(&name)
+}
+
+/// The fields of the object, each value checked to be well-formed JSON of bounded depth.
+fn read_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Refusal> {
+    let mut read = Fields { fields: Vec::with_capacity(16), refusal: None };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let outcome = deserializer.deserialize_map(&mut read).and_then(|()| deserializer.end());
+    if let Err(error) = outcome {
+        return Err(broken(text, &error, &read));
+    }
+    match read.refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok(read.fields),
+    }
+}
+
+/// A number that only JSON's grammar refuses (`+1`, `.5`, `012`) under `amount` is a bad amount, not a broken line.
+fn broken(text: &str, error: &serde_json::Error, fields: &Fields<'_>) -> Refusal {
+    let at = error.column().saturating_sub(1);
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let numeric = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
+    let start = before.len() - before.iter().rev().take_while(|b| numeric(b)).count();
+    let head = text[..start].trim_end();
+    let under_amount = head.strip_suffix(':').is_some_and(|h| h.trim_end().ends_with("\"amount\""));
+    if under_amount && !error.is_eof() && text.as_bytes().get(start).is_some_and(numeric) {
+        return Refusal::new(Code::BadAmount, "`amount` is not a JSON number");
+    }
+    match &fields.refusal {
+        Some(refusal) if refusal.code == Code::TooDeep => refusal.clone(),
+        _ => Refusal::new(Code::NotJson, json_reason(error)),
+    }
+}
+
+struct Fields<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    refusal: Option<Refusal>,
+}
+
+impl<'de> Visitor<'de> for &mut Fields<'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
+            let raw: &'de RawValue = map.next_value()?;
+            let refusal = if is_known(&name) && self.fields.iter().any(|(seen, _)| *seen == name) {
+                Some(Refusal::new(Code::DupKey, format!("`{name}` is there twice")))
+            } else {
+                check_nested(&name, raw.get())
+            };
+            // The first reason stands, but the whole line must still be JSON.
+            self.refusal = self.refusal.take().or(refusal);
+            self.fields.push((name, raw));
+        }
+        Ok(())
+    }
+}
+
+/// serde_json skips a value without looking at its depth or at `\u` escapes: both are judged here.
+fn check_nested(name: &str, raw: &str) -> Option<Refusal> {
+    if raw.starts_with(['{', '[']) && depth(raw) + 1 > DEPTH_MAX {
+        return Some(Refusal::new(
+            Code::TooDeep,
+            format!("`{}` is nested deeper than {DEPTH_MAX}", ndjson::shown(name)),
+        ));
+    }
+    if raw.contains("\\u")
+        && let Err(e) = serde_json::from_str::<serde_json::Value>(raw)
+    {
+        return Some(Refusal::new(Code::NotJson, format!("in `{}`: {}", ndjson::shown(name), json_reason(&e))));
+    }
+    None
+}
+
+/// The nesting of a well-formed value.
+fn depth(raw: &str) -> usize {
+    let (mut now, mut most, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    for b in raw.bytes() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                now += 1;
+                most = most.max(now);
+            }
+            b'}' | b']' if !in_string => now -= 1,
+            _ => {}
+        }
+    }
+    most
+}
+
+/// A string borrowed unless it holds escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'de> Visitor<'de> for Borrow {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}
+
+/// The text of a raw JSON string, borrowed unless it holds escapes; `None` when it is not a string.
+pub fn raw_str(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let text = raw.get();
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+fn is_null(raw: &RawValue) -> bool {
+    raw.get() == "null"
+}
+
+fn string<'a>(name: &str, raw: &'a RawValue, max: usize) -> Result<Cow<'a, str>, Refusal> {
+    let text = raw_str(raw).ok_or_else(|| Refusal::new(Code::BadField, format!("`{name}` must be a string")))?;
+    if text.len() > max {
+        return Err(Refusal::new(Code::BadField, format!("`{name}` is longer than {max} bytes")));
+    }
+    Ok(text)
+}
+
+fn required_id<'a>(name: &str, raw: Option<&'a RawValue>, max: usize) -> Result<Cow<'a, str>, Refusal> {
+    let Some(raw) = raw.filter(|raw| !is_null(raw)) else {
+        return Err(Refusal::new(Code::MissingField, format!("`{name}` is missing")));
+    };
+    let text = string(name, raw, max)?;
+    if text.is_empty() {
+        return Err(Refusal::new(Code::MissingField, format!("`{name}` is empty")));
+    }
+    check_id(name, &text)?;
+    Ok(text)
+}
+
+fn check_id(name: &str, text: &str) -> Result<(), Refusal> {
+    match text.chars().find(|c| ndjson::is_deceptive(*c)) {
+        Some(c) => {
+            Err(Refusal::new(Code::CtrlChar, format!("`{name}` holds the control character U+{:04X}", c as u32)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_type(event_type: &str, rules: &Rules) -> Result<(), Refusal> {
+    if event_type.starts_with(RESERVED_PREFIX) && !rules.reserved {
+        return Err(Refusal::new(
+            Code::ReservedType,
+            format!("event types that begin with `{RESERVED_PREFIX}` are made by adprof alone"),
+        ));
+    }
+    match &rules.event_types {
+        Some(closed) if !closed.iter().any(|known| known == event_type) => Err(Refusal::new(
+            Code::UnknownType,
+            format!("`{}` is not one of the declared event types", ndjson::shown(event_type)),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads an instant in milliseconds. The past begins at 1970 and is legal; another unit is recognised by its size.
+fn instant(name: &str, raw: &RawValue) -> Result<Millis, Refusal> {
+    let text = raw.get();
+    let refuse = |why: String| Err(Refusal::new(Code::BadTimestamp, format!("`{name}` {why}")));
+    let Ok(n) = text.parse::<i64>() else {
+        return refuse(match text.as_bytes()[0] {
+            b'"' => "is a string: write milliseconds since 1970 as a number".into(),
+            b'-' | b'0'..=b'9' if text.contains(['.', 'e', 'E']) => "is not a whole number of milliseconds".into(),
+            b'-' | b'0'..=b'9' => "is beyond 64 bits".into(),
+            _ => "is not a number".into(),
+        });
+    };
+    match n {
+        ..0 => refuse("is negative".into()),
+        // 1973 in seconds, 1973 in milliseconds: what lies between can only be seconds of our time.
+        100_000_000..100_000_000_000 => refuse(format!("looks like seconds: write {n}000")),
+        100_000_000_000_000..100_000_000_000_000_000 => refuse("looks like microseconds: divide by 1000".into()),
+        100_000_000_000_000_000.. => refuse("looks like nanoseconds: divide by 1000000".into()),
+        n => Ok(n),
+    }
+}
+
+fn amount(raw: &RawValue) -> Result<Decimal, Refusal> {
+    let text = raw.get();
+    if !text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+        return Err(Refusal::new(Code::BadAmount, "`amount` is not a number"));
+    }
+    Decimal::parse(text).map_err(|e| Refusal::new(Code::BadAmount, format!("`amount`: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_731_300_000_000;
+
+    fn code_of(line: &str) -> &'static str {
+        match Event::parse(line.as_bytes(), NOW, &Rules::default()) {
+            Ok(Some(_)) => "A",
+            Ok(None) => "T",
+            Err(refusal) => refusal.code.name(),
+        }
+    }
+
+    fn with(extra: &str) -> String {
+        format!(r#"{{"eventId":"e","userId":"u","eventType":"click","timestamp":1731296325000{extra}}}"#)
+    }
+
+    #[test]
+    fn a_minimal_event_is_read_and_borrows_its_line() {
+        let line = with(r#","amount":150.75,"category":"sports","nested":{"a":[1,{"b":2}]}"#);
+        let event = Event::parse(line.as_bytes(), NOW, &Rules::default()).expect("valid").expect("not blank");
+        assert!(matches!(event.event_id, Cow::Borrowed("e")));
+        assert_eq!(event.amount, Some(Decimal(150_750_000)));
+        assert_eq!(event.raw("nested").map(RawValue::get), Some(r#"{"a":[1,{"b":2}]}"#));
+    }
+
+    #[test]
+    fn numbers_that_only_the_grammar_refuses_are_bad_amounts() {
+        for amount in ["1e400", "+1", ".5", "012", "\"5\"", "0.0000001", "99999999999999", "1.", "-", "true", "[]"] {
+            let line = with(&format!(r#","amount":{amount}"#));
+            assert_eq!(code_of(&line), "BAD_AMOUNT", "{line}");
+        }
+        for amount in ["-0.0", "-5", "1e2", "null", " 5 "] {
+            assert_eq!(code_of(&with(&format!(r#","amount":{amount}"#))), "A", "{amount}");
+        }
+        for broken in [r#","amount":NaN"#, r#","amount":True"#, r#","amount":"#, r#","price":+1"#] {
+            assert_eq!(code_of(&with(broken)), "NOT_JSON", "{broken}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_wherever_it_stands() {
+        let nested = |n: usize| with(&format!(r#","x":{}{}"#, "[".repeat(n), "]".repeat(n)));
+        assert_eq!(code_of(&nested(63)), "A");
+        assert_eq!(code_of(&nested(64)), "TOO_DEEP");
+        assert_eq!(code_of(&nested(50_000)), "TOO_DEEP");
+        assert_eq!(
+            code_of(&with(r#","x":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[""#)),
+            "A"
+        );
+    }
+
+    #[test]
+    fn a_known_key_may_stand_once_however_it_is_written() {
+        assert_eq!(code_of(&with(r#","userId":"v""#)), "DUP_KEY");
+        assert_eq!(code_of(&with(r#","\u0075serId":"v""#)), "DUP_KEY");
+        assert_eq!(code_of(&with(r#","x":1,"x":2"#)), "A");
+        assert_eq!(code_of(r#"{"\u0065ventId":"e","userId":"u","eventType":"click","timestamp":1731296325000}"#), "A");
+    }
+}

@@ -1,0 +1,123 @@
+//! Keys: whose tags they are, as (tenant, entity, parts).
+//!
+//! A key is one string, `tenant NUL entity NUL part (NUL part)*`, so that keys of one
+//! tenant and entity sort together. Ids hold no NUL: events with one are refused.
+
+use crate::ndjson;
+use std::fmt;
+
+/// The entity of tags that name none.
+pub const USER: &str = "user";
+
+/// One key of one entity of one tenant. The user entity and the default tenant are written as nothing.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Box<str>);
+
+impl Key {
+    /// The key of a user; `tenant` is empty unless tenants are forced.
+    pub fn user(tenant: &str, user_id: &str) -> Key {
+        Key::new(tenant, USER, [user_id])
+    }
+
+    pub fn new<'a>(tenant: &str, entity: &str, parts: impl IntoIterator<Item = &'a str>) -> Key {
+        let entity = if entity == USER { "" } else { entity };
+        let mut text = format!("{tenant}\0{entity}");
+        for part in parts {
+            text.push('\0');
+            text.push_str(part);
+        }
+        Key(text.into())
+    }
+
+    /// The key as it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The inverse of `as_str`; `None` when the text is not a key.
+    pub fn from_stored(text: &str) -> Option<Key> {
+        (text.bytes().filter(|b| *b == 0).count() >= 2).then(|| Key(text.into()))
+    }
+
+    pub fn tenant(&self) -> &str {
+        self.0.split('\0').next().unwrap_or("")
+    }
+
+    pub fn entity(&self) -> &str {
+        match self.0.split('\0').nth(1) {
+            None | Some("") => USER,
+            Some(entity) => entity,
+        }
+    }
+
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split('\0').skip(2)
+    }
+
+    /// The first part: for a user, the `userId`.
+    pub fn id(&self) -> &str {
+        self.parts().next().unwrap_or("")
+    }
+
+    /// The name of the Redis HASH: `profile:u-001`, `item:i-9`, `t:acme:profile:u-001`.
+    ///
+    /// A one-part key is written byte for byte; parts of a longer one are joined by `:`, with `%` and `:` in them as `%25` and `%3A`.
+    pub fn redis(&self) -> String {
+        let mut out = String::new();
+        if !self.tenant().is_empty() {
+            out.push_str("t:");
+            out.push_str(self.tenant());
+            out.push(':');
+        }
+        out.push_str(if self.entity() == USER { "profile" } else { self.entity() });
+        let several = self.parts().count() > 1;
+        for part in self.parts() {
+            out.push(':');
+            if several {
+                out.push_str(&part.replace('%', "%25").replace(':', "%3A"));
+            } else {
+                out.push_str(part);
+            }
+        }
+        out
+    }
+}
+
+/// For people: `u-001`, `item i-9`, `tenant acme, item i-9:2026`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.tenant().is_empty() {
+            write!(f, "tenant {}, ", self.tenant())?;
+        }
+        if self.entity() != USER {
+            write!(f, "{} ", self.entity())?;
+        }
+        let parts: Vec<&str> = self.parts().collect();
+        f.write_str(&ndjson::shown(&parts.join(":")))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gives_back_its_parts_and_its_redis_name() {
+        let user = Key::user("", "a:b%");
+        assert_eq!(
+            (user.tenant(), user.entity(), user.id(), user.redis().as_str()),
+            ("", "user", "a:b%", "profile:a:b%")
+        );
+        let item = Key::new("acme", "item", ["i:9", "50%"]);
+        assert_eq!((item.tenant(), item.entity(), item.redis().as_str()), ("acme", "item", "t:acme:item:i%3A9:50%25"));
+        assert_eq!(item.parts().collect::<Vec<_>>(), ["i:9", "50%"]);
+        assert_eq!(Key::from_stored(item.as_str()), Some(item));
+        assert_eq!(Key::from_stored("u-001"), None);
+    }
+}

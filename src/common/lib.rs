@@ -1,0 +1,16 @@
+//! adprof: user profiles from ad events, live and nightly, from one definition file.
+//!
+//! The order of the modules below is the order of knowledge: a module names only
+//! modules above it (`tests/layers.rs` reads the imports and holds this).
+#![forbid(unsafe_code)]
+
+// words: plain data, no I/O
+pub mod event;
+pub mod key;
+pub mod limits;
+pub mod money;
+pub mod ndjson;
+pub mod patch;
+pub mod rows;
+pub mod time;
+pub mod value;
