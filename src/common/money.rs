@@ -52,12 +52,12 @@ impl Decimal {
     }
 
     /// `self / n`, rounded to six places, halves away from zero; `None` for n = 0.
-    pub fn div_int(self, n: i128) -> Option<Decimal> {
+    pub fn checked_div_int(self, n: i128) -> Option<Decimal> {
         div_round(self.0, n).map(Decimal)
     }
 
     /// `self * other`, rounded to six places, halves away from zero; `None` on overflow.
-    pub fn mul(self, other: Decimal) -> Option<Decimal> {
+    pub fn checked_mul(self, other: Decimal) -> Option<Decimal> {
         div_round(self.0.checked_mul(other.0)?, SCALE).map(Decimal)
     }
 
@@ -111,8 +111,8 @@ fn split_exponent(text: &str) -> Result<(&str, i32), DecimalError> {
 fn scale_digits(whole: &str, fraction: &str, exponent: i32) -> Result<i128, DecimalError> {
     let significant = |b: &u8| *b != b'0';
     let all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-    let Some(first) = all.iter().position(|b| significant(b)) else { return Ok(0) };
-    let last = all.iter().rposition(|b| significant(b)).expect("a first one exists");
+    let Some(first) = all.iter().position(significant) else { return Ok(0) };
+    let last = all.iter().rposition(significant).expect("a first one exists");
     // The last significant digit stands for 10^unit millionths.
     let unit = whole.len() as i64 - 1 - last as i64 + i64::from(exponent) + 6;
     if unit < 0 {
