@@ -14,3 +14,7 @@ pub mod patch;
 pub mod rows;
 pub mod time;
 pub mod value;
+
+// thought: event | patch → patch | event; no I/O, no clock, no threads
+pub mod agg;
+pub mod pane;

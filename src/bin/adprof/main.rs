@@ -1,1 +1,19 @@
-fn main() {}
+//! The program `adprof`: from what was typed to a command, from its error to an exit code.
+
+mod cli;
+mod cmd;
+mod report;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    report::on_panic();
+    let cli = cli::Cli::parse();
+    let name = cli.command.name();
+    report::set(&cli.global);
+    match cli.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::fail(name, &error),
+    }
+}

@@ -1,0 +1,20 @@
+//! `adprof completions`: completion scripts for shells.
+
+use crate::cli::Cli;
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+/// Print a completion script for your shell
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  adprof completions bash > /etc/bash_completion.d/adprof
+  adprof completions zsh > ~/.zfunc/_adprof")]
+pub struct Args {
+    shell: Shell,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "adprof", &mut script);
+    crate::report::data(&script)
+}

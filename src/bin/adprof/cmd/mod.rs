@@ -1,0 +1,4 @@
+//! The commands, a file each: the manual on top, what can be typed, `run`.
+
+pub mod completions;
+pub mod man;

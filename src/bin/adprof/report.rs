@@ -1,0 +1,182 @@
+//! What the program says: data to stdout, words to stderr, and the exit code.
+//!
+//! One grammar for errors: `adprof stream: what, where: why`, then `hint: the next step`.
+
+use crate::cli::{Color, Global};
+use adprof::ndjson;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The exit codes of design §6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    Usage = 2,
+    BadInput = 65,
+    NoInput = 66,
+    Unavailable = 69,
+    Bug = 70,
+    Io = 74,
+    TryAgain = 75,
+    NotAllowed = 77,
+    Definitions = 78,
+}
+
+/// An error with its exit code and, perhaps, the next step.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), hint: None }
+    }
+
+    pub fn hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An I/O error on a path, with the exit code its kind asks for.
+pub fn io(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(exit_of(error), format!("{}: {}", path.display(), describe(error)))
+}
+
+fn exit_of(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::NotFound => Exit::NoInput,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NotAllowed,
+        ErrorKind::WouldBlock | ErrorKind::ResourceBusy => Exit::TryAgain,
+        _ => Exit::Io,
+    }
+}
+
+/// The system's words without Rust's ` (os error 2)`, in lower case.
+fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+struct Manner {
+    quiet: bool,
+    verbose: bool,
+    color: bool,
+}
+
+static MANNER: OnceLock<Manner> = OnceLock::new();
+
+/// Takes over what was typed about talking.
+pub fn set(global: &Global) {
+    let color = match global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && io::stderr().is_terminal(),
+    };
+    let _ = MANNER.set(Manner { quiet: global.quiet, verbose: global.verbose, color });
+}
+
+fn manner() -> &'static Manner {
+    MANNER.get_or_init(|| Manner { quiet: false, verbose: false, color: false })
+}
+
+/// Says something unless `--quiet`.
+pub fn say(words: impl fmt::Display) {
+    if !manner().quiet {
+        let _ = writeln!(io::stderr(), "{words}");
+    }
+}
+
+/// Says something only with `--verbose`.
+pub fn detail(words: impl fmt::Display) {
+    if manner().verbose {
+        let _ = writeln!(io::stderr(), "{words}");
+    }
+}
+
+/// A warning: said even with `--quiet`.
+pub fn warn(words: impl fmt::Display) {
+    let label = paint("warning:", "33");
+    let _ = writeln!(io::stderr(), "{label} {words}");
+}
+
+fn paint(text: &str, code: &str) -> String {
+    if manner().color { format!("\x1b[1;{code}m{text}\x1b[0m") } else { text.to_string() }
+}
+
+/// Writes data to stdout. A reader that has gone away ends the program in peace.
+pub fn data(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints the error and gives the exit code. A closed pipe is success.
+pub fn fail(command: &str, error: &anyhow::Error) -> ExitCode {
+    let (exit, message, hint) = match error.downcast_ref::<Failure>() {
+        Some(failure) => (failure.exit, format!("{error:#}"), failure.hint.clone()),
+        None => match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+            Some(io) if io.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Some(io) => (exit_of(io), format!("{error:#}"), None),
+            None => (Exit::Bug, format!("{error:#}"), None),
+        },
+    };
+    let mut err = io::stderr();
+    for (i, line) in message.lines().enumerate() {
+        let line = ndjson::shown(line);
+        let _ = if i == 0 {
+            writeln!(err, "{} {line}", paint(&format!("adprof {command}:"), "31"))
+        } else {
+            writeln!(err, "{line}")
+        };
+    }
+    if let Some(hint) = hint {
+        let _ = writeln!(err, "{} {}", paint("hint:", "36"), ndjson::shown(&hint));
+    }
+    ExitCode::from(exit as u8)
+}
+
+/// A panic is a bug: say so, with the place, and exit 70 even when a thread had it.
+pub fn on_panic() {
+    std::panic::set_hook(Box::new(|info| {
+        let _ = writeln!(
+            io::stderr(),
+            "adprof: bug: {info}\nhint: please report this with the command line and the input that led here"
+        );
+        std::process::exit(Exit::Bug as i32);
+    }));
+}
+
+/// A bar with rate and time left, on a terminal only. `total` in bytes; 0 when unknown.
+pub fn progress(total: u64, what: &'static str) -> ProgressBar {
+    if manner().quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
+    let template = if total == 0 {
+        "{prefix} {bytes} {binary_bytes_per_sec} {elapsed}"
+    } else {
+        "{prefix} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}"
+    };
+    bar.set_style(ProgressStyle::with_template(template).expect("the templates above are well formed"));
+    bar.set_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,40 @@
+//! `count(*)`, `count(x)`: how many events, or how many where x is not NULL.
+
+use super::codec::{get_u64, put_u64};
+use super::{Aggregate, Input};
+use crate::value::{Type, Value};
+
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Count(u64);
+
+impl Aggregate for Count {
+    fn result_type(args: &[Type]) -> Result<Type, String> {
+        if args.len() <= 1 { Ok(Type::Int) } else { Err(format!("takes `*` or one argument, not {}", args.len())) }
+    }
+
+    fn add(&mut self, _: &Input) {
+        self.0 += 1;
+    }
+
+    fn merge(&mut self, other: &Count) {
+        self.0 += other.0;
+    }
+
+    fn subtract(&mut self, other: &Count) -> bool {
+        self.0 -= other.0;
+        true
+    }
+
+    /// Of nothing: 0.
+    fn value(&self, _: Type) -> Option<Value> {
+        Some(Value::Int(self.0 as i64))
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.0);
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<Count> {
+        get_u64(input).map(Count)
+    }
+}

@@ -1,0 +1,151 @@
+//! Aggregations: what is remembered of many events so that one value can be told.
+//!
+//! Every aggregation is order-free: the same events in any order and any grouping
+//! give the same partial, byte for byte. A new one is a file here and a line in `registry!`.
+
+mod average;
+pub mod codec;
+mod count;
+mod distinct;
+mod edge;
+mod extreme;
+mod sum;
+
+#[cfg(test)]
+mod laws;
+
+use crate::time::Millis;
+use crate::value::{Datum, Type, Value};
+
+/// What one event brings to an aggregation: the arguments and, for ties, its instant and id.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// None of them NULL, except that `count(*)` has none at all.
+    pub args: &'a [Datum<'a>],
+    pub timestamp: Millis,
+    pub event_id: &'a str,
+}
+
+/// What is remembered of the events of one pane.
+///
+/// `merge` is commutative and associative and `Default` its neutral element; `decode(encode(x)) = x`.
+trait Aggregate: Clone + Default {
+    /// The type of the value for arguments of these types; the error says what the function takes.
+    fn result_type(args: &[Type]) -> Result<Type, String>;
+    fn add(&mut self, input: &Input);
+    fn merge(&mut self, other: &Self);
+    /// Takes `other` back out, where that is exact; `false` where it is not and nothing was done.
+    fn subtract(&mut self, _other: &Self) -> bool {
+        false
+    }
+    /// The value, given its declared type; `None` is NULL.
+    fn value(&self, ty: Type) -> Option<Value>;
+    fn encode(&self, out: &mut Vec<u8>);
+    /// `None` when the bytes are not what `encode` writes.
+    fn decode(input: &mut &[u8]) -> Option<Self>;
+}
+
+macro_rules! registry {
+    ($($function:ident, $name:literal, $partial:ty;)*) => {
+        /// An aggregate function, by its name in a definition file.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Function { $($function),* }
+
+        /// What one pane remembers, for any function.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Partial { $($function($partial)),* }
+
+        /// The names of all functions.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        impl Function {
+            pub const ALL: &[Function] = &[$(Function::$function),*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Function::$function => $name),* }
+            }
+
+            pub fn from_name(name: &str) -> Option<Function> {
+                match name { $($name => Some(Function::$function),)* _ => None }
+            }
+
+            /// The type of the value for arguments of these types; the error says what the function takes.
+            pub fn result_type(self, args: &[Type]) -> Result<Type, String> {
+                match self { $(Function::$function => <$partial as Aggregate>::result_type(args)),* }
+            }
+
+            /// The partial of no events.
+            pub fn empty(self) -> Partial {
+                match self { $(Function::$function => Partial::$function(Default::default())),* }
+            }
+
+            pub fn decode(self, input: &mut &[u8]) -> Option<Partial> {
+                Some(match self { $(Function::$function => Partial::$function(Aggregate::decode(input)?)),* })
+            }
+        }
+
+        impl Partial {
+            pub fn add(&mut self, input: &Input) {
+                match self { $(Partial::$function(p) => p.add(input)),* }
+            }
+
+            /// Folds `other` in, as if its events had been added here. Both are of one function.
+            pub fn merge(&mut self, other: &Partial) {
+                match (self, other) {
+                    $((Partial::$function(a), Partial::$function(b)) => a.merge(b),)*
+                    _ => debug_assert!(false, "partials of two functions"),
+                }
+            }
+
+            /// Takes `other`, merged in before, back out; `false` where the function cannot.
+            pub fn subtract(&mut self, other: &Partial) -> bool {
+                match (self, other) {
+                    $((Partial::$function(a), Partial::$function(b)) => a.subtract(b),)*
+                    _ => false,
+                }
+            }
+
+            pub fn value(&self, ty: Type) -> Option<Value> {
+                match self { $(Partial::$function(p) => p.value(ty)),* }
+            }
+
+            pub fn encode(&self, out: &mut Vec<u8>) {
+                match self { $(Partial::$function(p) => p.encode(out)),* }
+            }
+        }
+    };
+}
+
+registry! {
+    Count, "count", count::Count;
+    Sum, "sum", sum::Sum;
+    Avg, "avg", average::Average;
+    Min, "min", extreme::Min;
+    Max, "max", extreme::Max;
+    First, "first", edge::First;
+    Last, "last", edge::Last;
+    CountDistinct, "count_distinct", distinct::Distinct;
+}
+
+/// The type of `name(args)`; the error says what is wrong with the arguments or that there is no such function.
+pub fn result_type(name: &str, args: &[Type]) -> Result<Type, String> {
+    match Function::from_name(name) {
+        Some(function) => function.result_type(args),
+        None => Err(format!("unknown aggregation: {name}")),
+    }
+}
+
+/// The only argument's type, for functions that take one.
+fn one_argument(args: &[Type]) -> Result<Type, String> {
+    match args {
+        [ty] => Ok(*ty),
+        _ => Err(format!("takes one argument, not {}", args.len())),
+    }
+}
+
+fn one_number(args: &[Type]) -> Result<Type, String> {
+    match one_argument(args)? {
+        ty @ (Type::Int | Type::Decimal | Type::Double) => Ok(ty),
+        ty => Err(format!("takes a number, not a {ty}")),
+    }
+}

@@ -1,0 +1,78 @@
+//! `sum(x)`: exact, in millionths. Doubles are rounded to six places on entry, so order never matters.
+
+use super::codec::{get_i128, get_u64, put_i128, put_u64};
+use super::{Aggregate, Input, one_number};
+use crate::money::{Decimal, SCALE};
+use crate::value::{Datum, Type, Value};
+
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Sum {
+    /// Inputs are below 2⁹⁰ millionths and fewer than 2³⁷ reach one key, so this cannot overflow in practice; it saturates if it does.
+    millionths: i128,
+    count: u64,
+}
+
+impl Sum {
+    pub(super) fn millionths(&self) -> i128 {
+        self.millionths
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+/// A number as millionths; 0 for what is not a number, which the types rule out.
+fn millionths(datum: Datum) -> i128 {
+    match datum {
+        Datum::Int(n) => Decimal::from_int(n).0,
+        Datum::Decimal(d) => d.0,
+        Datum::Double(x) => Decimal::from_f64(x).map_or(0, |d| d.0),
+        _ => 0,
+    }
+}
+
+impl Aggregate for Sum {
+    /// Of whole numbers whole, else decimal.
+    fn result_type(args: &[Type]) -> Result<Type, String> {
+        Ok(if one_number(args)? == Type::Int { Type::Int } else { Type::Decimal })
+    }
+
+    fn add(&mut self, input: &Input) {
+        self.millionths = self.millionths.saturating_add(millionths(input.args[0]));
+        self.count += 1;
+    }
+
+    fn merge(&mut self, other: &Sum) {
+        self.millionths = self.millionths.saturating_add(other.millionths);
+        self.count += other.count;
+    }
+
+    fn subtract(&mut self, other: &Sum) -> bool {
+        self.millionths -= other.millionths;
+        self.count -= other.count;
+        true
+    }
+
+    /// Of nothing: NULL. A whole sum beyond 64 bits stays exact as a decimal.
+    fn value(&self, ty: Type) -> Option<Value> {
+        if self.count == 0 {
+            return None;
+        }
+        let whole = i64::try_from(self.millionths / SCALE).ok().filter(|_| self.millionths % SCALE == 0);
+        Some(match (ty, whole) {
+            (Type::Int, Some(n)) => Value::Int(n),
+            (Type::Double, _) => Value::Double(Decimal(self.millionths).to_f64()),
+            _ => Value::Decimal(Decimal(self.millionths)),
+        })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_i128(out, self.millionths);
+        put_u64(out, self.count);
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<Sum> {
+        Some(Sum { millionths: get_i128(input)?, count: get_u64(input)? })
+    }
+}
