@@ -1,0 +1,88 @@
+//! The nightly fold: all events of some keys into the values of their tags at one instant.
+
+use super::dedup::{HashKey, Identity, identity};
+use super::plan::Plan;
+use super::state::State;
+use crate::expr::Scratch;
+use crate::key::Key;
+use crate::patch::Patch;
+use crate::rows::Block;
+use crate::time::Millis;
+use hashbrown::{HashMap, HashSet};
+
+/// What happened to the events of a fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub absorbed: u64,
+    pub duplicates: u64,
+}
+
+/// States of some keys, under construction. Blocks come in the order of the log: of duplicates the first one counts.
+pub struct Fold<'p> {
+    plan: &'p Plan,
+    hash_key: HashKey,
+    seen: HashSet<Identity>,
+    places: HashMap<Key, u32>,
+    states: Vec<(Key, State)>,
+    /// The largest event time so far: no value will be asked for an earlier instant.
+    newest: Millis,
+    pub tally: Tally,
+    rows: Vec<(u32, u32)>,
+    scratch: Scratch,
+}
+
+impl<'p> Fold<'p> {
+    pub fn new(plan: &'p Plan, hash_key: HashKey) -> Fold<'p> {
+        Fold {
+            plan,
+            hash_key,
+            seen: HashSet::new(),
+            places: HashMap::new(),
+            states: Vec::new(),
+            newest: Millis::MIN,
+            tally: Tally::default(),
+            rows: Vec::new(),
+            scratch: Scratch::new(),
+        }
+    }
+
+    /// Adds the events of a block, one aggregation at a time.
+    pub fn add(&mut self, block: &Block) {
+        self.rows.clear();
+        for i in 0..block.len() {
+            if !self.seen.insert(identity(&self.hash_key, block, i)) {
+                self.tally.duplicates += 1;
+                continue;
+            }
+            self.newest = self.newest.max(block.timestamp(i));
+            let place = self.place(self.plan.key(block, i));
+            self.rows.push((i as u32, place));
+        }
+        self.tally.absorbed += self.rows.len() as u64;
+        for (c, counter) in self.plan.counters.iter().enumerate() {
+            for &(i, place) in &self.rows {
+                let state = &mut self.states[place as usize].1;
+                counter.add(c, state, block, i as usize, self.newest, &mut self.scratch);
+            }
+        }
+    }
+
+    fn place(&mut self, key: Key) -> u32 {
+        if let Some(place) = self.places.get(&key) {
+            return *place;
+        }
+        let place = u32::try_from(self.states.len()).expect("fewer than 2^32 keys in one part of a log");
+        self.states.push((key.clone(), State::new(self.plan)));
+        self.places.insert(key, place);
+        place
+    }
+
+    /// One patch a key, in the order of keys, with all told tags at `as_of`: an instant no earlier than any event.
+    pub fn finish(mut self, as_of: Millis, mut each: impl FnMut(Patch)) {
+        self.states.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, state) in &self.states {
+            let values = self.plan.values(Some(state), &[], as_of, &mut self.scratch);
+            each(self.plan.patch(key, as_of, &values));
+        }
+    }
+}

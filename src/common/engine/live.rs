@@ -1,0 +1,288 @@
+//! The live engine: events as they come, changes as they happen, falls when time alone passes.
+//!
+//! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news.
+
+use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
+use super::plan::{Plan, Values};
+use super::state::{State, bit};
+use crate::expr::Scratch;
+use crate::key::Key;
+use crate::patch::Patch;
+use crate::rows::Block;
+use crate::time::Millis;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// When changes are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Telling {
+    /// A patch for each event and each instant that changes a tag.
+    Each,
+    /// Changed keys are remembered and told by `drain`, once each.
+    Drained,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Absorbed,
+    Duplicate,
+}
+
+/// The fold of everything pushed so far, with the instants at which time alone will change it.
+pub struct Live {
+    plan: Arc<Plan>,
+    telling: Telling,
+    now: Millis,
+    /// The largest event time absorbed.
+    newest: Millis,
+    dedup: Dedup,
+    hash_key: HashKey,
+    places: HashMap<Key, u32>,
+    entries: Vec<Entry>,
+    timers: BTreeMap<Millis, Vec<u32>>,
+    /// Keys with something to tell, and keys with something to save.
+    untold: Vec<u32>,
+    unsaved: Vec<u32>,
+    scratch: Scratch,
+}
+
+struct Entry {
+    key: Key,
+    state: State,
+    /// The instant its timer is set to; `Millis::MAX` for none.
+    next: Millis,
+    /// The counters that changed since the last telling.
+    changed: u64,
+    unsaved: bool,
+}
+
+const NO_TIMER: Millis = Millis::MAX;
+const ALL: u64 = u64::MAX;
+
+impl Live {
+    pub fn new(plan: Arc<Plan>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
+        Live {
+            plan,
+            telling,
+            now: Millis::MIN,
+            newest: Millis::MIN,
+            dedup: Dedup::new(horizon),
+            hash_key,
+            places: HashMap::new(),
+            entries: Vec::new(),
+            timers: BTreeMap::new(),
+            untold: Vec::new(),
+            unsaved: Vec::new(),
+            scratch: Scratch::new(),
+        }
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// How far time has come.
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The largest event time absorbed.
+    pub fn newest(&self) -> Millis {
+        self.newest
+    }
+
+    pub fn keys(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn dedup(&self) -> &Dedup {
+        &self.dedup
+    }
+
+    /// Whether `drain` has anything to tell.
+    pub fn has_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    /// Adds row `i` of a block, at the instant time has come to.
+    pub fn push(&mut self, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
+        if !self.dedup.insert(identity(&self.hash_key, block, i), block.timestamp(i), self.now) {
+            return Outcome::Duplicate;
+        }
+        self.newest = self.newest.max(block.timestamp(i));
+        let key = self.plan.key(block, i);
+        let (place, new) = self.place(key);
+        let plan = self.plan.clone();
+        let before = (self.telling == Telling::Each).then(|| {
+            let state = (!new).then_some(&self.entries[place as usize].state);
+            plan.values(state, &[], self.now, &mut self.scratch)
+        });
+        let entry = &mut self.entries[place as usize];
+        let mut touched = if new { ALL } else { 0 };
+        for (c, counter) in plan.counters.iter().enumerate() {
+            if counter.add(c, &mut entry.state, block, i, self.now, &mut self.scratch) {
+                touched |= bit(c);
+            }
+        }
+        if touched != 0 {
+            self.changed(place, touched, before, out);
+        }
+        Outcome::Absorbed
+    }
+
+    fn place(&mut self, key: Key) -> (u32, bool) {
+        if let Some(place) = self.places.get(&key) {
+            return (*place, false);
+        }
+        let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 keys in one process");
+        self.entries.push(Entry { key: key.clone(), state: State::new(&self.plan), next: NO_TIMER, changed: 0, unsaved: false });
+        self.places.insert(key, place);
+        (place, true)
+    }
+
+    /// Tells or remembers a change, and sets the timer anew.
+    fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
+        let entry = &mut self.entries[place as usize];
+        if !entry.unsaved {
+            entry.unsaved = true;
+            self.unsaved.push(place);
+        }
+        match before {
+            Some(before) => {
+                let after = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+                out.extend(self.plan.difference(&entry.key, self.now, &before, &after));
+            }
+            None => {
+                if entry.changed == 0 {
+                    self.untold.push(place);
+                }
+                entry.changed |= counters;
+            }
+        }
+        self.arm(place);
+    }
+
+    /// Sets the timer of a key to its next change by time alone.
+    fn arm(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        let mut next = entry.state.next_change(&self.plan).unwrap_or(NO_TIMER);
+        if self.plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
+            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let derived = self.plan.next_derived_change(&values, self.now, &mut self.scratch);
+            next = next.min(derived.unwrap_or(NO_TIMER));
+        }
+        if next != entry.next {
+            entry.next = next;
+            if next != NO_TIMER {
+                self.timers.entry(next).or_default().push(place);
+            }
+        }
+    }
+
+    /// Lets time come to `to`; what changes by that is told at its exact instant.
+    pub fn advance(&mut self, to: Millis, out: &mut Vec<Patch>) {
+        while let Some(due) = self.timers.first_entry().filter(|due| *due.key() <= to) {
+            let (instant, mut places) = due.remove_entry();
+            let before = self.now;
+            // A timer may be set behind the present when an old event comes late.
+            self.now = self.now.max(instant);
+            // One order for the keys of one instant, whatever came first.
+            places.sort_unstable_by(|a, b| self.entries[*a as usize].key.cmp(&self.entries[*b as usize].key));
+            places.dedup();
+            for place in places {
+                if self.entries[place as usize].next == instant {
+                    self.fall(place, before, out);
+                }
+            }
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// A key's timer is due at `now`; `before` is the instant up to which its values were told.
+    fn fall(&mut self, place: u32, before: Millis, out: &mut Vec<Patch>) {
+        let plan = self.plan.clone();
+        let entry = &mut self.entries[place as usize];
+        entry.next = NO_TIMER;
+        let was = (self.telling == Telling::Each).then(|| plan.values(Some(&entry.state), &[], before, &mut self.scratch));
+        let lost = entry.state.expire(&plan, self.now);
+        // A derived tag may change with no pane lost.
+        let lost = if lost == 0 { ALL } else { lost };
+        self.changed(place, lost, was, out);
+    }
+
+    /// Tells every key that changed since the last call, with the values its changed tags have now.
+    pub fn drain(&mut self, mut each: impl FnMut(Patch)) {
+        let untold = std::mem::take(&mut self.untold);
+        for place in untold {
+            let entry = &mut self.entries[place as usize];
+            let changed = std::mem::take(&mut entry.changed);
+            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let mut patch = self.plan.patch(&entry.key, self.now, &values);
+            let unchanged = self.plan.unchanged(changed);
+            if !unchanged.is_empty() {
+                let mut tags = self.plan.outputs.iter();
+                patch.tags.retain(|_| tags.next().is_none_or(|tag| !unchanged.contains(tag)));
+            }
+            if !patch.tags.is_empty() {
+                each(patch);
+            }
+        }
+    }
+
+    /// Tells every key in the order of keys, with all its tags as of now.
+    pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
+        let mut places: Vec<usize> = (0..self.entries.len()).collect();
+        places.sort_unstable_by(|a, b| self.entries[*a].key.cmp(&self.entries[*b].key));
+        for place in places {
+            let entry = &self.entries[place];
+            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            each(self.plan.patch(&entry.key, self.now, &values));
+        }
+    }
+
+    /// Gives every key whose state changed since the last call, for a checkpoint.
+    pub fn save(&mut self, mut each: impl FnMut(&Key, &State)) {
+        for place in std::mem::take(&mut self.unsaved) {
+            let entry = &mut self.entries[place as usize];
+            entry.unsaved = false;
+            each(&entry.key, &entry.state);
+        }
+    }
+
+    /// What a checkpoint has to write of the ids: new ones by hour, and hours to delete.
+    pub fn save_ids(&mut self) -> (Vec<(i64, Identity)>, Vec<i64>) {
+        self.dedup.take_changes()
+    }
+
+    /// Puts back a key from a checkpoint. Call `resume` after the last one.
+    pub fn restore(&mut self, key: Key, state: State) {
+        let (place, _) = self.place(key);
+        self.entries[place as usize].state = state;
+    }
+
+    /// Puts back an id from a checkpoint.
+    pub fn restore_id(&mut self, hour: i64, identity: Identity, touched: Millis) {
+        self.dedup.restore(hour, identity, touched);
+    }
+
+    /// Goes on at the instant a checkpoint was made. Values that fell while nobody ran are told by the next `advance`.
+    pub fn resume(&mut self, now: Millis, newest: Millis) {
+        self.now = now;
+        self.newest = newest;
+        for place in 0..self.entries.len() {
+            self.arm(place as u32);
+        }
+    }
+
+    /// Marks every key as changed, so that `drain` tells all of them: for an empty or doubtful projection.
+    pub fn tell_again(&mut self) {
+        for (place, entry) in self.entries.iter_mut().enumerate() {
+            if entry.changed == 0 {
+                self.untold.push(place as u32);
+            }
+            entry.changed = ALL;
+        }
+    }
+}

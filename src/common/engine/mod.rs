@@ -1,0 +1,20 @@
+//! The engine: events in, patches out, the same for the live path, the nightly path and a query.
+//!
+//! It does no I/O, reads no clock and starts no thread. Time is an argument, and it only moves forward.
+
+pub mod dedup;
+pub mod fold;
+pub mod live;
+pub mod plan;
+pub mod state;
+
+use crate::patch::Patch;
+
+/// What the engine makes of its input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    Patch(Patch),
+}
+
+#[cfg(test)]
+mod laws;

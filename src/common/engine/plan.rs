@@ -1,0 +1,204 @@
+//! Plans: a set of definitions made ready to be computed.
+//!
+//! A plan fixes which tags are remembered, which are derived from them and in what
+//! order, and which are told to the outside.
+
+use super::state::State;
+use crate::agg::{Function, Input};
+use crate::expr::{Expr, Scratch};
+use crate::key::Key;
+use crate::pane::Window;
+use crate::patch::Patch;
+use crate::rows::{Block, Row};
+use crate::tag::{Definitions, Kind};
+use crate::time::Millis;
+use crate::value::{Datum, Type, Value};
+use std::sync::Arc;
+
+/// One aggregation of a plan, ready to take events.
+pub struct Counter {
+    /// The tag's place in the definitions.
+    pub tag: usize,
+    pub function: Function,
+    pub args: Vec<Expr>,
+    pub filter: Option<Expr>,
+    pub window: Option<Window>,
+    pub ty: Type,
+    pub fingerprint: u64,
+}
+
+/// One derived tag of a plan.
+pub struct Derivation {
+    pub tag: usize,
+    pub expr: Expr,
+    /// For each slot of the expression, the tag it reads.
+    pub inputs: Vec<usize>,
+}
+
+/// Definitions made ready to be computed.
+pub struct Plan {
+    pub definitions: Arc<Definitions>,
+    pub counters: Vec<Counter>,
+    /// In an order in which each finds its inputs computed.
+    pub derivations: Vec<Derivation>,
+    /// The tags that are told, in the order of the definition file.
+    pub outputs: Vec<usize>,
+}
+
+/// The values of all tags at one instant, by their place in the definitions; what the plan leaves out is `None`.
+pub type Values = Vec<Option<Value>>;
+
+impl Plan {
+    /// A plan that tells the tags `outputs` and computes what they need.
+    pub fn new(definitions: Arc<Definitions>, outputs: &[usize]) -> Plan {
+        let needed = definitions.needed(outputs);
+        let mut counters = Vec::new();
+        for (tag, definition) in definitions.tags.iter().enumerate().filter(|(tag, _)| needed[*tag]) {
+            if let Kind::Aggregation(a) = &definition.kind {
+                counters.push(Counter {
+                    tag,
+                    function: a.function,
+                    args: a.args.clone(),
+                    filter: a.filter.clone(),
+                    window: a.window,
+                    ty: definition.ty,
+                    fingerprint: definition.fingerprint,
+                });
+            }
+        }
+        let mut derivations = Vec::new();
+        for &tag in definitions.order().iter().filter(|tag| needed[**tag]) {
+            if let Kind::Derived(d) = &definitions.tags[tag].kind {
+                derivations.push(Derivation { tag, expr: d.expr.clone(), inputs: d.inputs.clone() });
+            }
+        }
+        let mut outputs = outputs.to_vec();
+        outputs.sort_unstable();
+        outputs.dedup();
+        Plan { definitions, counters, derivations, outputs }
+    }
+
+    /// The key whose tags row `i` changes.
+    pub fn key(&self, block: &Block, i: usize) -> Key {
+        Key::user("", block.user(i))
+    }
+
+    /// The values of a key's tags at `as_of`. A key never seen has none: not even a count of zero.
+    ///
+    /// `given` are values that come from elsewhere, by place, empty for none.
+    pub fn values(&self, state: Option<&State>, given: &[Option<Value>], as_of: Millis, scratch: &mut Scratch) -> Values {
+        let mut values: Values = vec![None; self.definitions.tags.len()];
+        values[..given.len()].clone_from_slice(given);
+        let Some(state) = state else { return values };
+        for (i, counter) in self.counters.iter().enumerate() {
+            values[counter.tag] = state.value(i, counter, as_of);
+        }
+        self.derive(&mut values, as_of, scratch);
+        values
+    }
+
+    /// Computes the derived tags from the values of the others.
+    pub fn derive(&self, values: &mut Values, as_of: Millis, scratch: &mut Scratch) {
+        for derivation in &self.derivations {
+            let row = Tags { values, inputs: &derivation.inputs, as_of };
+            let value = derivation.expr.eval(&row, scratch).to_value();
+            let ty = self.definitions.tags[derivation.tag].ty;
+            values[derivation.tag] = value.map(|v| as_type(v, ty));
+            scratch.reset();
+        }
+    }
+
+    /// The first instant after `after` at which a derived tag changes though no other tag does.
+    pub fn next_derived_change(&self, values: &Values, after: Millis, scratch: &mut Scratch) -> Option<Millis> {
+        let changes = self.derivations.iter().filter(|d| d.expr.uses_as_of()).filter_map(|d| {
+            let row = Tags { values, inputs: &d.inputs, as_of: after };
+            d.expr.next_change(&row, after, scratch)
+        });
+        let first = changes.min();
+        scratch.reset();
+        first
+    }
+
+    /// All told tags of a key as one patch; NULL is told as null.
+    pub fn patch(&self, key: &Key, as_of: Millis, values: &Values) -> Patch {
+        let tags = self.outputs.iter().map(|&tag| (self.definitions.tags[tag].code.clone(), values[tag].clone())).collect();
+        Patch { key: key.clone(), as_of, tags }
+    }
+
+    /// The told tags that differ between two instants; `None` when none does.
+    pub fn difference(&self, key: &Key, as_of: Millis, before: &Values, after: &Values) -> Option<Patch> {
+        let changed = self.outputs.iter().filter(|&&tag| before[tag] != after[tag]);
+        let tags: Vec<_> = changed.map(|&tag| (self.definitions.tags[tag].code.clone(), after[tag].clone())).collect();
+        (!tags.is_empty()).then(|| Patch { key: key.clone(), as_of, tags })
+    }
+}
+
+impl Counter {
+    /// Adds row `i` to the partials of its key, if the filter lets it through and no argument is NULL.
+    ///
+    /// `now` is an instant no later than any at which the state will be looked at. Returns whether anything was added.
+    pub fn add(&self, place: usize, state: &mut State, block: &Block, i: usize, now: Millis, scratch: &mut Scratch) -> bool {
+        let added = self.add_row(place, state, block, i, now, scratch);
+        scratch.reset();
+        added
+    }
+
+    fn add_row(&self, place: usize, state: &mut State, block: &Block, i: usize, now: Millis, scratch: &Scratch) -> bool {
+        let row = block.row(i);
+        let timestamp = block.timestamp(i);
+        if self.window.is_some_and(|w| w.expiry(w.pane(timestamp)) <= now) {
+            return false;
+        }
+        if self.filter.as_ref().is_some_and(|filter| !filter.is_true(&row, scratch)) {
+            return false;
+        }
+        let mut first = [Datum::Null];
+        let many: Vec<Datum>;
+        // One argument or none is the rule, and needs no allocation.
+        let args: &[Datum] = match &self.args[..] {
+            [] => &[],
+            [one] => {
+                first[0] = one.eval(&row, scratch);
+                &first
+            }
+            several => {
+                many = several.iter().map(|arg| arg.eval(&row, scratch)).collect();
+                &many
+            }
+        };
+        if args.iter().any(Datum::is_null) {
+            return false;
+        }
+        state.add(place, self, &Input { args, timestamp, event_id: block.event_id(i) });
+        true
+    }
+}
+
+/// The declared type where the value has a narrower one: an int for a decimal, a decimal for a double.
+fn as_type(value: Value, ty: Type) -> Value {
+    match (value, ty) {
+        (Value::Int(n), Type::Decimal) => Value::Decimal(crate::money::Decimal::from_int(n)),
+        (Value::Int(n), Type::Double) => Value::Double(n as f64),
+        (Value::Decimal(d), Type::Double) => Value::Double(d.to_f64()),
+        (Value::Int(n), Type::Datetime) => Value::Time(n),
+        (Value::Time(n), Type::Int) => Value::Int(n),
+        (value, _) => value,
+    }
+}
+
+/// The tags of a key, as a derived tag's expression sees them.
+struct Tags<'a> {
+    values: &'a [Option<Value>],
+    inputs: &'a [usize],
+    as_of: Millis,
+}
+
+impl Row for Tags<'_> {
+    fn datum(&self, slot: usize) -> Datum<'_> {
+        self.values[self.inputs[slot]].as_ref().map_or(Datum::Null, Value::datum)
+    }
+
+    fn as_of(&self) -> Datum<'_> {
+        Datum::Time(self.as_of)
+    }
+}

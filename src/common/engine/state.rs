@@ -1,0 +1,272 @@
+//! States: what is remembered of one key, a partial for every aggregation and pane.
+//!
+//! A state has one entry for each counter of its plan. Panes are kept in order of time;
+//! those a window has left behind are dropped by `expire` and never counted by `value`.
+
+use super::plan::{Counter, Plan};
+use crate::agg::codec::{get_bytes, get_i64, get_u64, put_bytes, put_i64, put_u64};
+use crate::agg::{Function, Input, Partial};
+use crate::pane::Window;
+use crate::time::Millis;
+use crate::value::Value;
+
+/// With more panes than this a window keeps their merged total too, so that a hot user costs no more than others.
+const TOTAL_FROM: usize = 8;
+
+/// What is remembered of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    counters: Box<[Memory]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+enum Memory {
+    #[default]
+    Nothing,
+    /// A lifetime tag: one partial.
+    Whole(Partial),
+    Panes(Box<Panes>),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Panes {
+    /// In order of time, none twice.
+    panes: Vec<(i64, Partial)>,
+    /// The merge of all of them; a convenience that is never stored.
+    total: Option<Partial>,
+}
+
+impl PartialEq for Panes {
+    fn eq(&self, other: &Panes) -> bool {
+        self.panes == other.panes
+    }
+}
+
+impl State {
+    pub fn new(plan: &Plan) -> State {
+        State { counters: plan.counters.iter().map(|_| Memory::Nothing).collect() }
+    }
+
+    pub(super) fn add(&mut self, place: usize, counter: &Counter, input: &Input) {
+        match counter.window {
+            None => self.whole(place, counter.function).add(input),
+            Some(window) => self.panes(place).add(window.pane(input.timestamp), counter.function, input),
+        }
+    }
+
+    fn whole(&mut self, place: usize, function: Function) -> &mut Partial {
+        let memory = &mut self.counters[place];
+        if !matches!(memory, Memory::Whole(_)) {
+            *memory = Memory::Whole(function.empty());
+        }
+        match memory {
+            Memory::Whole(partial) => partial,
+            _ => unreachable!("it was just made one"),
+        }
+    }
+
+    fn panes(&mut self, place: usize) -> &mut Panes {
+        let memory = &mut self.counters[place];
+        if !matches!(memory, Memory::Panes(_)) {
+            *memory = Memory::Panes(Box::default());
+        }
+        match memory {
+            Memory::Panes(panes) => panes,
+            _ => unreachable!("it was just made one"),
+        }
+    }
+
+    /// Folds `other` in, as if its events had been added here. Both are of one plan.
+    pub fn merge(&mut self, other: &State, plan: &Plan) {
+        for (place, counter) in plan.counters.iter().enumerate() {
+            match &other.counters[place] {
+                Memory::Nothing => {}
+                Memory::Whole(partial) => self.whole(place, counter.function).merge(partial),
+                Memory::Panes(theirs) => {
+                    let ours = self.panes(place);
+                    for (pane, partial) in &theirs.panes {
+                        ours.merge(*pane, partial);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The value of a counter's tag at `as_of`. Every event absorbed counts unless its pane is over.
+    pub fn value(&self, place: usize, counter: &Counter, as_of: Millis) -> Option<Value> {
+        match (&self.counters[place], counter.window) {
+            (Memory::Whole(partial), _) => partial.value(counter.ty),
+            (Memory::Panes(panes), Some(window)) => panes.value(counter, window.oldest(as_of)),
+            _ => counter.function.empty().value(counter.ty),
+        }
+    }
+
+    /// Drops the panes that are over at `now`. Returns a bit for each counter that lost one (the last bit stands for all from the 63rd on).
+    pub fn expire(&mut self, plan: &Plan, now: Millis) -> u64 {
+        let mut lost = 0;
+        for (place, counter) in plan.counters.iter().enumerate() {
+            if let (Memory::Panes(panes), Some(window)) = (&mut self.counters[place], counter.window)
+                && panes.expire(window.oldest(now), counter.function)
+            {
+                lost |= bit(place);
+                if panes.panes.is_empty() {
+                    self.counters[place] = Memory::Nothing;
+                }
+            }
+        }
+        lost
+    }
+
+    /// The first instant at which a pane now kept is over.
+    pub fn next_change(&self, plan: &Plan) -> Option<Millis> {
+        let expiries = plan.counters.iter().zip(&self.counters).filter_map(|(counter, memory)| match (memory, counter.window) {
+            (Memory::Panes(panes), Some(window)) => panes.panes.first().map(|(pane, _)| window.expiry(*pane)),
+            _ => None,
+        });
+        expiries.min()
+    }
+
+    /// Appends the state's bytes; `name` gives the durable number of a counter's definition.
+    ///
+    /// Counters with nothing to remember take no room, and each is length-prefixed: a reader can skip what it does not know.
+    pub fn encode(&self, plan: &Plan, name: impl Fn(&Counter) -> u64, out: &mut Vec<u8>) {
+        let mut payload = Vec::new();
+        for (counter, memory) in plan.counters.iter().zip(&self.counters) {
+            payload.clear();
+            match memory {
+                Memory::Nothing => continue,
+                // A lifetime tag is a window of one pane, so that its parts may be kept apart later on.
+                Memory::Whole(partial) => encode_panes(std::slice::from_ref(&(0, partial.clone())), &mut payload),
+                Memory::Panes(panes) => encode_panes(&panes.panes, &mut payload),
+            }
+            put_u64(out, name(counter));
+            put_bytes(out, &payload);
+        }
+    }
+
+    /// Reads the bytes of `encode`; `place` gives the counter of a durable number, or `None` for one that is no longer defined.
+    ///
+    /// `None` when the bytes are not a state.
+    pub fn decode(plan: &Plan, place: impl Fn(u64) -> Option<usize>, mut input: &[u8]) -> Option<State> {
+        let mut state = State::new(plan);
+        while !input.is_empty() {
+            let number = get_u64(&mut input)?;
+            let payload = get_bytes(&mut input)?;
+            if let Some(place) = place(number) {
+                state.counters[place] = decode_panes(plan.counters[place].function, plan.counters[place].window, payload)?;
+            }
+        }
+        Some(state)
+    }
+}
+
+/// The bit of a counter in a mask; the 64th stands for itself and all beyond it.
+pub fn bit(place: usize) -> u64 {
+    1 << place.min(63)
+}
+
+fn encode_panes(panes: &[(i64, Partial)], out: &mut Vec<u8>) {
+    put_u64(out, panes.len() as u64);
+    let mut previous = 0;
+    for (pane, partial) in panes {
+        put_i64(out, pane - previous);
+        partial.encode(out);
+        previous = *pane;
+    }
+}
+
+fn decode_panes(function: Function, window: Option<Window>, mut input: &[u8]) -> Option<Memory> {
+    let n = get_u64(&mut input)?;
+    let mut panes: Vec<(i64, Partial)> = Vec::new();
+    let mut previous = 0i64;
+    for i in 0..n {
+        let pane = previous.checked_add(get_i64(&mut input)?)?;
+        if i > 0 && pane <= previous {
+            return None;
+        }
+        panes.push((pane, function.decode(&mut input)?));
+        previous = pane;
+    }
+    if !input.is_empty() || panes.is_empty() {
+        return None;
+    }
+    Some(match window {
+        None => {
+            let mut parts = panes.into_iter().map(|(_, partial)| partial);
+            let mut whole = parts.next()?;
+            parts.for_each(|part| whole.merge(&part));
+            Memory::Whole(whole)
+        }
+        Some(_) => Memory::Panes(Box::new(Panes { panes, total: None })),
+    })
+}
+
+impl Panes {
+    fn pane(&mut self, pane: i64, function: Function) -> &mut Partial {
+        // Events come nearly in order, so the last pane is nearly always the one.
+        let at = match self.panes.last() {
+            Some((last, _)) if *last == pane => Ok(self.panes.len() - 1),
+            Some((last, _)) if *last < pane => Err(self.panes.len()),
+            _ => self.panes.binary_search_by_key(&pane, |(p, _)| *p),
+        };
+        let at = at.unwrap_or_else(|at| {
+            self.panes.insert(at, (pane, function.empty()));
+            at
+        });
+        &mut self.panes[at].1
+    }
+
+    fn add(&mut self, pane: i64, function: Function, input: &Input) {
+        self.pane(pane, function).add(input);
+        match &mut self.total {
+            Some(total) => total.add(input),
+            None if self.panes.len() > TOTAL_FROM => self.total = Some(self.merged(function, i64::MIN)),
+            None => {}
+        }
+    }
+
+    fn merge(&mut self, pane: i64, partial: &Partial) {
+        let function_of = |p: &Partial| p.function();
+        self.pane(pane, function_of(partial)).merge(partial);
+        if let Some(total) = &mut self.total {
+            total.merge(partial);
+        }
+    }
+
+    fn merged(&self, function: Function, oldest: i64) -> Partial {
+        let mut total = function.empty();
+        for (_, partial) in self.panes.iter().filter(|(pane, _)| *pane >= oldest) {
+            total.merge(partial);
+        }
+        total
+    }
+
+    fn value(&self, counter: &Counter, oldest: i64) -> Option<Value> {
+        let all_count = self.panes.first().is_none_or(|(pane, _)| *pane >= oldest);
+        match (&self.total, &self.panes[..]) {
+            (Some(total), _) if all_count => total.value(counter.ty),
+            (_, [(_, only)]) if all_count => only.value(counter.ty),
+            _ => self.merged(counter.function, oldest).value(counter.ty),
+        }
+    }
+
+    /// Whether any pane was dropped.
+    fn expire(&mut self, oldest: i64, function: Function) -> bool {
+        let over = self.panes.partition_point(|(pane, _)| *pane < oldest);
+        if over == 0 {
+            return false;
+        }
+        let gone: Vec<Partial> = self.panes.drain(..over).map(|(_, partial)| partial).collect();
+        if let Some(total) = &mut self.total
+            && !gone.iter().all(|partial| total.subtract(partial))
+        {
+            self.total = None;
+        }
+        if self.panes.len() <= TOTAL_FROM {
+            self.total = None;
+        } else if self.total.is_none() {
+            self.total = Some(self.merged(function, i64::MIN));
+        }
+        true
+    }
+}
