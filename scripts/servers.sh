@@ -63,13 +63,14 @@ alive() {
     [[ -n $now && $now != Z* && $now != X* && (-z ${2-} || ${now#* } == "$2") ]]
 }
 
-# Runs a command as a server of folder $1: own session (a Ctrl-C meant for the caller does not reach it), no stdin,
-# both outputs into its log, process number and start time into its pid file. Sets `pid`.
+# Runs a command as a server of folder $1: in it, own session (a Ctrl-C meant for the caller does not reach it), no
+# stdin, both outputs into its log, process number and start time into its pid file. Sets `pid`.
 launch() {
     local dir=$1 detach=()
     shift
     have setsid && detach=(setsid)
-    "${detach[@]}" "$@" </dev/null >"$dir/log" 2>&1 &
+    # All execs: the number is the server's own.
+    (cd "$dir" && exec "${detach[@]}" "$@") </dev/null >"$dir/log" 2>&1 &
     pid=$!
     disown "$pid"
     local stamp
@@ -384,6 +385,7 @@ main() {
     -h | --help | help) usage_of "${BASH_SOURCE[0]}" ;;
     *) usage_error "unknown command: ${command:-(none)}" ;;
     esac
+    exit # before bash reads on: a checkout may have changed this file during a long start
 }
 
 main "$@"
