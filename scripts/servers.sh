@@ -124,6 +124,7 @@ new_folder() {
 
 # ---- Redis ------------------------------------------------------------------
 
+# shellcheck disable=SC2317  # await calls it
 redis_answers() {
     local line=''
     # The log line is ours alone; the PING shows that the port is too.
@@ -175,6 +176,7 @@ kafka_home() { printf '%s/kafka-%s\n' "$(cache_dir)" "$KAFKA_VERSION"; }
 # What makes a JVM start fast and stay small; the slf4j binding writes to stderr.
 jvm() { exec "$(java_program)" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData -cp "$(kafka_home)/*" "$@"; }
 
+# shellcheck disable=SC2317  # with_lock calls it
 fetch_kafka() {
     local home tmp
     home=$(kafka_home)
@@ -199,6 +201,7 @@ fetch_kafka() {
     mv -T "$tmp/jars" "$home" 2>/dev/null || [[ -d $home ]]
 }
 
+# shellcheck disable=SC2317  # fetch_kafka calls it
 write_pom() {
     cat <<POM
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -251,6 +254,7 @@ PROPERTIES
 
 # A metadata round-trip by hand, since a JVM only for asking would take seconds: request Metadata, version 1, for no
 # topics; the answer is size, correlation number and the count of brokers. One broker means registered and serving.
+# shellcheck disable=SC2317  # await calls it
 kafka_answers() {
     local answer
     grep -q 'Kafka Server started' "$1/log" || return 1
