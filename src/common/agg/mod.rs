@@ -85,6 +85,10 @@ macro_rules! registry {
         }
 
         impl Partial {
+            pub fn function(&self) -> Function {
+                match self { $(Partial::$function(_) => Function::$function),* }
+            }
+
             pub fn add(&mut self, input: &Input) {
                 match self { $(Partial::$function(p) => p.add(input)),* }
             }

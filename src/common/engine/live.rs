@@ -3,7 +3,7 @@
 //! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news.
 
 use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
-use super::plan::{Plan, Values};
+use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::state::{State, bit};
 use crate::expr::Scratch;
 use crate::key::Key;
@@ -59,7 +59,6 @@ struct Entry {
 }
 
 const NO_TIMER: Millis = Millis::MAX;
-const ALL: u64 = u64::MAX;
 
 impl Live {
     pub fn new(plan: Arc<Plan>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
@@ -120,7 +119,7 @@ impl Live {
             plan.values(state, &[], self.now, &mut self.scratch)
         });
         let entry = &mut self.entries[place as usize];
-        let mut touched = if new { ALL } else { 0 };
+        let mut touched = if new { ALL_COUNTERS } else { 0 };
         for (c, counter) in plan.counters.iter().enumerate() {
             if counter.add(c, &mut entry.state, block, i, self.now, &mut self.scratch) {
                 touched |= bit(c);
@@ -208,7 +207,7 @@ impl Live {
         let was = (self.telling == Telling::Each).then(|| plan.values(Some(&entry.state), &[], before, &mut self.scratch));
         let lost = entry.state.expire(&plan, self.now);
         // A derived tag may change with no pane lost.
-        let lost = if lost == 0 { ALL } else { lost };
+        let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
     }
 
@@ -219,12 +218,7 @@ impl Live {
             let entry = &mut self.entries[place as usize];
             let changed = std::mem::take(&mut entry.changed);
             let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
-            let mut patch = self.plan.patch(&entry.key, self.now, &values);
-            let unchanged = self.plan.unchanged(changed);
-            if !unchanged.is_empty() {
-                let mut tags = self.plan.outputs.iter();
-                patch.tags.retain(|_| tags.next().is_none_or(|tag| !unchanged.contains(tag)));
-            }
+            let patch = self.plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
                 each(patch);
             }
@@ -282,7 +276,7 @@ impl Live {
             if entry.changed == 0 {
                 self.untold.push(place as u32);
             }
-            entry.changed = ALL;
+            entry.changed = ALL_COUNTERS;
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A plan fixes which tags are remembered, which are derived from them and in what
 //! order, and which are told to the outside.
 
-use super::state::State;
+use super::state::{State, bit};
 use crate::agg::{Function, Input};
 use crate::expr::{Expr, Scratch};
 use crate::key::Key;
@@ -43,7 +43,12 @@ pub struct Plan {
     pub derivations: Vec<Derivation>,
     /// The tags that are told, in the order of the definition file.
     pub outputs: Vec<usize>,
+    /// For each tag, the counters it depends on.
+    masks: Vec<u64>,
 }
+
+/// The mask of a key that is new or in doubt: everything about it is to be told.
+pub const ALL_COUNTERS: u64 = u64::MAX;
 
 /// The values of all tags at one instant, by their place in the definitions; what the plan leaves out is `None`.
 pub type Values = Vec<Option<Value>>;
@@ -75,7 +80,8 @@ impl Plan {
         let mut outputs = outputs.to_vec();
         outputs.sort_unstable();
         outputs.dedup();
-        Plan { definitions, counters, derivations, outputs }
+        let masks = masks(definitions.tags.len(), &counters, &derivations);
+        Plan { definitions, counters, derivations, outputs, masks }
     }
 
     /// The key whose tags row `i` changes.
@@ -125,12 +131,32 @@ impl Plan {
         Patch { key: key.clone(), as_of, tags }
     }
 
+    /// The told tags that depend on one of the `counters`, with the values they have.
+    pub fn changed(&self, key: &Key, as_of: Millis, values: &Values, counters: u64) -> Patch {
+        let changed = self.outputs.iter().filter(|&&tag| counters == ALL_COUNTERS || self.masks[tag] & counters != 0);
+        let tags = changed.map(|&tag| (self.definitions.tags[tag].code.clone(), values[tag].clone())).collect();
+        Patch { key: key.clone(), as_of, tags }
+    }
+
     /// The told tags that differ between two instants; `None` when none does.
     pub fn difference(&self, key: &Key, as_of: Millis, before: &Values, after: &Values) -> Option<Patch> {
         let changed = self.outputs.iter().filter(|&&tag| before[tag] != after[tag]);
         let tags: Vec<_> = changed.map(|&tag| (self.definitions.tags[tag].code.clone(), after[tag].clone())).collect();
         (!tags.is_empty()).then(|| Patch { key: key.clone(), as_of, tags })
     }
+}
+
+/// The counters each tag depends on, as bits; a tag that follows the clock depends on all.
+fn masks(tags: usize, counters: &[Counter], derivations: &[Derivation]) -> Vec<u64> {
+    let mut masks = vec![0; tags];
+    for (place, counter) in counters.iter().enumerate() {
+        masks[counter.tag] = bit(place);
+    }
+    for d in derivations {
+        let inputs = d.inputs.iter().fold(0, |mask, input| mask | masks[*input]);
+        masks[d.tag] = if d.expr.uses_as_of() { ALL_COUNTERS } else { inputs };
+    }
+    masks
 }
 
 impl Counter {

@@ -101,7 +101,7 @@ impl State {
         }
     }
 
-    /// Drops the panes that are over at `now`. Returns a bit for each counter that lost one (the last bit stands for all from the 63rd on).
+    /// Drops the panes that are over at `now`. Returns the bits of the counters that lost one.
     pub fn expire(&mut self, plan: &Plan, now: Millis) -> u64 {
         let mut lost = 0;
         for (place, counter) in plan.counters.iter().enumerate() {
@@ -160,7 +160,7 @@ impl State {
     }
 }
 
-/// The bit of a counter in a mask; the 64th stands for itself and all beyond it.
+/// The bit of a counter in a mask; the last one stands for every counter from the 64th on.
 pub fn bit(place: usize) -> u64 {
     1 << place.min(63)
 }
@@ -226,8 +226,7 @@ impl Panes {
     }
 
     fn merge(&mut self, pane: i64, partial: &Partial) {
-        let function_of = |p: &Partial| p.function();
-        self.pane(pane, function_of(partial)).merge(partial);
+        self.pane(pane, partial.function()).merge(partial);
         if let Some(total) = &mut self.total {
             total.merge(partial);
         }

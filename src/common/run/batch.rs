@@ -1,0 +1,285 @@
+//! The nightly path: a whole log through the engine on all cores, one patch a key.
+//!
+//! Lines are parsed in chunks and handed to partitions by key; each partition is folded
+//! in the order of the log. What comes out depends on the events alone, not on threads,
+//! files, their order, or duplicates.
+
+use crate::engine::dedup::HashKey;
+use crate::engine::fold::{Fold, Tally};
+use crate::engine::plan::Plan;
+use crate::event::{Code, Event, Refusal, Rules, too_long};
+use crate::lines::Text;
+use crate::log::{Chunk, Error, Log, LogFile, Torn};
+use crate::rows::Block;
+use crate::time::Millis;
+use siphasher::sip::SipHasher13;
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
+const PARTITIONS: usize = 256;
+const CHUNK_BYTES: u64 = 4 << 20;
+/// A chunk of a packed file may be huge: its blocks are handed over after so many lines.
+const HAND_OVER_LINES: usize = 64 * 1024;
+
+/// Which events count, and the instant the values are true at.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// The first event time that counts; none: all of the past.
+    pub since: Option<Millis>,
+    /// The instant of the values: the last event time that counts; none: the largest in the log.
+    pub as_of: Option<Millis>,
+}
+
+/// One run over a log.
+pub struct Job<'a> {
+    pub plan: &'a Plan,
+    pub log: &'a Log,
+    pub range: Range,
+    pub rules: &'a Rules,
+    /// The instant of receipt for events that carry none: now.
+    pub received: Millis,
+    pub threads: usize,
+    /// A secret that changes from run to run; no output depends on it.
+    pub hash_key: HashKey,
+    /// Told of every refused line, from several threads.
+    pub refused: &'a (dyn Fn(Refused<'_>) + Sync),
+    /// Bytes of the log read so far, for a progress bar.
+    pub progress: &'a AtomicU64,
+}
+
+/// A refused line of a log and where it stands.
+pub struct Refused<'a> {
+    pub refusal: &'a Refusal,
+    pub file: &'a LogFile,
+    pub offset: u64,
+    pub text: Text<'a>,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    pub lines: u64,
+    /// Events inside the range.
+    pub events: u64,
+    /// Events outside it.
+    pub outside: u64,
+    pub duplicates: u64,
+    pub refused: BTreeMap<Code, u64>,
+    pub keys: u64,
+    pub as_of: Option<Millis>,
+    /// Last lines that nothing ended: a write cut short.
+    pub torn: Vec<Torn>,
+}
+
+impl Summary {
+    pub fn refused_total(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    fn add(&mut self, other: Summary) {
+        self.lines += other.lines;
+        self.events += other.events;
+        self.outside += other.outside;
+        for (code, n) in other.refused {
+            *self.refused.entry(code).or_default() += n;
+        }
+        self.torn.extend(other.torn);
+    }
+}
+
+/// Why a run failed: the log could not be read, or the patches could not be written.
+#[derive(Debug)]
+pub enum Failure {
+    Log(Error),
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Failure {
+        Failure::Log(e)
+    }
+}
+
+/// Blocks of one partition with their place in the log.
+type Pile = Mutex<Vec<((usize, usize), Block)>>;
+
+/// Folds the log and writes one patch a key to `out`.
+///
+/// Patches come partition by partition, in the order of keys within each: always the same order.
+pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
+    let piles: Vec<Pile> = (0..PARTITIONS).map(|_| Mutex::default()).collect();
+    let newest = AtomicI64::new(Millis::MIN);
+    let mut summary = scatter(job, &piles, &newest)?;
+    let newest = newest.into_inner();
+    summary.as_of = job.range.as_of.or((newest > Millis::MIN).then_some(newest));
+    if let Some(as_of) = summary.as_of {
+        let (tally, keys) = gather(job, piles, as_of, out).map_err(Failure::Output)?;
+        summary.duplicates = tally.duplicates;
+        summary.keys = keys;
+    }
+    Ok(summary)
+}
+
+/// Parses every chunk and piles its rows up by partition.
+fn scatter(job: &Job<'_>, piles: &[Pile], newest: &AtomicI64) -> Result<Summary, Failure> {
+    let chunks = job.log.chunks(CHUNK_BYTES);
+    let next = AtomicUsize::new(0);
+    let threads = job.threads.clamp(1, chunks.len().max(1));
+    let parts: Vec<Result<Summary, Error>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut reader = Reader::new(job, piles, newest);
+                    while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        reader.read(chunk)?;
+                    }
+                    Ok(reader.summary)
+                })
+            })
+            .collect();
+        workers.into_iter().map(|w| w.join().expect("a panic ends the program")).collect()
+    });
+    let mut summary = Summary::default();
+    for part in parts {
+        summary.add(part?);
+    }
+    Ok(summary)
+}
+
+/// One thread's way through the chunks.
+struct Reader<'a> {
+    job: &'a Job<'a>,
+    piles: &'a [Pile],
+    newest: &'a AtomicI64,
+    blocks: Vec<Block>,
+    summary: Summary,
+}
+
+impl<'a> Reader<'a> {
+    fn new(job: &'a Job<'a>, piles: &'a [Pile], newest: &'a AtomicI64) -> Reader<'a> {
+        let blocks = (0..PARTITIONS).map(|_| Block::new(&job.plan.definitions.projection)).collect();
+        Reader { job, piles, newest, blocks, summary: Summary::default() }
+    }
+
+    fn read(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        let mut lines = chunk.lines()?;
+        let (mut told, mut handed) = (0, 0);
+        let mut largest = Millis::MIN;
+        while let Some(line) = lines.next()? {
+            match self.line(line.text) {
+                Ok(timestamp) => largest = largest.max(timestamp),
+                Err(refusal) => self.refuse(&refusal, chunk, line.offset, line.text),
+            }
+            let so_far = lines.so_far();
+            if so_far.lines.is_multiple_of(HAND_OVER_LINES as u64) {
+                self.job.progress.fetch_add(so_far.bytes - told, Ordering::Relaxed);
+                told = so_far.bytes;
+                self.hand_over((chunk.sequence, handed));
+                handed += 1;
+            }
+        }
+        let end = lines.finish();
+        self.job.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
+        self.summary.lines += end.lines;
+        self.summary.torn.extend(end.torn);
+        self.newest.fetch_max(largest, Ordering::Relaxed);
+        self.hand_over((chunk.sequence, handed));
+        Ok(())
+    }
+
+    /// Takes one line in; gives its event time, or the smallest instant when it does not count.
+    fn line(&mut self, text: Text<'_>) -> Result<Millis, Refusal> {
+        let Text::Whole(bytes) = text else { return Err(too_long()) };
+        let Some(event) = Event::parse(bytes, self.job.received, self.job.rules)? else { return Ok(Millis::MIN) };
+        let Range { since, as_of } = self.job.range;
+        if since.is_some_and(|since| event.timestamp < since) || as_of.is_some_and(|as_of| event.timestamp > as_of) {
+            self.summary.outside += 1;
+            return Ok(Millis::MIN);
+        }
+        self.summary.events += 1;
+        let block = &mut self.blocks[partition(&event.user_id)];
+        block.push(&event, &self.job.plan.definitions.projection, self.job.received);
+        Ok(event.timestamp)
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, chunk: &Chunk, offset: u64, text: Text<'_>) {
+        *self.summary.refused.entry(refusal.code).or_default() += 1;
+        (self.job.refused)(Refused { refusal, file: &chunk.file, offset, text });
+    }
+
+    fn hand_over(&mut self, place: (usize, usize)) {
+        for (block, pile) in self.blocks.iter_mut().zip(self.piles) {
+            if !block.is_empty() {
+                let full = std::mem::replace(block, Block::new(&self.job.plan.definitions.projection));
+                pile.lock().expect("a panic ends the program").push((place, full));
+            }
+        }
+    }
+}
+
+/// The partition of a user. The key of the hash is fixed: partitions are part of the output's order.
+fn partition(user_id: &str) -> usize {
+    let mut hasher = SipHasher13::new();
+    hasher.write(user_id.as_bytes());
+    (hasher.finish() % PARTITIONS as u64) as usize
+}
+
+/// Folds every partition and writes its patches in the order of partitions.
+fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) -> io::Result<(Tally, u64)> {
+    let next = AtomicUsize::new(0);
+    let (mut tally, mut keys) = (Tally::default(), 0);
+    std::thread::scope(|scope| {
+        // Bounded: a slow reader of the output must not pile the patches up in memory.
+        let (send, receive) = mpsc::sync_channel::<(usize, Vec<u8>, Tally, u64)>(job.threads * 2);
+        let (next, piles) = (&next, &piles);
+        for _ in 0..job.threads.max(1) {
+            let send = send.clone();
+            scope.spawn(move || {
+                loop {
+                    let p = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(pile) = piles.get(p) else { return };
+                    let blocks = std::mem::take(&mut *pile.lock().expect("a panic ends the program"));
+                    // An error of the writer hangs up the channel: nothing is left to do.
+                    if send.send(fold(job, p, blocks, as_of)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut waiting = BTreeMap::new();
+        let mut turn = 0;
+        for (p, bytes, part, n) in receive {
+            tally.absorbed += part.absorbed;
+            tally.duplicates += part.duplicates;
+            keys += n;
+            waiting.insert(p, bytes);
+            while let Some(bytes) = waiting.remove(&turn) {
+                out.write_all(&bytes)?;
+                turn += 1;
+            }
+        }
+        out.flush()
+    })?;
+    Ok((tally, keys))
+}
+
+fn fold(job: &Job<'_>, p: usize, mut blocks: Vec<((usize, usize), Block)>, as_of: Millis) -> (usize, Vec<u8>, Tally, u64) {
+    blocks.sort_unstable_by_key(|(place, _)| *place);
+    let mut fold = Fold::new(job.plan, job.hash_key);
+    for (_, block) in blocks {
+        fold.add(&block);
+    }
+    let tally = fold.tally;
+    let (mut bytes, mut keys) = (Vec::new(), 0);
+    fold.finish(as_of, |patch| {
+        patch.push_line(&mut bytes);
+        keys += 1;
+    });
+    (p, bytes, tally, keys)
+}
