@@ -14,3 +14,9 @@ pub mod patch;
 pub mod rows;
 pub mod time;
 pub mod value;
+
+// carriers: bytes in motion and at rest; they know no tags
+pub mod dead;
+mod disk;
+pub mod lines;
+pub mod log;
