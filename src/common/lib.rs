@@ -15,6 +15,8 @@ pub mod rows;
 pub mod time;
 pub mod value;
 
-// thought: event | patch → patch | event; no I/O, no clock, no threads
-pub mod agg;
-pub mod pane;
+// carriers: bytes in motion and at rest; they know no tags
+pub mod dead;
+mod disk;
+pub mod lines;
+pub mod log;

@@ -1,0 +1,199 @@
+//! Chunks: a log cut into pieces that threads read on their own.
+//!
+//! A line belongs to the chunk in which it begins, so the chunks in their order give
+//! the lines of the log, each once, whatever the size of a chunk.
+
+use super::{Error, Log, LogFile, Torn};
+use crate::lines::{Form, Lines, Text, open_input, open_path};
+use memchr::memchr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+/// One piece of a log: a byte range of a plain file, or the whole of any other.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Its place in the log, counted from 0.
+    pub sequence: usize,
+    pub file: Arc<LogFile>,
+    /// The first byte of the range, and the one behind it; `None`: to the end of the stream.
+    pub start: u64,
+    pub end: Option<u64>,
+}
+
+/// A line of a log, without its newline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Of its first byte in the decoded file. `line_number` turns it into a number where a person is told.
+    pub offset: u64,
+    pub text: Text<'a>,
+}
+
+/// What a chunk held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChunkEnd {
+    pub lines: u64,
+    /// Decoded bytes.
+    pub bytes: u64,
+    /// The last line of the file, if nothing ended it: not given out.
+    pub torn: Option<Torn>,
+}
+
+impl Log {
+    /// Cuts the log into pieces of about `target_bytes`, in its order. Packed files and pipes are one piece each.
+    pub fn chunks(&self, target_bytes: u64) -> Vec<Chunk> {
+        let target = target_bytes.max(1);
+        let mut chunks = Vec::new();
+        for file in self.files() {
+            let mut push = |start, end| {
+                chunks.push(Chunk { sequence: chunks.len(), file: file.clone(), start, end });
+            };
+            match (file.form, file.size) {
+                (Form::Plain, Some(size)) => {
+                    // Pieces of even size: the last is not a crumb.
+                    let pieces = size.div_ceil(target);
+                    let at = |i: u64| (u128::from(size) * u128::from(i) / u128::from(pieces)) as u64;
+                    (0..pieces).for_each(|i| push(at(i), Some(at(i + 1))));
+                }
+                _ => push(0, None),
+            }
+        }
+        chunks
+    }
+}
+
+impl Chunk {
+    /// Opens the file and finds the first line of the chunk.
+    pub fn lines(&self) -> Result<ChunkLines, Error> {
+        let fail = |e| Error::io(&self.file.path, "read")(e);
+        let (input, start, stop): (Box<dyn Read + Send>, u64, u64) = match (self.end, self.file.size) {
+            (Some(end), Some(size)) => {
+                let mut file = File::open(&self.file.path).map_err(fail)?;
+                let start = first_line(&mut file, self.start, end).map_err(fail)?;
+                file.seek(SeekFrom::Start(start)).map_err(fail)?;
+                (Box::new(Exactly { inner: file, left: size - start }), start, end)
+            }
+            _ => (Box::new(open_path(&self.file.path).map_err(fail)?), 0, u64::MAX),
+        };
+        let lines = Lines::starting_at(input, start);
+        Ok(ChunkLines { file: self.file.clone(), lines, stop, end: ChunkEnd::default() })
+    }
+
+    /// Gives every line of the chunk to `each`.
+    pub fn for_each_line(&self, mut each: impl FnMut(Line<'_>)) -> Result<ChunkEnd, Error> {
+        let mut lines = self.lines()?;
+        while let Some(line) = lines.next()? {
+            each(line);
+        }
+        Ok(lines.finish())
+    }
+}
+
+/// The lines of one chunk. Memory is constant, however long the chunk.
+pub struct ChunkLines {
+    file: Arc<LogFile>,
+    lines: Lines<Box<dyn Read + Send>>,
+    stop: u64,
+    end: ChunkEnd,
+}
+
+impl ChunkLines {
+    #[expect(clippy::should_implement_trait, reason = "a line borrows the buffer, which `Iterator` cannot say")]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Line<'_>>, Error> {
+        if self.lines.offset() >= self.stop {
+            return Ok(None);
+        }
+        if !self.lines.step().map_err(|e| Error::io(&self.file.path, "read")(e))? {
+            return Ok(None);
+        }
+        let line = self.lines.line();
+        // Nobody's crash tears a line of a pipe.
+        if !line.ended && self.file.size.is_some() {
+            let torn = Torn { path: self.file.path.clone(), offset: line.offset, len: line.text.len() };
+            self.end.torn = Some(torn);
+            return Ok(None);
+        }
+        self.end.lines += 1;
+        self.end.bytes += line.text.len() + 1;
+        Ok(Some(Line { offset: line.offset, text: line.text }))
+    }
+
+    /// What was read so far; after the last line, what the chunk held.
+    pub fn finish(self) -> ChunkEnd {
+        self.end
+    }
+
+    pub fn so_far(&self) -> &ChunkEnd {
+        &self.end
+    }
+}
+
+/// Where the first line begins that begins in `start..end`; `end` when none does.
+fn first_line(file: &mut File, start: u64, end: u64) -> io::Result<u64> {
+    if start == 0 {
+        return Ok(0);
+    }
+    let mut buffer = [0u8; 16 * 1024];
+    // A line begins at `start` when the byte before ends one.
+    let mut at = start - 1;
+    file.seek(SeekFrom::Start(at))?;
+    while at < end - 1 {
+        let want = buffer.len().min((end - 1 - at) as usize);
+        match file.read(&mut buffer[..want]) {
+            Ok(0) => return Err(shrank()),
+            Ok(n) => match memchr(b'\n', &buffer[..n]) {
+                Some(i) => return Ok(at + i as u64 + 1),
+                None => at += n as u64,
+            },
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(end)
+}
+
+/// A reader of so many bytes, no more; fewer are an error.
+struct Exactly {
+    inner: File,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let want = out.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let n = self.inner.read(&mut out[..want])?;
+        if n == 0 && want > 0 {
+            return Err(shrank());
+        }
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
+fn shrank() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was read")
+}
+
+/// The number, from 1, of the line that begins at (or holds) the byte at `offset` of the decoded file. Reads all before it.
+pub fn line_number(path: &Path, offset: u64) -> Result<u64, Error> {
+    let count = || -> io::Result<u64> {
+        let mut input = open_input(Box::new(File::open(path)?))?.take(offset);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut number = 1;
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(number),
+                Ok(n) => number += memchr::memchr_iter(b'\n', &buffer[..n]).count() as u64,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    };
+    count().map_err(Error::io(path, "read"))
+}
+
+#[cfg(test)]
+#[path = "chunk_tests.rs"]
+mod tests;

@@ -1,0 +1,43 @@
+//! Locks: one writer a log file, one a name in a directory.
+//!
+//! The system holds the lock and lets go when the process dies, however it dies; the
+//! pid in the file is only for the message.
+
+use super::Error;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// A held lock. The file stays when it is let go: removing it would let two hold one name.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Lock {
+    /// Takes the lock for the writing of `what`, or names the holder.
+    pub fn take(path: &Path, what: &Path) -> Result<Lock, Error> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(Error::io(path, "open the lock"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Locked { path: what.to_owned(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io(path, "lock")(e)),
+        }
+        let pid = format!("{}\n", std::process::id());
+        let write = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+        write.map_err(Error::io(path, "write the lock"))?;
+        Ok(Lock(file))
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,31 @@
+//! The log: the durable history of events, a file or a directory of date partitions.
+//!
+//! A line is an event once its newline is on disk; a last line without one was never
+//! acknowledged, and no reader gives it out. Files only ever grow at their end.
+//!
+//! ```text
+//! ad-events.log                          one file, one writer
+//! events/dt=2026-11-20/web-00001.ndjson  a day by receipt, the writer's name, a number
+//! events/web.lock                        held by the writer while it lives
+//! ….torn                                 what a crash left of a line, set aside
+//! ```
+
+mod chunk;
+mod collect;
+mod error;
+mod files;
+mod lock;
+mod names;
+mod position;
+mod tail;
+mod torn;
+mod writer;
+
+pub use chunk::{Chunk, ChunkEnd, ChunkLines, Line, line_number};
+pub use collect::{Collector, Offered, stamp};
+pub use error::Error;
+pub use files::{Log, LogFile, Stray};
+pub use position::Position;
+pub use tail::{LogReader, Shipped};
+pub use torn::Torn;
+pub use writer::{LogWriter, Options};

@@ -1,0 +1,99 @@
+//! Names inside a log's directory: partitions, files, and what lies beside them.
+//!
+//! Every name is made from an allow-list, so none leads out of the directory.
+
+use jiff::civil::Date;
+
+const NAME_MAX: usize = 64;
+const PACKED: [&str; 2] = [".gz", ".zst"];
+const BESIDE: [&str; 4] = [".lock", ".torn", ".tmp", ".position"];
+
+/// Whether `name` may name a writer.
+pub fn is_writer(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    name.len() <= NAME_MAX
+        && name.bytes().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !name.contains("..")
+}
+
+pub fn partition(day: Date) -> String {
+    format!("dt={day}")
+}
+
+/// The day of a partition's directory; `None`: it is none.
+pub fn parse_partition(dir: &str) -> Option<Date> {
+    let text = dir.strip_prefix("dt=")?;
+    // Ten characters and no other spelling: the order of the names is the order of the days.
+    let day: Date = if text.len() == 10 { text.parse().ok()? } else { return None };
+    (partition(day) == dir).then_some(day)
+}
+
+pub fn file(writer: &str, number: u32) -> String {
+    format!("{writer}-{number:05}.ndjson")
+}
+
+/// The number of a file of this writer, packed or not.
+pub fn parse_number(writer: &str, name: &str) -> Option<u32> {
+    let text = unpacked(name).strip_prefix(writer)?.strip_prefix('-')?.strip_suffix(".ndjson")?;
+    (text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+/// The name a file had before it was packed.
+pub fn unpacked(name: &str) -> &str {
+    PACKED.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+}
+
+pub fn is_data(name: &str) -> bool {
+    unpacked(name).ends_with(".ndjson") && !is_beside(name)
+}
+
+/// Whether a file is known to lie beside the data: locks, torn tails, unfinished and hidden files, dead letters.
+pub fn is_beside(name: &str) -> bool {
+    let plain = unpacked(name);
+    name.starts_with('.')
+        || name == "_SUCCESS"
+        || BESIDE.iter().any(|suffix| plain.ends_with(suffix))
+        || plain.ends_with(".dead")
+        || plain.ends_with(".dead.ndjson")
+        || plain == "dead.ndjson"
+        || plain == "dead-letters.ndjson"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn partitions_have_one_spelling() {
+        assert_eq!(parse_partition("dt=2026-11-20"), Some(jiff::civil::date(2026, 11, 20)));
+        for dir in
+            ["dt=2026-11-2", "dt=20261120", "dt=2026-13-01", "dt=2026-02-30", "2026-11-20", "dt=..", "dt=+26-11-20"]
+        {
+            assert_eq!(parse_partition(dir), None, "{dir}");
+        }
+    }
+
+    #[test]
+    fn numbers_belong_to_one_writer() {
+        assert_eq!(parse_number("web", &file("web", 7)), Some(7));
+        assert_eq!(parse_number("web", "web-00012.ndjson.zst"), Some(12));
+        assert_eq!(parse_number("web", "web-1-00012.ndjson"), None);
+        assert_eq!(parse_number("web-1", "web-1-00012.ndjson"), Some(12));
+        assert_eq!(parse_number("web", "web-0012.ndjson"), None);
+        assert_eq!(parse_number("web", "web-+0012.ndjson"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_writer_s_name_never_leads_elsewhere(name in "[a-z./\\\\ \u{0}-]{0,8}|.{0,8}") {
+            if is_writer(&name) {
+                let file = file(&name, 1);
+                prop_assert_eq!(std::path::Path::new(&file).components().count(), 1);
+                prop_assert!(!file.contains("..") && !file.contains('\0') && !file.starts_with('.'));
+                prop_assert!(is_data(&file) || is_beside(&file));
+            }
+        }
+    }
+}
