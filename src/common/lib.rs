@@ -14,3 +14,6 @@ pub mod patch;
 pub mod rows;
 pub mod time;
 pub mod value;
+
+// thought: events and time to values; no I/O, no clock, no threads
+pub mod expr;
