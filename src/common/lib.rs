@@ -15,8 +15,5 @@ pub mod rows;
 pub mod time;
 pub mod value;
 
-// carriers: bytes in motion and at rest; they know no tags
-pub mod dead;
-mod disk;
-pub mod lines;
-pub mod log;
+// thought: events and time to values; no I/O, no clock, no threads
+pub mod expr;

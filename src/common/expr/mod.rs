@@ -1,0 +1,297 @@
+//! Expressions: SQL text, checked and typed at load, evaluated a row at a time.
+//!
+//! An `Expr` that exists evaluates: every name is a slot, every type fits, and nothing at run time is an error, only NULL.
+//!
+//! # Types
+//!
+//! - Int, decimal and double mix, the narrower becoming the wider; int and decimal are compared and calculated exactly.
+//! - `/` gives a decimal (six places, halves away from zero) unless a side is a double. `%` has the sign of the dividend.
+//! - A datetime is compared with a datetime or an int of milliseconds; datetime - datetime is an int of milliseconds,
+//!   datetime ± int a datetime.
+//! - Strings are compared by bytes, and with strings only: `CAST` says what is meant.
+//! - Overflow, division by zero and what `CAST` cannot convert are NULL. A double is always finite.
+//! - The branches of CASE and the arguments of COALESCE agree in one type; NULL has any type.
+
+mod call;
+mod canonical;
+mod cast;
+mod eval;
+mod function;
+mod like;
+mod lower;
+mod node;
+mod number;
+mod source;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use crate::rows::Row;
+use crate::value::{Datum, Type};
+use node::{Node, What};
+use std::fmt;
+
+/// Where strings made during evaluation live; the caller resets it between rows.
+pub type Scratch = bumpalo::Bump;
+
+/// A checked expression.
+#[derive(Clone, Debug)]
+pub struct Expr {
+    /// The type of its value; `string` for what is always NULL.
+    pub ty: Type,
+    pub(crate) node: Node,
+}
+
+/// Who is in scope: the fields of an event, or the tags of a key.
+pub trait Names {
+    /// The slot and type of a name such as `category` or `properties.duration`.
+    fn resolve(&mut self, name: &str) -> Option<(usize, Type)>;
+
+    /// Every name in scope, to find what a misspelt one was meant to be.
+    fn known(&self) -> Vec<String>;
+
+    /// What a name stands for, in messages: `unknown field: pirce`.
+    fn noun(&self) -> &'static str {
+        "field"
+    }
+
+    /// Message and hint for a call to a function that expressions do not have, where more is known than that.
+    fn unknown_call(&self, _name: &str) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// What is wrong with an expression, and where in its text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExprError {
+    /// In bytes from the start of the text.
+    pub offset: usize,
+    /// In bytes.
+    pub len: usize,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ExprError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: {}", self.offset + 1, self.message)
+    }
+}
+
+impl std::error::Error for ExprError {}
+
+/// A call at the top of a text: `count(*)`, `sum(amount)`, `count(DISTINCT category)`.
+#[derive(Clone, Debug)]
+pub struct AggCall {
+    /// In lower case.
+    pub name: String,
+    /// In bytes from the start of the text.
+    pub name_offset: usize,
+    pub args: Vec<Expr>,
+    /// Where each argument begins, in bytes.
+    pub arg_offsets: Vec<usize>,
+    pub distinct: bool,
+    /// `f(*)`: there are no arguments.
+    pub star: bool,
+}
+
+/// Reads and checks one expression.
+pub fn parse(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
+    let tree = source::parse(text)?;
+    lower::Lower::new(text, names).expr(tree)
+}
+
+/// Reads and checks a call whose name the caller knows; only its arguments are expressions.
+pub fn parse_aggregation(text: &str, names: &mut dyn Names) -> Result<AggCall, ExprError> {
+    let tree = source::parse(text)?;
+    lower::Lower::new(text, names).aggregation(tree)
+}
+
+/// The name of the call that the whole text is, as it is written; `None` for anything else and for what cannot be read.
+pub fn top_call(text: &str) -> Option<String> {
+    source::top_call(&source::parse(text).ok()?).map(str::to_string)
+}
+
+/// The names of the functions that an expression may call, in lower case.
+pub fn function_names() -> impl Iterator<Item = String> {
+    function::FUNCTIONS
+        .iter()
+        .flat_map(|f| std::iter::once(f.name).chain(f.aliases.iter().copied()))
+        .chain(["as_of", "cast"])
+        .map(str::to_ascii_lowercase)
+}
+
+/// The value as another type, as CAST has it.
+pub fn convert<'a>(value: Datum<'a>, to: Type, scratch: &'a Scratch) -> Datum<'a> {
+    cast::cast(value, to, scratch)
+}
+
+impl Expr {
+    /// The value for a row, or NULL. Strings made on the way live in `scratch`.
+    pub fn eval<'a, R: Row>(&self, row: &'a R, scratch: &'a Scratch) -> Datum<'a> {
+        if let What::Slot { slot, .. } = self.node.what {
+            return row.datum(slot);
+        }
+        // A literal lives in the expression, which may not outlive the row: its text is copied.
+        match eval::eval(&self.node, row, scratch) {
+            Datum::Null => Datum::Null,
+            Datum::Bool(b) => Datum::Bool(b),
+            Datum::Int(n) => Datum::Int(n),
+            Datum::Decimal(d) => Datum::Decimal(d),
+            Datum::Double(x) => Datum::Double(x),
+            Datum::Time(t) => Datum::Time(t),
+            Datum::Str(s) => Datum::Str(scratch.alloc_str(s)),
+        }
+    }
+
+    /// Whether the row passes as a filter: NULL is not true.
+    pub fn is_true<R: Row>(&self, row: &R, scratch: &Scratch) -> bool {
+        matches!(eval::eval(&self.node, row, scratch), Datum::Bool(true))
+    }
+
+    /// Adds the slots it reads, each once.
+    pub fn slots(&self, out: &mut Vec<usize>) {
+        self.node.walk(&mut |node| {
+            if let What::Slot { slot, .. } = node.what
+                && !out.contains(&slot)
+            {
+                out.push(slot);
+            }
+        });
+    }
+
+    /// The text that all ways to write this expression share: blanks, comments, case of keywords and needless
+    /// parentheses do not show.
+    pub fn canonical(&self) -> String {
+        canonical::text(&self.node)
+    }
+
+    pub fn uses_as_of(&self) -> bool {
+        let mut found = false;
+        self.node.walk(&mut |node| found |= matches!(node.what, What::AsOf));
+        found
+    }
+
+    /// The same value as a wider type, or between int and datetime; `None` where that would lose something.
+    pub fn widened(self, to: Type) -> Option<Expr> {
+        widens(self.node.ty, to).then(|| Expr { ty: to, node: self.node.widened(Some(to)) })
+    }
+}
+
+/// Whether a value of type `from` can stand where `to` is declared: int → decimal → double, datetime ↔ int.
+pub fn widens(from: Option<Type>, to: Type) -> bool {
+    match from {
+        None => true,
+        Some(from) if from == to => true,
+        Some(from) => matches!(
+            (from, to),
+            (Type::Int, Type::Decimal | Type::Double | Type::Datetime)
+                | (Type::Decimal, Type::Double)
+                | (Type::Datetime, Type::Int)
+        ),
+    }
+}
+
+/// Words that SQL keeps for itself: as a name each needs double quotes, here or in an engine the SQL is written for.
+pub const RESERVED: &[&str] = &[
+    "all",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "between",
+    "by",
+    "case",
+    "cast",
+    "ceil",
+    "convert",
+    "cross",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "desc",
+    "distinct",
+    "else",
+    "end",
+    "escape",
+    "except",
+    "exists",
+    "extract",
+    "false",
+    "fetch",
+    "floor",
+    "for",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "inner",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "join",
+    "lambda",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "map",
+    "natural",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "outer",
+    "overlay",
+    "position",
+    "prior",
+    "right",
+    "safe_cast",
+    "select",
+    "set",
+    "some",
+    "struct",
+    "substr",
+    "substring",
+    "table",
+    "then",
+    "trim",
+    "true",
+    "try_cast",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "when",
+    "where",
+    "with",
+];
+
+/// Whether a word is reserved, in any case.
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.binary_search(&word.to_ascii_lowercase().as_str()).is_ok()
+}
+
+/// Whether a name needs no quotes.
+fn is_plain_name(name: &str) -> bool {
+    let start = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    start && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !is_reserved(name)
+}
+
+/// The known name that `name` was most likely meant to be.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|other| (strsim::damerau_levenshtein(&lower, &other.to_lowercase()), other))
+        .filter(|(distance, other)| *distance <= 1 + other.chars().count() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
+}
