@@ -15,5 +15,5 @@ pub mod rows;
 pub mod time;
 pub mod value;
 
-// thought: events and time to values; no I/O, no clock, no threads
-pub mod expr;
+// carriers: bytes in motion and at rest
+pub mod maps;
