@@ -5,15 +5,23 @@
 #![forbid(unsafe_code)]
 
 // words: plain data, no I/O
-pub mod event;
-pub mod key;
 pub mod limits;
+pub mod time;
 pub mod money;
 pub mod ndjson;
-pub mod patch;
-pub mod rows;
-pub mod time;
 pub mod value;
+pub mod key;
+pub mod event;
+pub mod rows;
+pub mod patch;
 
-// carriers: bytes in motion and at rest
+// carriers: bytes in motion and at rest; they know no tags
+pub mod lines;
+pub mod dead;
 pub mod maps;
+pub mod log;
+
+// thought: event | patch → patch | event; no I/O, no clock, no threads
+pub mod expr;
+pub mod pane;
+pub mod agg;
