@@ -17,6 +17,7 @@ pub mod patch;
 
 // carriers: bytes in motion and at rest; they know no tags
 pub mod lines;
+pub mod disk;
 pub mod dead;
 pub mod maps;
 pub mod log;
@@ -25,3 +26,5 @@ pub mod log;
 pub mod expr;
 pub mod pane;
 pub mod agg;
+pub mod tag;
+pub mod engine;

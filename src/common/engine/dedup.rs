@@ -100,8 +100,12 @@ impl Dedup {
             self.drop_hour(oldest);
         }
         while self.ids > self.horizon.ids && self.hours.len() > 1 {
-            let (&stalest, touched) =
-                self.hours.iter().map(|(h, hour)| (h, hour.touched)).min_by_key(|(h, touched)| (*touched, **h)).expect("there is more than one");
+            let (&stalest, touched) = self
+                .hours
+                .iter()
+                .map(|(h, hour)| (h, hour.touched))
+                .min_by_key(|(h, touched)| (*touched, **h))
+                .expect("there is more than one");
             self.pressed = Some(touched.max(self.pressed.unwrap_or(touched)));
             self.drop_hour(stalest);
         }

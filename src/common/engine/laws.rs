@@ -89,27 +89,32 @@ impl Sample {
         let amount = self.amount.map_or(String::new(), |a| format!(r#","amount":{}.{:02}"#, a / 100, a % 100));
         let kind = if self.click { "click" } else { "view" };
         let Sample { id, user, timestamp, .. } = self;
-        format!(r#"{{"eventId":"e{id}","userId":"u{user}","eventType":"{kind}","timestamp":{timestamp}{category}{amount}}}"#)
+        format!(
+            r#"{{"eventId":"e{id}","userId":"u{user}","eventType":"{kind}","timestamp":{timestamp}{category}{amount}}}"#
+        )
     }
 }
 
 fn sample() -> impl Strategy<Value = Sample> {
     // Whole seconds now and then, so that panes' edges are hit.
     let instant = prop_oneof![0i64..30_000, (0i64..30).prop_map(|s| s * 1000), (1i64..30).prop_map(|s| s * 1000 - 1)];
-    (0u8..60, 0u8..3, instant, any::<bool>(), prop::option::of(0u8..4), prop::option::of(0i32..700))
-        .prop_map(|(id, user, timestamp, click, category, amount)| Sample { id, user, timestamp, click, category, amount })
+    (0u8..60, 0u8..3, instant, any::<bool>(), prop::option::of(0u8..4), prop::option::of(0i32..700)).prop_map(
+        |(id, user, timestamp, click, category, amount)| Sample { id, user, timestamp, click, category, amount },
+    )
 }
 
 /// Random events, of which some are sent again; one id has one body.
 fn world() -> impl Strategy<Value = Vec<Sample>> {
-    (prop::collection::vec(sample(), 1..40), prop::collection::vec(any::<prop::sample::Index>(), 0..8)).prop_map(|(mut samples, again)| {
-        let mut seen = std::collections::HashSet::new();
-        samples.retain(|s| seen.insert((s.user, s.id)));
-        for index in again {
-            samples.push(samples[index.index(samples.len())].clone());
-        }
-        samples
-    })
+    (prop::collection::vec(sample(), 1..40), prop::collection::vec(any::<prop::sample::Index>(), 0..8)).prop_map(
+        |(mut samples, again)| {
+            let mut seen = std::collections::HashSet::new();
+            samples.retain(|s| seen.insert((s.user, s.id)));
+            for index in again {
+                samples.push(samples[index.index(samples.len())].clone());
+            }
+            samples
+        },
+    )
 }
 
 fn plan() -> Arc<Plan> {
@@ -204,7 +209,8 @@ fn naive(samples: &[Sample], as_of: Millis) -> Profiles {
         if let Some(n) = largest {
             tags.insert("largest_4s".into(), decimal(n));
         }
-        let last = mine.iter().filter(|s| s.click && s.category.is_some()).max_by_key(|s| (s.timestamp, format!("e{}", s.id)));
+        let last =
+            mine.iter().filter(|s| s.click && s.category.is_some()).max_by_key(|s| (s.timestamp, format!("e{}", s.id)));
         if let Some(category) = last.and_then(|s| s.category) {
             tags.insert("last_category".into(), Value::Str(format!("c{category}").into()));
         }
@@ -373,7 +379,11 @@ proptest! {
 fn a_count_falls_to_zero_by_time_alone_at_the_end_of_its_pane() {
     let plan = plan();
     let (mut live, mut out) = (live(&plan, Telling::Each), Vec::new());
-    feed(&mut live, &[Sample { id: 1, user: 1, timestamp: 1_234, click: true, category: None, amount: None }], &mut out);
+    feed(
+        &mut live,
+        &[Sample { id: 1, user: 1, timestamp: 1_234, click: true, category: None, amount: None }],
+        &mut out,
+    );
     out.clear();
     live.advance(5_999, &mut out);
     assert_eq!(out, []);

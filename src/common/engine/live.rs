@@ -136,7 +136,13 @@ impl Live {
             return (*place, false);
         }
         let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 keys in one process");
-        self.entries.push(Entry { key: key.clone(), state: State::new(&self.plan), next: NO_TIMER, changed: 0, unsaved: false });
+        self.entries.push(Entry {
+            key: key.clone(),
+            state: State::new(&self.plan),
+            next: NO_TIMER,
+            changed: 0,
+            unsaved: false,
+        });
         self.places.insert(key, place);
         (place, true)
     }
@@ -204,7 +210,8 @@ impl Live {
         let plan = self.plan.clone();
         let entry = &mut self.entries[place as usize];
         entry.next = NO_TIMER;
-        let was = (self.telling == Telling::Each).then(|| plan.values(Some(&entry.state), &[], before, &mut self.scratch));
+        let was =
+            (self.telling == Telling::Each).then(|| plan.values(Some(&entry.state), &[], before, &mut self.scratch));
         let lost = entry.state.expire(&plan, self.now);
         // A derived tag may change with no pane lost.
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };

@@ -4,8 +4,8 @@
 //! order, and which are told to the outside.
 
 use super::state::{State, bit};
-use crate::agg::{Function, Input};
-use crate::expr::{Expr, Scratch};
+use crate::agg::{Function, Input, Partial};
+use crate::expr::{Expr, Scratch, convert};
 use crate::key::Key;
 use crate::pane::Window;
 use crate::patch::Patch;
@@ -23,6 +23,8 @@ pub struct Counter {
     pub args: Vec<Expr>,
     pub filter: Option<Expr>,
     pub window: Option<Window>,
+    /// The type the function gives, and the one the tag is declared to have.
+    pub gives: Type,
     pub ty: Type,
     pub fingerprint: u64,
 }
@@ -60,12 +62,14 @@ impl Plan {
         let mut counters = Vec::new();
         for (tag, definition) in definitions.tags.iter().enumerate().filter(|(tag, _)| needed[*tag]) {
             if let Kind::Aggregation(a) = &definition.kind {
+                let types: Vec<Type> = a.args.iter().map(|arg| arg.ty).collect();
                 counters.push(Counter {
                     tag,
                     function: a.function,
                     args: a.args.clone(),
                     filter: a.filter.clone(),
                     window: a.window,
+                    gives: a.function.result_type(&types).unwrap_or(definition.ty),
                     ty: definition.ty,
                     fingerprint: definition.fingerprint,
                 });
@@ -92,7 +96,13 @@ impl Plan {
     /// The values of a key's tags at `as_of`. A key never seen has none: not even a count of zero.
     ///
     /// `given` are values that come from elsewhere, by place, empty for none.
-    pub fn values(&self, state: Option<&State>, given: &[Option<Value>], as_of: Millis, scratch: &mut Scratch) -> Values {
+    pub fn values(
+        &self,
+        state: Option<&State>,
+        given: &[Option<Value>],
+        as_of: Millis,
+        scratch: &mut Scratch,
+    ) -> Values {
         let mut values: Values = vec![None; self.definitions.tags.len()];
         values[..given.len()].clone_from_slice(given);
         let Some(state) = state else { return values };
@@ -107,9 +117,7 @@ impl Plan {
     pub fn derive(&self, values: &mut Values, as_of: Millis, scratch: &mut Scratch) {
         for derivation in &self.derivations {
             let row = Tags { values, inputs: &derivation.inputs, as_of };
-            let value = derivation.expr.eval(&row, scratch).to_value();
-            let ty = self.definitions.tags[derivation.tag].ty;
-            values[derivation.tag] = value.map(|v| as_type(v, ty));
+            values[derivation.tag] = derivation.expr.eval(&row, scratch).to_value();
             scratch.reset();
         }
     }
@@ -127,7 +135,8 @@ impl Plan {
 
     /// All told tags of a key as one patch; NULL is told as null.
     pub fn patch(&self, key: &Key, as_of: Millis, values: &Values) -> Patch {
-        let tags = self.outputs.iter().map(|&tag| (self.definitions.tags[tag].code.clone(), values[tag].clone())).collect();
+        let tags =
+            self.outputs.iter().map(|&tag| (self.definitions.tags[tag].code.clone(), values[tag].clone())).collect();
         Patch { key: key.clone(), as_of, tags }
     }
 
@@ -160,16 +169,41 @@ fn masks(tags: usize, counters: &[Counter], derivations: &[Derivation]) -> Vec<u
 }
 
 impl Counter {
+    /// The value of a partial, as the type the tag is declared to have.
+    pub(super) fn value(&self, partial: &Partial) -> Option<Value> {
+        let value = partial.value(self.gives)?;
+        if self.gives == self.ty {
+            return Some(value);
+        }
+        convert(value.datum(), self.ty, &Scratch::new()).to_value()
+    }
+
     /// Adds row `i` to the partials of its key, if the filter lets it through and no argument is NULL.
     ///
     /// `now` is an instant no later than any at which the state will be looked at. Returns whether anything was added.
-    pub fn add(&self, place: usize, state: &mut State, block: &Block, i: usize, now: Millis, scratch: &mut Scratch) -> bool {
+    pub fn add(
+        &self,
+        place: usize,
+        state: &mut State,
+        block: &Block,
+        i: usize,
+        now: Millis,
+        scratch: &mut Scratch,
+    ) -> bool {
         let added = self.add_row(place, state, block, i, now, scratch);
         scratch.reset();
         added
     }
 
-    fn add_row(&self, place: usize, state: &mut State, block: &Block, i: usize, now: Millis, scratch: &Scratch) -> bool {
+    fn add_row(
+        &self,
+        place: usize,
+        state: &mut State,
+        block: &Block,
+        i: usize,
+        now: Millis,
+        scratch: &Scratch,
+    ) -> bool {
         let row = block.row(i);
         let timestamp = block.timestamp(i);
         if self.window.is_some_and(|w| w.expiry(w.pane(timestamp)) <= now) {
@@ -197,18 +231,6 @@ impl Counter {
         }
         state.add(place, self, &Input { args, timestamp, event_id: block.event_id(i) });
         true
-    }
-}
-
-/// The declared type where the value has a narrower one: an int for a decimal, a decimal for a double.
-fn as_type(value: Value, ty: Type) -> Value {
-    match (value, ty) {
-        (Value::Int(n), Type::Decimal) => Value::Decimal(crate::money::Decimal::from_int(n)),
-        (Value::Int(n), Type::Double) => Value::Double(n as f64),
-        (Value::Decimal(d), Type::Double) => Value::Double(d.to_f64()),
-        (Value::Int(n), Type::Datetime) => Value::Time(n),
-        (Value::Time(n), Type::Int) => Value::Int(n),
-        (value, _) => value,
     }
 }
 

@@ -95,9 +95,9 @@ impl State {
     /// The value of a counter's tag at `as_of`. Every event absorbed counts unless its pane is over.
     pub fn value(&self, place: usize, counter: &Counter, as_of: Millis) -> Option<Value> {
         match (&self.counters[place], counter.window) {
-            (Memory::Whole(partial), _) => partial.value(counter.ty),
+            (Memory::Whole(partial), _) => counter.value(partial),
             (Memory::Panes(panes), Some(window)) => panes.value(counter, window.oldest(as_of)),
-            _ => counter.function.empty().value(counter.ty),
+            _ => counter.value(&counter.function.empty()),
         }
     }
 
@@ -119,10 +119,11 @@ impl State {
 
     /// The first instant at which a pane now kept is over.
     pub fn next_change(&self, plan: &Plan) -> Option<Millis> {
-        let expiries = plan.counters.iter().zip(&self.counters).filter_map(|(counter, memory)| match (memory, counter.window) {
-            (Memory::Panes(panes), Some(window)) => panes.panes.first().map(|(pane, _)| window.expiry(*pane)),
-            _ => None,
-        });
+        let expiries =
+            plan.counters.iter().zip(&self.counters).filter_map(|(counter, memory)| match (memory, counter.window) {
+                (Memory::Panes(panes), Some(window)) => panes.panes.first().map(|(pane, _)| window.expiry(*pane)),
+                _ => None,
+            });
         expiries.min()
     }
 
@@ -153,7 +154,8 @@ impl State {
             let number = get_u64(&mut input)?;
             let payload = get_bytes(&mut input)?;
             if let Some(place) = place(number) {
-                state.counters[place] = decode_panes(plan.counters[place].function, plan.counters[place].window, payload)?;
+                state.counters[place] =
+                    decode_panes(plan.counters[place].function, plan.counters[place].window, payload)?;
             }
         }
         Some(state)
@@ -243,9 +245,9 @@ impl Panes {
     fn value(&self, counter: &Counter, oldest: i64) -> Option<Value> {
         let all_count = self.panes.first().is_none_or(|(pane, _)| *pane >= oldest);
         match (&self.total, &self.panes[..]) {
-            (Some(total), _) if all_count => total.value(counter.ty),
-            (_, [(_, only)]) if all_count => only.value(counter.ty),
-            _ => self.merged(counter.function, oldest).value(counter.ty),
+            (Some(total), _) if all_count => counter.value(total),
+            (_, [(_, only)]) if all_count => counter.value(only),
+            _ => counter.value(&self.merged(counter.function, oldest)),
         }
     }
 

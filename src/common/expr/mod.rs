@@ -15,6 +15,7 @@
 mod call;
 mod canonical;
 mod cast;
+mod change;
 mod eval;
 mod function;
 mod like;
@@ -27,6 +28,7 @@ mod tests;
 mod text;
 
 use crate::rows::Row;
+use crate::time::Millis;
 use crate::value::{Datum, Type};
 use node::{Node, What};
 use std::fmt;
@@ -170,6 +172,17 @@ impl Expr {
         let mut found = false;
         self.node.walk(&mut |node| found |= matches!(node.what, What::AsOf));
         found
+    }
+
+    /// Whether the instants at which time alone changes it can be solved: every `as_of()` in it is compared,
+    /// alone or within sums and differences. True without `as_of()`.
+    pub fn is_solvable(&self) -> bool {
+        change::solvable(&self.node)
+    }
+
+    /// The first instant after `after` at which time alone may change its value; for solvable expressions.
+    pub fn next_change<R: Row>(&self, row: &R, after: Millis, scratch: &Scratch) -> Option<Millis> {
+        change::next(&self.node, row, after, scratch)
     }
 
     /// The same value as a wider type, or between int and datetime; `None` where that would lose something.
