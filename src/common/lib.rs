@@ -17,3 +17,4 @@ pub mod value;
 
 // carriers: bytes in motion and at rest
 pub mod maps;
+pub mod synth;
