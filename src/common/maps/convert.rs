@@ -6,7 +6,7 @@
 use super::cell::{Cell, quoted};
 use super::path::Path;
 use super::record::{Object, Record, cells};
-use super::{Csv, Field, Filter, Format, Map, ORIGINAL, Other, Part, Template};
+use super::{Csv, Field, Filter, Format, Map, ORIGINAL, Other, Part, Template, nearest};
 use crate::event::{Code, Refusal, too_long};
 use crate::limits::{EVENT_ID_MAX, LINE_MAX};
 use crate::ndjson;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub struct Converter {
     map: Arc<Map>,
     source: String,
-    /// The columns of CSV; `None` until the header was read, and with JSON.
-    columns: Option<Vec<String>>,
+    /// The columns of CSV; `None` until the header was read, and with JSON. With a bad header every row is refused.
+    columns: Option<Result<Vec<String>, Refusal>>,
     dropped: u64,
 }
 
@@ -29,7 +29,7 @@ impl Converter {
     pub fn new(map: impl Into<Arc<Map>>, source: &str) -> Converter {
         let map = map.into();
         let columns = match &map.format {
-            Format::Csv(csv) => csv.columns.clone(),
+            Format::Csv(csv) => csv.columns.clone().map(Ok),
             Format::Json => None,
         };
         Converter { map, source: source.to_string(), columns, dropped: 0 }
@@ -67,15 +67,21 @@ impl Converter {
                 if text.is_empty() {
                     return Ok(false);
                 }
-                if self.columns.is_none() {
-                    self.columns = Some(header(text, csv)?);
-                    return Ok(false);
+                match &self.columns {
+                    None => {
+                        let header = header(text, csv).and_then(|columns| map.needs(columns));
+                        return self.columns.insert(header).clone().map(|_| false);
+                    }
+                    Some(Err(refusal)) => {
+                        let reason = format!("no row can be read under this header: {}", refusal.reason);
+                        return Err(Refusal::new(refusal.code, reason));
+                    }
+                    Some(Ok(columns)) => csv_record(text, csv, columns)?,
                 }
-                csv_record(text, csv, self.columns.as_deref().expect("read just above"))?
             }
             Format::Json => match text.trim_matches([' ', '\t', '\r']) {
                 "" => return Ok(false),
-                text => Record::Json(Object::read(text)?),
+                text => Record::json(Object::read(text)?),
             },
         };
         let hashed = line.trim_ascii();
@@ -84,6 +90,27 @@ impl Converter {
         self.dropped += u64::from(!made);
         Ok(made)
     }
+}
+
+impl Map {
+    /// `columns`, when they have what every field needs: a slip in a map must not lose a field in silence.
+    fn needs(&self, columns: Vec<String>) -> Result<Vec<String>, Refusal> {
+        let lacks = |field: &&Field| {
+            let has_other = field.template.is_some() || field.default.is_some();
+            !has_other && !field.from.iter().any(|path| columns.contains(&path.first))
+        };
+        let Some(field) = self.fields.iter().find(lacks) else { return Ok(columns) };
+        let near = field.from.first().and_then(|path| nearest(&path.first, columns.iter().map(String::as_str)));
+        let near = near.map(|near| format!("; there is `{}`", ndjson::shown(near))).unwrap_or_default();
+        Err(Refusal::new(
+            Code::BadMap,
+            format!("the header has no column {} for `{}`{near}", listed(&field.from), field.name),
+        ))
+    }
+}
+
+fn listed(paths: &[Path]) -> String {
+    paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The column names of a header line.

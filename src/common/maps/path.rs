@@ -4,7 +4,7 @@
 //! `a[key=x].b`: of the objects in the list `a` the first one whose `key` is `x`.
 
 use super::cell::Cell;
-use super::record::{Object, twice};
+use super::record::Object;
 use crate::event::Refusal;
 use serde_json::value::RawValue;
 use std::fmt;
@@ -66,23 +66,23 @@ impl Path {
             _ => Err(format!("a path begins with a name: {text:?}")),
         }
     }
+}
 
-    /// What lies under the steps of this path inside the value `raw` of its first name.
-    pub fn walk<'a>(&self, raw: &'a RawValue) -> Result<Option<&'a RawValue>, Refusal> {
-        let mut at = raw;
-        for step in &self.steps {
-            let next = match step {
-                Step::Name(name) => member(at, name)?,
-                Step::Index(index) => list(at).and_then(|list| list.get(*index).copied()),
-                Step::Where(key, value) => first_where(at, key, value)?,
-            };
-            match next {
-                Some(next) => at = next,
-                None => return Ok(None),
-            }
+/// What lies under `steps` inside the value `raw`.
+pub fn walk<'a>(raw: &'a RawValue, steps: &[Step]) -> Result<Option<&'a RawValue>, Refusal> {
+    let mut at = raw;
+    for step in steps {
+        let next = match step {
+            Step::Name(name) => member(at, name)?,
+            Step::Index(index) => list(at).and_then(|list| list.get(*index).copied()),
+            Step::Where(key, value) => first_where(at, key, value)?,
+        };
+        match next {
+            Some(next) => at = next,
+            None => return Ok(None),
         }
-        Ok(Some(at))
     }
+    Ok(Some(at))
 }
 
 /// `0]…`, `"name"]…` or `key=value]…`, with what follows the bracket.
@@ -101,12 +101,7 @@ fn bracket(inside: &str) -> Option<(Step, &str)> {
 }
 
 fn member<'a>(raw: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>, Refusal> {
-    let Some(object) = Object::of(raw) else { return Ok(None) };
-    let mut found = object.0.into_iter().filter(|(key, _)| key == name).map(|(_, raw)| raw);
-    match (found.next(), found.next()) {
-        (Some(_), Some(_)) => Err(twice(name)),
-        (first, _) => Ok(first),
-    }
+    Object::of(raw).map_or(Ok(None), |object| object.member(name))
 }
 
 fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
@@ -129,7 +124,7 @@ mod tests {
 
     fn at(path: &str, json: &str) -> Option<String> {
         let raw: &RawValue = serde_json::from_str(json).expect("JSON");
-        Path::parse(path).expect(path).walk(raw).expect("no refusal").map(|raw| raw.get().to_string())
+        walk(raw, &Path::parse(path).expect(path).steps).expect("no refusal").map(|raw| raw.get().to_string())
     }
 
     #[test]

@@ -5,33 +5,46 @@
 
 use super::Csv;
 use super::cell::Cell;
-use super::path::Path;
+use super::path::{Path, Step, walk};
 use crate::event::{Code, Refusal};
 use crate::ndjson;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::io::Read;
 
 /// The fields of a line in their order.
 pub enum Record<'a> {
-    Csv { columns: &'a [String], cells: Vec<Cow<'a, str>> },
-    Json(Object<'a>),
+    Csv {
+        columns: &'a [String],
+        cells: Vec<Cow<'a, str>>,
+    },
+    Json {
+        object: Object<'a>,
+        /// The objects inside it, taken apart once for all the paths that lead there.
+        inner: Vec<OnceCell<Option<Object<'a>>>>,
+    },
 }
 
 impl<'a> Record<'a> {
+    pub fn json(object: Object<'a>) -> Record<'a> {
+        let inner = object.0.iter().map(|_| OnceCell::new()).collect();
+        Record::Json { object, inner }
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Record::Csv { cells, .. } => cells.len(),
-            Record::Json(object) => object.0.len(),
+            Record::Json { object, .. } => object.0.len(),
         }
     }
 
     pub fn name(&self, place: usize) -> &str {
         match self {
             Record::Csv { columns, .. } => &columns[place],
-            Record::Json(object) => &object.0[place].0,
+            Record::Json { object, .. } => &object.0[place].0,
         }
     }
 
@@ -39,7 +52,7 @@ impl<'a> Record<'a> {
     pub fn push(&self, place: usize, out: &mut Vec<u8>) {
         match self {
             Record::Csv { cells, .. } => ndjson::push_str(out, &cells[place]),
-            Record::Json(object) => out.extend_from_slice(object.0[place].1.get().as_bytes()),
+            Record::Json { object, .. } => out.extend_from_slice(object.0[place].1.get().as_bytes()),
         }
     }
 
@@ -52,7 +65,7 @@ impl<'a> Record<'a> {
     pub fn place(&self, path: &Path) -> Result<Option<usize>, Refusal> {
         match self {
             Record::Csv { columns, .. } => Ok(columns.iter().position(|name| *name == path.first)),
-            Record::Json(object) => object.place(&path.first),
+            Record::Json { object, .. } => object.place(&path.first),
         }
     }
 
@@ -60,7 +73,19 @@ impl<'a> Record<'a> {
     pub fn value(&self, place: usize, path: &Path) -> Result<Option<Cell<'_>>, Refusal> {
         match self {
             Record::Csv { cells, .. } => Ok(Some(Cell::Text(Cow::Borrowed(&cells[place])))),
-            Record::Json(object) => Ok(path.walk(object.0[place].1)?.and_then(Cell::of)),
+            Record::Json { object, inner } => {
+                let raw = object.0[place].1;
+                let found = match path.steps.split_first() {
+                    Some((Step::Name(name), rest)) => {
+                        match inner[place].get_or_init(|| Object::of(raw)).as_ref().map(|inner| inner.member(name)) {
+                            Some(member) => member?.map_or(Ok(None), |raw| walk(raw, rest))?,
+                            None => None,
+                        }
+                    }
+                    _ => walk(raw, &path.steps)?,
+                };
+                Ok(found.and_then(Cell::of))
+            }
         }
     }
 }
@@ -90,6 +115,11 @@ impl<'a> Object<'a> {
         if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
     }
 
+    /// The value of the field of this name.
+    pub fn member(&self, name: &str) -> Result<Option<&'a RawValue>, Refusal> {
+        Ok(self.place(name)?.map(|place| self.0[place].1))
+    }
+
     fn place(&self, name: &str) -> Result<Option<usize>, Refusal> {
         let mut found = self.0.iter().enumerate().filter(|(_, (key, _))| key == name).map(|(place, _)| place);
         match (found.next(), found.next()) {
@@ -100,7 +130,7 @@ impl<'a> Object<'a> {
 }
 
 /// The refusal of a name that the map reads and that stands twice: which one is meant cannot be known.
-pub fn twice(name: &str) -> Refusal {
+fn twice(name: &str) -> Refusal {
     Refusal::new(Code::DupKey, format!("`{}` is there twice", ndjson::shown(name)))
 }
 

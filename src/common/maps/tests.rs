@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::{Code, Event, Refusal, Rules};
+use proptest::prelude::*;
 use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::PathBuf;
@@ -216,10 +217,16 @@ fn a_header_names_the_columns_and_the_rest_stays() {
     assert!(texts[5].contains("`rank`: not a number: 'x'"), "{}", texts[5]);
     let ids: HashSet<&str> = texts.iter().filter_map(|t| t.split("'eventId':'").nth(1)).map(|t| &t[..34]).collect();
     assert_eq!(ids.len(), 3);
-    for (header, reason) in
-        [("a;b;a", "the header names column `a` twice"), ("a;;b", "column 2 of the header has no name")]
-    {
-        assert_eq!(refused(&map, header), format!("BAD_MAP: {reason}"));
+    for (header, reason) in [
+        ("a;b;a", "the header names column `a` twice"),
+        ("a;;b", "column 2 of the header has no name"),
+        ("uid;what;at;cent;rank", "the header has no column `cents` for `amount`; there is `cent`"),
+        ("uid;\"what", "the quote of column 2 is not closed: a cell cannot go on in the next line"),
+    ] {
+        let made = lines(&map, &[header, "u;buy;22.11.2022 11:36;1;1", "u;buy;22.11.2022 11:36;1;1"]);
+        assert_eq!(made[0].as_ref().expect_err(header).to_string(), format!("BAD_MAP: {reason}"));
+        let rows = format!("BAD_MAP: no row can be read under this header: {reason}");
+        assert!(made[1..].iter().all(|row| row.as_ref().expect_err(header).to_string() == rows), "{made:?}");
     }
 }
 
@@ -345,4 +352,40 @@ fn the_maps_on_the_page_are_maps() {
         Map::parse(block, "docs/maps.md").unwrap_or_else(|e| panic!("{e}\n{block}"));
     }
     assert!(Map::names().all(|name| page.contains(&format!("| `{name}` |"))));
+}
+
+proptest! {
+    #[test]
+    fn no_line_brings_a_map_down(
+        map in prop::sample::select(Map::names().collect::<Vec<_>>()),
+        at in 0usize..400,
+        junk in prop::collection::vec(any::<u8>(), 0..6),
+        noise in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let good: &[u8] = match map {
+            "taobao" => b"543462,1715,1464116,pv,1511658000",
+            "ga4" => br#"{"event_timestamp":"1669113415317999","event_name":"x","user_pseudo_id":"1","items":[{"item_id":"s"}],"event_params":[{"key":"ga_session_id","value":{"int_value":7}}]}"#,
+            "snowplow" => br#"{"event_id":"e","user_id":"u","event_name":"x","collector_tstamp":"2022-11-22 10:36:56","tr_total":1.5}"#,
+            "cloudevents" => br#"{"id":"e","source":"s","subject":"u","type":"x","time":"2022-11-22T10:36:56Z","data":{"amount":"1.5"}}"#,
+            _ => br#"{"messageId":"e","userId":"u","event":"x","timestamp":"2022-11-22T10:36:56Z","properties":{"total":2}}"#,
+        };
+        let mut broken = good.to_vec();
+        broken.splice(at.min(good.len())..(at + 1).min(good.len()), junk);
+        let mut converter = Converter::new(Map::named_or_file(map).expect("shipped"), "test");
+        for (line, number) in [(good, 1), (&broken[..], 2), (&noise[..], 3), (good, 4)] {
+            let mut out = Vec::new();
+            match converter.convert(line, number, &mut out) {
+                Ok(true) => {
+                    // What a map writes is JSON; only an escape that was broken before may be left for the validator.
+                    let judged = Event::parse(&out, NOW, &Rules::default());
+                    let broken_before = line.windows(2).any(|w| w == b"\\u");
+                    prop_assert!(!matches!(judged, Err(r) if r.code == Code::NotJson && !broken_before));
+                }
+                _ => {
+                    prop_assert!(out.is_empty());
+                    prop_assert!(number == 2 || number == 3);
+                }
+            }
+        }
+    }
 }
