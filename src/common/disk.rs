@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file open for appending.
@@ -27,7 +28,7 @@ impl Disk {
         options.append(true).read(true);
         let file = match fault::check(Op::Open).and_then(|()| options.open(path)) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let file = options.clone().create_new(true).open(path)?;
+                let file = options.clone().create(true).open(path)?;
                 sync_dir(parent(path))?;
                 file
             }
@@ -76,15 +77,24 @@ impl Disk {
         self.judge(outcome)
     }
 
-    /// Makes everything written durable.
+    /// Makes everything written durable, and makes sure it can be found under the file's name.
     pub fn sync(&mut self) -> io::Result<()> {
         self.check()?;
         if self.dirty() {
-            let outcome = fault::check(Op::Sync).and_then(|()| self.file.sync_data());
+            let outcome = fault::check(Op::Sync).and_then(|()| self.file.sync_data()).and_then(|()| self.still_there());
             self.judge(outcome)?;
             self.durable = self.len;
         }
         Ok(())
+    }
+
+    /// Bytes synced into a file that has lost its name are lost all the same.
+    fn still_there(&self) -> io::Result<()> {
+        let (held, named) = (self.file.metadata()?, fs::metadata(&self.path));
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+            return Ok(());
+        }
+        Err(io::Error::new(ErrorKind::NotFound, "the file was moved or deleted while it was written"))
     }
 
     /// Cuts the file to `len` bytes, durably.

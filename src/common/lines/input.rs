@@ -192,6 +192,7 @@ impl<R: BufRead> BufRead for Counted<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::{Lines, Text};
     use std::io::Write;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -263,6 +264,21 @@ mod tests {
         bytes[at] ^= 1;
         let error = decode(&bytes).expect_err("a wrong checksum").to_string();
         assert!(error.starts_with("broken gzip data at byte "), "{error}");
+    }
+
+    #[test]
+    fn a_bomb_is_one_line_too_long() {
+        let len = 32 << 20;
+        let zeros = || io::repeat(b'0').take(len);
+        let mut packed = flate2::read::GzEncoder::new(zeros(), flate2::Compression::fast());
+        let mut bomb = Vec::new();
+        packed.read_to_end(&mut bomb).expect("in memory");
+        for bomb in [bomb, zstd::stream::encode_all(zeros(), 1).expect("in memory")] {
+            assert!((bomb.len() as u64) < len / 100);
+            let mut lines = Lines::new(open_input(Box::new(Cursor::new(bomb))).expect("opens"));
+            let line = lines.next().expect("decodes").expect("a line");
+            assert!(matches!(line.text, Text::TooLong { len: seen, .. } if seen == len));
+        }
     }
 
     #[test]

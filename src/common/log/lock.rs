@@ -36,6 +36,15 @@ impl Lock {
     }
 }
 
+/// Locks the log file itself too: a lock file may be deleted by hand, and this way it does no harm.
+pub fn guard(file: &File, path: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned(), holder: None }),
+        Err(TryLockError::Error(e)) => Err(Error::io(path, "lock")(e)),
+    }
+}
+
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;

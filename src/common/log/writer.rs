@@ -3,7 +3,7 @@
 //! What `commit` returned for survives any crash on a disk that honours fsync. After a
 //! failed write or sync the writer refuses everything: it no longer knows what is there.
 
-use super::lock::Lock;
+use super::lock::{Lock, guard};
 use super::torn::{Torn, heal};
 use super::{Error, Position, names};
 use crate::disk::{Disk, make_dir, parent};
@@ -300,8 +300,7 @@ impl LogWriter {
         if day.is_some() {
             refuse_link(&path)?;
         }
-        let disk = Disk::append(&path).map_err(Error::io(&path, "open"))?;
-        check_first_byte(&disk)?;
+        let disk = open_disk(&path)?;
         Ok(Part { day, key, disk, buffer: Vec::new(), used: self.clock })
     }
 
@@ -313,8 +312,7 @@ impl LogWriter {
             Target::Directory { root, name, .. } => own_files(root, name)?,
         };
         for (path, key) in files {
-            let mut disk = Disk::append(&path).map_err(Error::io(&path, "open"))?;
-            check_first_byte(&disk)?;
+            let mut disk = open_disk(&path)?;
             self.recovered.extend(heal(&mut disk)?);
             self.ends.set(&key, disk.len());
         }
@@ -337,6 +335,13 @@ fn check_file(path: &Path) -> Result<(), Error> {
         }
         Err(e) => Err(Error::io(path, "open")(e)),
     }
+}
+
+fn open_disk(path: &Path) -> Result<Disk, Error> {
+    let disk = Disk::append(path).map_err(Error::io(path, "open"))?;
+    guard(disk.file(), path)?;
+    check_first_byte(&disk)?;
+    Ok(disk)
 }
 
 /// Appending to a picture or a packed file would destroy it.

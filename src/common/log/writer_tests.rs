@@ -4,7 +4,7 @@ use crate::disk::fault;
 use crate::log::Log;
 use crate::time::{DAY, HOUR};
 use proptest::prelude::*;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 
 /// 2026-11-20T00:00:00Z.
@@ -14,9 +14,18 @@ fn open(path: &Path) -> LogWriter {
     LogWriter::open(path, "web", Options::default()).expect("opens")
 }
 
+/// Read in crumbs, so that every seam between chunks is crossed.
 fn read(path: &Path) -> Vec<String> {
+    read_by(path, 7)
+}
+
+fn read_whole(path: &Path) -> Vec<String> {
+    read_by(path, 1 << 20)
+}
+
+fn read_by(path: &Path, target: u64) -> Vec<String> {
     let mut lines = Vec::new();
-    for chunk in Log::open(path).expect("a log").chunks(7) {
+    for chunk in Log::open(path).expect("a log").chunks(target) {
         chunk
             .for_each_line(|line| match line.text {
                 crate::lines::Text::Whole(bytes) => lines.push(String::from_utf8(bytes.to_vec()).expect("UTF-8")),
@@ -90,6 +99,83 @@ fn a_second_writer_is_refused_and_told_who_holds_the_lock() {
     }
     let _a = LogWriter::open(dir.path(), "a", Options::default()).expect("one name");
     let _b = LogWriter::open(dir.path(), "b", Options::default()).expect("another name");
+}
+
+#[test]
+fn a_deleted_lock_file_lets_nobody_in() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let mut first = open(&path);
+    first.append(b"{}", 0).and_then(|()| first.commit().map(drop)).expect("durable");
+    fs::remove_file(dir.path().join("log.lock")).expect("deleted by hand");
+    assert!(matches!(LogWriter::open(&path, "web", Options::default()), Err(Error::Locked { .. })));
+}
+
+#[test]
+fn a_log_that_was_moved_or_deleted_is_not_acknowledged_into() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    for moved in [true, false] {
+        let mut writer = open(&path);
+        writer.append(b"{}", 0).and_then(|()| writer.commit().map(drop)).expect("durable");
+        if moved { fs::rename(&path, dir.path().join("old")) } else { fs::remove_file(&path) }.expect("gone");
+        writer.append(b"{}", 0).expect("gathered");
+        let error = writer.commit().expect_err("nobody would find it").to_string();
+        assert!(error.contains("moved or deleted"), "{error}");
+    }
+    assert_eq!(read(&dir.path().join("old")), ["{}"], "what was not acknowledged was taken back");
+}
+
+/// Not a test of its own: the process that the next one kills.
+#[test]
+fn writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os("ADPROF_TEST_WRITE_TO") else { return };
+    let mut writer = open(Path::new(&path));
+    let process = std::process::id();
+    for group in 0u64.. {
+        for i in 0..100 {
+            let line = format!("{{\"process\":{process},\"n\":{},\"x\":\"{}\"}}", group * 100 + i, "x".repeat(300));
+            writer.append(line.as_bytes(), MIDNIGHT + i as Millis % 2 * DAY).expect("appended");
+        }
+        writer.commit().expect("durable");
+        println!("acknowledged {process} {}", (group + 1) * 100);
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_loses_nothing_acknowledged_and_starts_again() {
+    for target in ["log", "dir/"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(target);
+        for round in 0..6u64 {
+            let mut child = Command::new(std::env::current_exe().expect("this program"))
+                .args(["--exact", "log::writer::tests::writes_until_it_is_killed", "--nocapture"])
+                .env("ADPROF_TEST_WRITE_TO", &path)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("started");
+            let mut pipe = BufReader::new(child.stdout.take().expect("a pipe"));
+            let mut out = String::new();
+            while !out.contains("acknowledged") {
+                assert!(pipe.read_line(&mut out).expect("text") > 0, "the child ended by itself");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(round * 17));
+            child.kill().expect("killed");
+            pipe.read_to_string(&mut out).expect("text");
+            child.wait().expect("ended");
+            // The last line may be cut short by the kill.
+            let told = out.rsplit_once('\n').map_or("", |(whole, _)| whole).lines();
+            let (_, last) = told.rev().find_map(|line| line.split_once("acknowledged ")).expect("one was seen");
+            let (process, count) = last.split_once(' ').expect("two numbers");
+            let count: usize = count.parse().expect("a number");
+            let own = format!("{{\"process\":{process},");
+            let lines = read_whole(&path);
+            let kept = lines.iter().filter(|line| line.starts_with(&own)).count();
+            assert!(kept >= count, "{kept} of {count}");
+            assert!(lines.iter().all(|line| line.ends_with("x\"}")));
+        }
+        open(&path);
+    }
 }
 
 #[test]
@@ -224,6 +310,33 @@ fn whichever_operation_fails_nothing_committed_is_lost_and_nothing_torn_is_read(
         assert!(
             [crate::disk::Op::Write, crate::disk::Op::Sync, crate::disk::Op::Dir].iter().all(|op| seen.contains(op))
         );
+    }
+}
+
+#[test]
+fn setting_a_tail_aside_may_fail_anywhere_and_is_done_by_the_next_start() {
+    for n in 0.. {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        fs::write(&path, "{\"a\":1}\n{\"half").expect("torn");
+        fault::set(n);
+        let outcome = LogWriter::open(&path, "web", Options::default());
+        let Some(op) = fault::clear() else {
+            assert!(n > 4, "opening, setting aside and cutting are more than {n} operations");
+            break;
+        };
+        outcome.expect_err("the fault was told");
+        assert_eq!(read(&path), ["{\"a\":1}"], "{n} {op:?}");
+        let mut writer = open(&path);
+        writer.append(b"{}", 0).and_then(|()| writer.commit().map(drop)).expect("goes on");
+        assert_eq!(read(&path), ["{\"a\":1}", "{}"], "{n} {op:?}");
+        // At the end of the letters, perhaps behind a torn one, the tail is there.
+        let letters = fs::read(dir.path().join("log.torn")).expect("set aside");
+        let found = letters
+            .split(|b| *b == b'\n')
+            .filter_map(|line| DeadLetter::parse(line).ok())
+            .any(|letter| letter.replay() == Ok(&b"{\"half"[..]));
+        assert!(found, "{n} {op:?}");
     }
 }
 
