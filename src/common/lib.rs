@@ -16,4 +16,6 @@ pub mod time;
 pub mod value;
 
 // thought: events and time to values; no I/O, no clock, no threads
+pub mod agg;
 pub mod expr;
+pub mod tag;
