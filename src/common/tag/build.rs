@@ -1,0 +1,347 @@
+//! Building: what was read, checked tag by tag, as definitions.
+//!
+//! A tag with a mistake is reported and left out; the rest is still checked.
+
+use super::derive;
+use super::fingerprint;
+use super::keys::TOP;
+use super::read::{Read, Reader, Text};
+use super::scope::{EventFields, State, fixed_fields};
+use super::{Aggregation, Definitions, Kind, Problem, Tag, Update, Window};
+use crate::agg;
+use crate::expr::{self, Expr, ExprError};
+use crate::limits::{PANES_MAX, TAGS_MAX};
+use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, parse_span, show_span};
+use crate::value::Type;
+use std::collections::HashMap;
+
+/// Longest code in bytes.
+const CODE_MAX: usize = 128;
+
+/// A file on its way to definitions.
+pub(super) struct Builder<'t> {
+    pub reader: Reader<'t>,
+    fields: EventFields,
+    /// By place in the file; `None` while waiting and for what failed.
+    pub tags: Vec<Option<Tag>>,
+    pub states: Vec<State>,
+    pub codes: HashMap<String, usize>,
+    pub order: Vec<usize>,
+}
+
+pub(super) fn build(text: &str, source: &str) -> Result<Definitions, Vec<Problem>> {
+    let mut reader = Reader { source, text, problems: Vec::new() };
+    let Some(file) = reader.file(&TOP) else { return Err(in_order(reader.problems)) };
+    let mut builder = Builder {
+        reader,
+        fields: EventFields::default(),
+        tags: Vec::new(),
+        states: Vec::new(),
+        codes: HashMap::new(),
+        order: Vec::new(),
+    };
+    builder.declare(file.tables("field"));
+    let event_types = builder.event_types(&file);
+    builder.all_tags(file.tables("tag"));
+    let Builder { reader, fields, tags, order, .. } = builder;
+    if !reader.problems.is_empty() {
+        return Err(in_order(reader.problems));
+    }
+    Ok(Definitions {
+        tags: tags.into_iter().flatten().collect(),
+        projection: fields.projection,
+        event_types,
+        source: source.to_string(),
+        text: text.to_string(),
+        store: file.text("store").map(|text| text.value.clone()),
+        order,
+    })
+}
+
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems
+}
+
+impl Builder<'_> {
+    fn declare(&mut self, fields: &[Read]) {
+        for field in fields {
+            let (Some(path), Some(ty)) = (field.text("path"), field.text("type")) else { continue };
+            let Some(ty) = Type::from_name(&ty.value) else { continue };
+            let at = self.reader.within(path, 0, path.value.len());
+            if path.value.split('.').any(str::is_empty) {
+                self.reader.report(at, format!("not a path: {:?}", path.value));
+            } else if fixed_fields().any(|(name, _)| name == path.value) {
+                self.reader.report(at, format!("`{}` is a field of every event: it needs no declaration", path.value));
+            } else if self.fields.types.insert(path.value.clone(), ty).is_some() {
+                self.reader.report(at, format!("duplicate field: {}", path.value));
+            }
+        }
+    }
+
+    fn event_types(&mut self, file: &Read) -> Option<Vec<String>> {
+        let (types, at) = file.list("event_types")?;
+        if types.is_empty() {
+            let hint = "without `event_types` every type is legal";
+            self.reader.report_hint(at, "`event_types` is empty: every event would be refused", hint);
+        }
+        Some(types.iter().map(|text| text.value.clone()).collect())
+    }
+
+    fn all_tags(&mut self, tags: &[Read]) {
+        if tags.len() > TAGS_MAX {
+            let at = tags[TAGS_MAX].text("code").map_or(0..0, |code| code.at.clone());
+            self.reader.report(at, format!("more than {TAGS_MAX} tags"));
+            return;
+        }
+        self.tags = tags.iter().map(|_| None).collect();
+        self.states = vec![State::Failed; tags.len()];
+        for (index, read) in tags.iter().enumerate() {
+            if let Some(code) = read.text("code") {
+                self.check_code(code);
+                if let Some(first) = self.codes.get(&code.value) {
+                    let first = tags[*first].text("code").map_or(0..0, |code| code.at.clone());
+                    let line = Problem::new("", self.reader.text, first, "").line;
+                    let at = self.reader.within(code, 0, code.value.len());
+                    self.reader.report_hint(
+                        at,
+                        format!("duplicate code: {}", code.value),
+                        format!("it stands in line {line} too"),
+                    );
+                } else {
+                    self.codes.insert(code.value.clone(), index);
+                }
+            }
+        }
+        for (index, read) in tags.iter().enumerate() {
+            self.states[index] = self.tag(index, read);
+        }
+        derive::resolve(self, tags);
+    }
+
+    fn check_code(&mut self, code: &Text) {
+        let value = &code.value;
+        let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let at = self.reader.within(code, 0, value.len());
+        if value.len() > CODE_MAX {
+            self.reader.report(at, format!("a code longer than {CODE_MAX} bytes"));
+        } else if !value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            self.reader.report(at, format!("a code begins with a letter or `_`: {value:?}"));
+        } else if let Some(at) = value.find(|c| !legal(c)) {
+            let at = self.reader.within(code, at, 1);
+            self.reader.report(at, format!("a code is made of letters, digits, `_`, `.` and `-`: {value:?}"));
+        } else if expr::is_reserved(value) {
+            let hint = format!("another name, such as {value}_tag, can be written in SQL without quotes");
+            self.reader.report_hint(at, format!("reserved word in SQL: {value}"), hint);
+        }
+    }
+
+    /// Checks one tag; a derived one stays waiting, because it needs the types of others.
+    fn tag(&mut self, index: usize, read: &Read) -> State {
+        let update = update_of(read);
+        if update == Update::Import {
+            return self.imported(index, read);
+        }
+        let Some(value) = read.text("value") else {
+            if let Some(code) = read.text("code") {
+                let message = format!("tag `{}` has no `value`", code.value);
+                self.reader.report_hint(code.at.clone(), message, "only a tag with update = \"import\" has none");
+            }
+            return State::Failed;
+        };
+        match expr::top_call(&value.value).map(|name| name.to_ascii_lowercase()) {
+            Some(name) if agg::NAMES.contains(&name.as_str()) => self.aggregation(index, read, value, update),
+            _ => self.waiting(read),
+        }
+    }
+
+    fn imported(&mut self, index: usize, read: &Read) -> State {
+        for key in ["value", "where", "window", "resolution"] {
+            if let Some(text) = read.text(key) {
+                self.reader
+                    .report(text.at.clone(), format!("an imported tag has no `{key}`: its values come as patches"));
+            }
+        }
+        let Some(code) = read.text("code") else { return State::Failed };
+        let Some(ty) = declared(read) else {
+            if read.text("type").is_none() {
+                self.reader.report(code.at.clone(), format!("an imported tag needs `type`: {}", code.value));
+            }
+            return State::Failed;
+        };
+        let fingerprint = fingerprint::imported(&code.value, ty);
+        self.finish(index, read, ty, Kind::Imported, fingerprint)
+    }
+
+    fn waiting(&mut self, read: &Read) -> State {
+        for key in ["where", "window", "resolution"] {
+            if let Some(text) = read.text(key) {
+                let hint = "put it into the tags that this one names";
+                self.reader.report_hint(text.at.clone(), format!("a derived tag has no `{key}`"), hint);
+            }
+        }
+        State::Waiting
+    }
+
+    fn aggregation(&mut self, index: usize, read: &Read, value: &Text, _update: Update) -> State {
+        let filter = read.text("where").map(|text| self.filter(text)).unwrap_or(Ok(None));
+        let window = self.window(read);
+        let call = match expr::parse_aggregation(&value.value, &mut self.fields) {
+            Ok(call) => call,
+            Err(e) => {
+                self.expr_problem(value, e);
+                return State::Failed;
+            }
+        };
+        let name_at = self.reader.within(value, call.name_offset, call.name.len());
+        let function = if call.distinct { format!("{}_distinct", call.name) } else { call.name.clone() };
+        if call.distinct && !agg::NAMES.contains(&function.as_str()) {
+            self.reader.report(name_at, format!("`{}` takes no DISTINCT", call.name));
+            return State::Failed;
+        }
+        if call.star && function != "count" {
+            self.reader.report(name_at, format!("`{}` takes no `*`", call.name));
+            return State::Failed;
+        }
+        if function == "count" && !call.star && call.args.is_empty() {
+            self.reader.report_hint(name_at, "`count` takes 1 argument", "count(*) counts every event");
+            return State::Failed;
+        }
+        for (arg, offset) in call.args.iter().zip(&call.arg_offsets) {
+            self.no_as_of(arg, value, *offset);
+        }
+        let types: Vec<Type> = call.args.iter().map(|arg| arg.ty).collect();
+        let ty = match agg::result_type(&function, &types) {
+            Ok(ty) => self.declared_type(read, ty, value),
+            Err(message) => {
+                let at = call.arg_offsets.first().map_or(name_at.clone(), |at| self.reader.within(value, *at, 1));
+                self.reader.report(at, message);
+                None
+            }
+        };
+        let (Ok(filter), Ok(window), Some(ty)) = (filter, window, ty) else { return State::Failed };
+        let aggregation = Aggregation { function, args: call.args, filter, window };
+        let fingerprint = fingerprint::aggregation(&aggregation, ty, &self.fields.projection);
+        self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
+    }
+
+    fn filter(&mut self, text: &Text) -> Result<Option<Expr>, ()> {
+        let expr = expr::parse(&text.value, &mut self.fields).map_err(|e| self.expr_problem(text, e))?;
+        self.no_as_of(&expr, text, 0);
+        if expr.ty != Type::Bool {
+            let at = self.reader.within(text, 0, text.value.len());
+            let hint = "compare it with something: eventType = 'click'";
+            self.reader.report_hint(at, format!("`where` takes a condition, not {}", expr.ty), hint);
+            return Err(());
+        }
+        Ok(Some(expr))
+    }
+
+    fn no_as_of(&mut self, expr: &Expr, text: &Text, offset: usize) {
+        if expr.uses_as_of() {
+            let at = self.reader.within(text, offset, 1);
+            let hint = "an aggregation sees one event, not the instant it is looked at; use `window`";
+            self.reader.report_hint(at, "as_of() stands in a derived tag only", hint);
+        }
+    }
+
+    fn window(&mut self, read: &Read) -> Result<Option<Window>, ()> {
+        let (window, resolution) = (read.text("window"), read.text("resolution"));
+        let Some(window) = window else {
+            let Some(resolution) = resolution else { return Ok(None) };
+            self.reader.report(resolution.at.clone(), "`resolution` without `window`");
+            return Err(());
+        };
+        let (window_at, span) = (self.reader.within(window, 0, window.value.len()), self.span(window)?);
+        let (at, width) = match resolution {
+            Some(text) => (self.reader.within(text, 0, text.value.len()), self.span(text)?),
+            None => (window_at, default_resolution(span)),
+        };
+        let (span_text, width_text) = (show_span(span), show_span(width));
+        if span % width != 0 {
+            let hint = "set `resolution` to a span that goes into the window a whole number of times";
+            self.reader.report_hint(
+                at,
+                format!("a resolution of {width_text} does not divide the window of {span_text}"),
+                hint,
+            );
+            return Err(());
+        }
+        if span / width > PANES_MAX {
+            let message = format!(
+                "a window of {span_text} in steps of {width_text} has {} panes, more than {PANES_MAX}",
+                span / width
+            );
+            self.reader.report_hint(at, message, "make `resolution` coarser");
+            return Err(());
+        }
+        Ok(Some(Window { span, resolution: width }))
+    }
+
+    fn span(&mut self, text: &Text) -> Result<Millis, ()> {
+        parse_span(&text.value).map_err(|message| {
+            let at = self.reader.within(text, 0, text.value.len());
+            self.reader.report(at, message);
+        })
+    }
+
+    /// The declared type where the value's fits it, else the value's own.
+    pub fn declared_type(&mut self, read: &Read, ty: Type, value: &Text) -> Option<Type> {
+        let Some(text) = read.text("type") else {
+            // A `type` that could not be read has been reported; the value's own stands in for the checks to come.
+            return Some(ty);
+        };
+        let declared = Type::from_name(&text.value)?;
+        if expr::widens(Some(ty), declared) {
+            return Some(declared);
+        }
+        let at = self.reader.within(text, 0, text.value.len());
+        let hint = format!("write type = \"{ty}\", or convert with CAST in `value`: {}", value.value);
+        self.reader.report_hint(at, format!("the value is {ty}, not {declared}"), hint);
+        None
+    }
+
+    pub fn expr_problem(&mut self, text: &Text, error: ExprError) {
+        let at = self.reader.within(text, error.offset, error.len);
+        self.reader.report(at, error.message).hint = error.hint;
+    }
+
+    pub fn is_event_field(&self, name: &str) -> bool {
+        self.fields.types.contains_key(name)
+    }
+
+    pub fn finish(&mut self, index: usize, read: &Read, ty: Type, kind: Kind, fingerprint: u64) -> State {
+        let Some(code) = read.text("code") else { return State::Failed };
+        let owned = |key: &str| read.text(key).map(|text| text.value.clone());
+        let update = update_of(read);
+        self.tags[index] = Some(Tag {
+            code: code.value.as_str().into(),
+            name: owned("name").unwrap_or_else(|| code.value.clone()),
+            description: owned("description"),
+            owner: owned("owner"),
+            ty,
+            update,
+            kind,
+            fingerprint,
+            line: Problem::new("", self.reader.text, read.at.clone(), "").line,
+        });
+        State::Known(ty, update)
+    }
+}
+
+pub(super) fn update_of(read: &Read) -> Update {
+    read.text("update").and_then(|text| Update::from_name(&text.value)).unwrap_or(Update::Realtime)
+}
+
+fn declared(read: &Read) -> Option<Type> {
+    read.text("type").and_then(|text| Type::from_name(&text.value))
+}
+
+fn default_resolution(window: Millis) -> Millis {
+    match window {
+        w if w <= HOUR => SECOND,
+        w if w <= DAY => MINUTE,
+        w if w <= 31 * DAY => HOUR,
+        _ => DAY,
+    }
+}

@@ -1,0 +1,59 @@
+//! Fingerprints: what a tag's value means, as 64 bits that stay the same for ever.
+//!
+//! State kept under a fingerprint is only ever read by a definition that means the same.
+
+use super::{Aggregation, Derived, Tag};
+use crate::expr::Expr;
+use crate::rows::Projection;
+use crate::value::Type;
+use siphasher::sip::SipHasher24;
+use std::fmt::Write;
+use std::hash::Hasher;
+
+/// Never changed: state on disks out there is kept under what it gives.
+const KEYS: (u64, u64) = (0x6164_7072_6f66_2e74, 0x6167_2e76_3100_0000);
+
+pub(super) fn aggregation(aggregation: &Aggregation, ty: Type, projection: &Projection) -> u64 {
+    let mut text = format!("aggregation\nentity user\ntype {ty}\nfunction {}\n", aggregation.function);
+    for arg in &aggregation.args {
+        write_expr(&mut text, "arg", arg, projection);
+    }
+    if let Some(filter) = &aggregation.filter {
+        write_expr(&mut text, "where", filter, projection);
+    }
+    if let Some(window) = aggregation.window {
+        let _ = writeln!(text, "window {} {}", window.span, window.resolution);
+    }
+    hash(&text)
+}
+
+/// `tags` gives an input's code and fingerprint: a change further up is a change here.
+pub(super) fn derived<'a>(derived: &Derived, ty: Type, tag: impl Fn(usize) -> &'a Tag) -> u64 {
+    let mut text = format!("derived\nentity user\ntype {ty}\nvalue {:?}\n", derived.expr.canonical());
+    for input in &derived.inputs {
+        let tag = tag(*input);
+        let _ = writeln!(text, "input {} {:016x}", tag.code, tag.fingerprint);
+    }
+    hash(&text)
+}
+
+pub(super) fn imported(code: &str, ty: Type) -> u64 {
+    hash(&format!("imported\nentity user\ntype {ty}\ncode {code}\n"))
+}
+
+/// The canonical text, and the fields it reads with the types they are read as.
+fn write_expr(text: &mut String, what: &str, expr: &Expr, projection: &Projection) {
+    let _ = writeln!(text, "{what} {} {:?}", expr.ty, expr.canonical());
+    let mut slots = Vec::new();
+    expr.slots(&mut slots);
+    for slot in slots {
+        let field = &projection.fields[slot];
+        let _ = writeln!(text, "field {} {}", field.path.join("."), field.ty);
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}

@@ -1,0 +1,103 @@
+//! Keys: the one table of what may stand in a definition file.
+//!
+//! The reader accepts what is here, the JSON Schema shows what is here, so the two cannot differ.
+
+use super::Update;
+use crate::value::Type;
+
+/// A kind of table in the file, and the keys it may have.
+pub(super) struct Object {
+    /// What it is called in messages.
+    pub noun: &'static str,
+    pub keys: &'static [Key],
+}
+
+pub(super) struct Key {
+    pub name: &'static str,
+    pub shape: Shape,
+    pub required: bool,
+    pub doc: &'static str,
+}
+
+/// What a value must be.
+pub(super) enum Shape {
+    Text,
+    /// A text with a form of its own, told to editors by a pattern.
+    Pattern(&'static str),
+    OneOf(fn() -> Vec<&'static str>),
+    Texts,
+    /// `[[name]]`
+    Tables(&'static Object),
+}
+
+/// A span of time as `time::parse_span` reads it.
+const SPAN: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
+/// A tag's code, as `check_code` has it.
+const CODE: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$";
+
+pub(super) static TOP: Object = Object {
+    noun: "the file",
+    keys: &[
+        key(
+            "event_types",
+            Shape::Texts,
+            "The event types there are; all others are refused. Without it any type is legal.",
+        ),
+        key("store", Shape::Text, "Where profiles live: `file:DIR` or `redis://HOST:PORT`."),
+        key("field", Shape::Tables(&FIELD), "A field of the event that expressions may use besides adprof's own."),
+        key("tag", Shape::Tables(&TAG), "One named fact about a user."),
+    ],
+};
+
+pub(super) static FIELD: Object = Object {
+    noun: "a field",
+    keys: &[
+        required("path", Shape::Text, "Where it stands in the event: `country`, or `properties.duration`."),
+        required("type", Shape::OneOf(types), "What it is read as; a value of another type is NULL."),
+    ],
+};
+
+pub(super) static TAG: Object = Object {
+    noun: "a tag",
+    keys: &[
+        required("code", Shape::Pattern(CODE), "The field in the profile."),
+        key("name", Shape::Text, "What people call it."),
+        key("description", Shape::Text, "What it means."),
+        key("owner", Shape::Text, "Who answers for it."),
+        key(
+            "value",
+            Shape::Text,
+            "An aggregation over the user's events, such as `sum(amount)`, or an SQL expression over other tags.",
+        ),
+        key("where", Shape::Text, "Which events count: an SQL condition on one event. NULL is not true."),
+        key("window", Shape::Pattern(SPAN), "How far back to look, such as `1h` or `7d`. Without it: the whole life."),
+        key(
+            "resolution",
+            Shape::Pattern(SPAN),
+            "The steps in which a window moves; it must divide the window. \
+             Default: 1s for windows up to 1h, 1m up to 1d, 1h up to 31d, else 1d.",
+        ),
+        key("type", Shape::OneOf(types), "The type of the value; needed for `update = \"import\"`, else inferred."),
+        key(
+            "update",
+            Shape::OneOf(updates),
+            "Who computes it: stream (`realtime`, the default), batch (`daily`), or someone else (`import`).",
+        ),
+    ],
+};
+
+fn types() -> Vec<&'static str> {
+    Type::ALL.into_iter().map(Type::name).collect()
+}
+
+fn updates() -> Vec<&'static str> {
+    Update::ALL.into_iter().map(Update::name).collect()
+}
+
+const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, required: false, doc }
+}
+
+const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, required: true, doc }
+}

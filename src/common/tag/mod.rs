@@ -1,0 +1,211 @@
+//! Tags: a definition file, read and checked, as definitions that the engine runs.
+//!
+//! Definitions that exist are right: every expression is typed, every window divides into panes, no tag depends on itself.
+
+mod build;
+mod derive;
+mod fingerprint;
+mod keys;
+mod place;
+mod problem;
+mod read;
+mod schema;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+use crate::expr::{Expr, nearest};
+use crate::rows::Projection;
+use crate::time::Millis;
+use crate::value::Type;
+pub use problem::Problem;
+pub use schema::schema;
+use std::fmt;
+use std::sync::Arc;
+
+/// Everything a definition file says.
+#[derive(Clone, Debug)]
+pub struct Definitions {
+    /// In the order of the file.
+    pub tags: Vec<Tag>,
+    /// The fields of an event that aggregations look at; their expressions name them by place.
+    pub projection: Projection,
+    /// The closed set of event types, when there is one.
+    pub event_types: Option<Vec<String>>,
+    /// The name of the file, as messages show it.
+    pub source: String,
+    pub text: String,
+    /// Where profiles live, as `store = "…"` has it.
+    pub store: Option<String>,
+    order: Vec<usize>,
+}
+
+/// One named fact about a user.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    pub code: Arc<str>,
+    /// The code, when the file gives no name.
+    pub name: String,
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    /// The type of the value in the profile. What an aggregation gives may be narrower (`expr::convert` widens it).
+    pub ty: Type,
+    pub update: Update,
+    pub kind: Kind,
+    /// Changes when, and only when, the value's meaning changes; names and order in the file do not show.
+    pub fingerprint: u64,
+    /// The line of the file where it begins, from 1.
+    pub line: usize,
+}
+
+/// Who computes a tag.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Update {
+    /// The stream.
+    Realtime,
+    /// The batch.
+    Daily,
+    /// Someone else: values come as patches.
+    Import,
+}
+
+impl Update {
+    pub const ALL: [Update; 3] = [Update::Realtime, Update::Daily, Update::Import];
+
+    /// The name a definition file uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Update::Realtime => "realtime",
+            Update::Daily => "daily",
+            Update::Import => "import",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Update> {
+        Update::ALL.into_iter().find(|update| update.name() == name)
+    }
+}
+
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a tag's value comes from.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Aggregation(Aggregation),
+    Derived(Derived),
+    Imported,
+}
+
+/// A value over the events of a user.
+#[derive(Clone, Debug)]
+pub struct Aggregation {
+    /// One of `agg::NAMES`; `count(DISTINCT x)` is `count_distinct`.
+    pub function: String,
+    /// Over the projection. None for `count(*)`.
+    pub args: Vec<Expr>,
+    /// Which events count; all of them without one.
+    pub filter: Option<Expr>,
+    /// The whole life of the user without one.
+    pub window: Option<Window>,
+}
+
+/// A sliding window: a whole number of panes of width `resolution`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    pub span: Millis,
+    pub resolution: Millis,
+}
+
+/// A value over other tags of the same user.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    pub expr: Expr,
+    /// Slot i of the expression is the tag at index `inputs[i]`.
+    pub inputs: Vec<usize>,
+}
+
+/// A tag was asked for that is not defined.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnknownTag {
+    pub code: String,
+    /// The code that was most likely meant.
+    pub nearest: Option<String>,
+}
+
+impl fmt::Display for UnknownTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown tag: {}", self.code)
+    }
+}
+
+impl std::error::Error for UnknownTag {}
+
+impl UnknownTag {
+    pub fn hint(&self) -> Option<String> {
+        self.nearest.as_ref().map(|code| format!("did you mean {code}?"))
+    }
+}
+
+/// The definition file that `adprof init` writes, and that stands in when there is none.
+pub fn sample() -> &'static str {
+    include_str!("builtin.toml")
+}
+
+impl Definitions {
+    /// The five tags that are there without a definition file.
+    pub fn built_in() -> Definitions {
+        Definitions::parse(sample(), "built-in").expect("the tests parse it")
+    }
+
+    /// Reads a definition file. `source` is its name, for messages. The error is everything wrong with it, by place.
+    pub fn parse(text: &str, source: &str) -> Result<Definitions, Vec<Problem>> {
+        build::build(text, source)
+    }
+
+    /// The derived tags, each after those it depends on.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The place of a tag by its code.
+    pub fn index(&self, code: &str) -> Option<usize> {
+        self.tags.iter().position(|tag| &*tag.code == code)
+    }
+
+    /// The tags that one path computes, in the order of the file.
+    pub fn by_update(&self, update: Update) -> Vec<usize> {
+        (0..self.tags.len()).filter(|i| self.tags[*i].update == update).collect()
+    }
+
+    /// The tags of these codes, in the order of the codes.
+    pub fn select<S: AsRef<str>>(&self, codes: impl IntoIterator<Item = S>) -> Result<Vec<usize>, UnknownTag> {
+        let find = |code: &str| {
+            self.index(code).ok_or_else(|| UnknownTag {
+                code: code.to_string(),
+                nearest: nearest(code, self.tags.iter().map(|tag| &*tag.code)).map(str::to_string),
+            })
+        };
+        codes.into_iter().map(|code| find(code.as_ref())).collect()
+    }
+
+    /// For every tag whether it must be computed so that the selected ones can be: those, and all they depend on.
+    pub fn needed(&self, selected: &[usize]) -> Vec<bool> {
+        let mut needed = vec![false; self.tags.len()];
+        for index in selected {
+            needed[*index] = true;
+        }
+        // From the last to the first: who depends on a tag stands behind it.
+        for index in self.order.iter().rev() {
+            if let (true, Kind::Derived(derived)) = (needed[*index], &self.tags[*index].kind) {
+                for input in &derived.inputs {
+                    needed[*input] = true;
+                }
+            }
+        }
+        needed
+    }
+}
