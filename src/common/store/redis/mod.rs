@@ -1,0 +1,149 @@
+//! Profiles in Redis: one HASH a key, whose fields are the tags and nothing else.
+//!
+//! Values are absolute, so sending again after an unknown outcome is safe. Redis holds no
+//! as-of: what is sent last stays, and the order is the sender's duty.
+//!
+//! One blocking connection of its own carries everything, so that a WATCH on it watches for
+//! nobody else. Commands are written into one reused buffer, hundreds at a time.
+
+mod fault;
+mod read;
+mod resp;
+mod write;
+
+pub use read::{Fields, Scan};
+pub use write::{Published, Refused, Written};
+
+use super::error::{Error, Kind};
+use super::location::RedisUrl;
+use ::redis::{Client, Connection, IntoConnectionInfo, Value};
+use fault::{Fault, Retry};
+use std::time::{Duration, Instant};
+use write::Watch;
+
+/// How long to wait for Redis, each time in its own way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For one answer; a batch is sent again on a new connection after that.
+    pub reply: Duration,
+    /// For one call as a whole, with all its reconnecting: then it fails with `Unavailable`.
+    pub give_up: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { connect: Duration::from_secs(5), reply: Duration::from_secs(10), give_up: Duration::from_secs(30) }
+    }
+}
+
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A Redis server, reconnected to when needed.
+pub struct Redis {
+    url: RedisUrl,
+    client: Client,
+    patience: Patience,
+    link: Option<Link>,
+}
+
+/// One connection and what is known about it.
+struct Link {
+    connection: Connection,
+    /// A token that the server watches for this connection.
+    watch: Option<Watch>,
+    buffer: Vec<u8>,
+}
+
+impl Redis {
+    /// Connects and says hello. A server that refuses is an error at once; one that is still loading is waited for.
+    ///
+    /// Errors: `Unavailable`, `Denied`, `Usage` for a cluster.
+    pub fn connect(url: &RedisUrl, patience: Patience) -> Result<Redis, Error> {
+        let wrong = |e: ::redis::RedisError| Error::new(Kind::Usage, format!("{url}: {}", e.category()));
+        let info = url.secret().into_connection_info().map_err(wrong)?;
+        // Batches are whole when they are sent: waiting for more (Nagle) would only delay their ends.
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let client = Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
+        let mut redis = Redis { url: url.clone(), client, patience, link: None };
+        redis.link = Some(redis.dial().map_err(|fault| fault.into_error(&redis.url))?);
+        redis.ping()?;
+        Ok(redis)
+    }
+
+    /// The address, which prints without its password.
+    pub fn url(&self) -> &RedisUrl {
+        &self.url
+    }
+
+    /// Asks for an answer.
+    pub fn ping(&mut self) -> Result<(), Error> {
+        self.patiently(|link| {
+            resp::command(&mut link.buffer, &[b"PING"]);
+            link.send()?;
+            link.receive().map(|_| ())
+        })
+    }
+
+    /// Does `work`, on new connections after faults that may pass, until it is done or patience ends.
+    fn patiently<T>(&mut self, mut work: impl FnMut(&mut Link) -> Result<T, Fault>) -> Result<T, Error> {
+        let mut deadline = None;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let link = match self.link.take() {
+                Some(link) => Ok(link),
+                None => self.dial(),
+            };
+            let fault = match link.and_then(|mut link| work(&mut link).map(|done| (done, link))) {
+                Ok((done, link)) => {
+                    self.link = Some(link);
+                    return Ok(done);
+                }
+                // The link is dropped: answers may still be on their way in it.
+                Err(fault) => fault,
+            };
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience.give_up);
+            if fault.retry == Retry::Never || Instant::now() + pause > deadline {
+                return Err(fault.into_error(&self.url));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn dial(&self) -> Result<Link, Fault> {
+        let connection = self.client.get_connection_with_timeout(self.patience.connect)?;
+        connection.set_read_timeout(Some(self.patience.reply))?;
+        connection.set_write_timeout(Some(self.patience.reply))?;
+        Ok(Link { connection, watch: None, buffer: Vec::new() })
+    }
+}
+
+impl Link {
+    /// Sends what stands in the buffer and empties it.
+    fn send(&mut self) -> Result<(), Fault> {
+        let sent = self.connection.send_packed_command(&self.buffer);
+        self.buffer.clear();
+        Ok(sent?)
+    }
+
+    /// The next answer; an error of the server is a fault.
+    fn receive(&mut self) -> Result<Value, Fault> {
+        match self.receive_any()? {
+            Value::ServerError(error) => Err(Fault::of_server(&error)),
+            value => Ok(value),
+        }
+    }
+
+    /// The next answer, an error of the server too.
+    fn receive_any(&mut self) -> Result<Value, Fault> {
+        loop {
+            match self.connection.recv_response()? {
+                Value::Push { .. } => {}
+                value => return Ok(value),
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Profiles out of Redis: by key, or all of an entity.
+//!
+//! Redis knows text only: the type of a value is the reader's knowledge. A profile that is
+//! not there has no fields.
+
+use super::fault::{Fault, server_text};
+use super::{Link, Redis, resp};
+use crate::key::Key;
+use crate::store::error::Error;
+use ::redis::Value;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::collections::HashSet;
+use std::hash::Hasher;
+
+/// The fields of one profile, sorted by name; or why it cannot be read, which is its fault alone.
+pub type Fields = Result<Vec<(String, String)>, String>;
+
+/// Profiles asked for in one round trip.
+const BATCH_KEYS: usize = 256;
+/// Names a SCAN should look at in one step.
+const SCAN_COUNT: &[u8] = b"1000";
+
+impl Redis {
+    /// The profiles of `keys`, in their order.
+    pub fn get_many(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Error> {
+        let mut profiles = Vec::with_capacity(keys.len());
+        self.patiently(|link| {
+            // What was read before a fault stays read.
+            while profiles.len() < keys.len() {
+                let batch = &keys[profiles.len()..keys.len().min(profiles.len() + BATCH_KEYS)];
+                profiles.extend(link.profiles(batch.iter().map(Key::redis))?);
+            }
+            Ok(())
+        })?;
+        Ok(profiles)
+    }
+
+    /// Every profile of one entity of one tenant, whose keys have `parts` parts; each once, in no order.
+    ///
+    /// A profile that is there from beginning to end is met; one that comes or goes meanwhile may be.
+    /// Names that adprof does not write (not UTF-8, control characters, another number of parts) are passed over.
+    /// Costs 16 bytes of memory a key, and all names of the server are looked at.
+    pub fn scan(&mut self, tenant: &str, entity: &str, parts: usize) -> Scan<'_> {
+        let prefix = Key::new(tenant, entity, [""]).redis();
+        let pattern = format!("{}*", resp::glob_escaped(&prefix));
+        let of = Naming { tenant: tenant.into(), entity: entity.into(), parts, prefix };
+        Scan {
+            redis: self,
+            of,
+            pattern,
+            cursor: None,
+            done: false,
+            seen: HashSet::new(),
+            chunk: Vec::new().into_iter(),
+        }
+    }
+}
+
+impl Link {
+    fn profiles(&mut self, names: impl Iterator<Item = String>) -> Result<Vec<Fields>, Fault> {
+        let mut count = 0;
+        for name in names {
+            resp::command(&mut self.buffer, &[b"HGETALL", name.as_bytes()]);
+            count += 1;
+        }
+        self.send()?;
+        (0..count).map(|_| fields(self.receive_any()?)).collect()
+    }
+
+    /// One step of a scan: the next cursor and some names.
+    fn names(&mut self, cursor: &[u8], pattern: &str) -> Result<(Vec<u8>, Vec<String>), Fault> {
+        resp::command(&mut self.buffer, &[b"SCAN", cursor, b"MATCH", pattern.as_bytes(), b"COUNT", SCAN_COUNT]);
+        self.send()?;
+        let Value::Array(answer) = self.receive()? else { return Err(Fault::unexpected("SCAN")) };
+        match <[Value; 2]>::try_from(answer) {
+            Ok([Value::BulkString(cursor), Value::Array(names)]) => {
+                let name = |value| match value {
+                    Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+                    _ => None,
+                };
+                Ok((cursor, names.into_iter().filter_map(name).collect()))
+            }
+            _ => Err(Fault::unexpected("SCAN")),
+        }
+    }
+}
+
+fn fields(answer: Value) -> Result<Fields, Fault> {
+    let flat = match answer {
+        Value::Array(flat) => flat,
+        Value::Map(pairs) => pairs.into_iter().flat_map(|(field, value)| [field, value]).collect(),
+        Value::ServerError(error) if error.code() == "WRONGTYPE" => return Ok(Err(server_text(&error))),
+        Value::ServerError(error) => return Err(Fault::of_server(&error)),
+        _ => return Err(Fault::unexpected("HGETALL")),
+    };
+    let mut texts = Vec::with_capacity(flat.len());
+    for value in flat {
+        let Value::BulkString(bytes) = value else { return Err(Fault::unexpected("HGETALL")) };
+        match String::from_utf8(bytes) {
+            Ok(text) => texts.push(text),
+            Err(_) => return Ok(Err("a field or a value is not UTF-8".into())),
+        }
+    }
+    let mut texts = texts.into_iter();
+    let mut fields = Vec::with_capacity(texts.len() / 2);
+    while let (Some(field), Some(value)) = (texts.next(), texts.next()) {
+        fields.push((field, value));
+    }
+    fields.sort();
+    Ok(Ok(fields))
+}
+
+/// How the names of one entity's profiles are made.
+struct Naming {
+    tenant: String,
+    entity: String,
+    parts: usize,
+    prefix: String,
+}
+
+impl Naming {
+    /// The inverse of `Key::redis` for this entity; `None` for a name that is not one of its.
+    fn key(&self, name: &str) -> Option<Key> {
+        let rest = name.strip_prefix(&self.prefix)?;
+        if rest.is_empty() || rest.contains(char::is_control) {
+            return None;
+        }
+        let parts: Vec<String> = match self.parts {
+            1 => vec![rest.into()],
+            _ => rest.split(':').map(|part| part.replace("%3A", ":").replace("%25", "%")).collect(),
+        };
+        let key = Key::new(&self.tenant, &self.entity, parts.iter().map(String::as_str));
+        // A name that would not be written so is somebody else's.
+        (parts.len() == self.parts && key.redis() == name).then_some(key)
+    }
+}
+
+/// An iterator over the profiles of an entity; after an error it ends.
+pub struct Scan<'r> {
+    redis: &'r mut Redis,
+    of: Naming,
+    pattern: String,
+    /// Where the next step goes on; at the beginning when there is none.
+    cursor: Option<Vec<u8>>,
+    done: bool,
+    seen: HashSet<u128>,
+    chunk: std::vec::IntoIter<(Key, Fields)>,
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<(Key, Fields), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.chunk.next() {
+                return Some(Ok(entry));
+            }
+            if self.done {
+                return None;
+            }
+            if let Err(error) = self.step() {
+                self.done = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl Scan<'_> {
+    fn step(&mut self) -> Result<(), Error> {
+        let Scan { redis, of, pattern, cursor, seen, .. } = self;
+        let mut from = cursor.take();
+        let (next, keys, profiles) = redis.patiently(|link| {
+            // A cursor is good for one run of the server: after a fault the scan begins anew, and `seen` keeps each key single.
+            let from = from.take().unwrap_or_else(|| b"0".to_vec());
+            let (next, names) = link.names(&from, pattern)?;
+            let fresh = |name: &String| !seen.contains(&hash(name));
+            let (keys, names): (Vec<Key>, Vec<String>) =
+                names.into_iter().filter(fresh).filter_map(|name| Some((of.key(&name)?, name))).unzip();
+            let mut profiles = Vec::with_capacity(names.len());
+            for batch in names.chunks(BATCH_KEYS) {
+                profiles.extend(link.profiles(batch.iter().cloned())?);
+            }
+            Ok((next, keys, profiles))
+        })?;
+        self.done = next == b"0";
+        self.cursor = Some(next);
+        let there = |(key, fields): &(Key, Fields)| {
+            // One that has just gone has no fields; one that SCAN gives twice is there already.
+            fields.as_ref().map_or(true, |fields| !fields.is_empty()) && seen.insert(hash(&key.redis()))
+        };
+        self.chunk = keys.into_iter().zip(profiles).filter(there).collect::<Vec<_>>().into_iter();
+        Ok(())
+    }
+}
+
+/// Different names share one only by a chance nobody will meet.
+fn hash(name: &str) -> u128 {
+    let mut hasher = SipHasher24::new();
+    hasher.write(name.as_bytes());
+    hasher.finish128().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::USER;
+
+    #[test]
+    fn names_turn_back_into_their_keys_and_foreign_ones_into_none() {
+        let naming = |tenant: &str, entity: &str, parts| Naming {
+            tenant: tenant.into(),
+            entity: entity.into(),
+            parts,
+            prefix: Key::new(tenant, entity, [""]).redis(),
+        };
+        let user = naming("", USER, 1);
+        for id in ["u-001", "a:b%3A", "*", "päť", "%"] {
+            assert_eq!(user.key(&format!("profile:{id}")), Some(Key::user("", id)), "{id}");
+        }
+        let item = naming("acme", "item", 2);
+        let key = Key::new("acme", "item", ["i:9%3A", "50%"]);
+        assert_eq!(item.key(&key.redis()), Some(key));
+        for name in ["t:acme:item:a", "t:acme:item:a:b:c", "t:acme:item:50%:b", "t:other:item:a:b", "profile:a"] {
+            assert_eq!(item.key(name), None, "{name}");
+        }
+        for name in ["profile:", "profile:a\0b", "profil:a"] {
+            assert_eq!(user.key(name), None, "{name:?}");
+        }
+    }
+}

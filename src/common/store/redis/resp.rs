@@ -1,0 +1,96 @@
+//! The protocol of Redis: commands written straight into a buffer.
+//!
+//! A value is always an argument with its length before it, so no byte of it is ever
+//! read as a command.
+
+use crate::patch::Patch;
+use std::io::Write;
+
+/// Appends a command of plain arguments.
+pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+    head(out, b'*', arguments.len());
+    for argument in arguments {
+        bulk(out, argument);
+    }
+}
+
+/// Appends the HSET and HDEL that make `patch` true; gives the number of commands (0 to 2).
+///
+/// `scratch` is overwritten.
+pub(super) fn patch(out: &mut Vec<u8>, patch: &Patch, scratch: &mut Vec<u8>) -> usize {
+    let removed = patch.tags.iter().filter(|(_, value)| value.is_none()).count();
+    let set = patch.tags.len() - removed;
+    let name = patch.key.redis();
+    if set > 0 {
+        head(out, b'*', 2 + 2 * set);
+        bulk(out, b"HSET");
+        bulk(out, name.as_bytes());
+        for (code, value) in &patch.tags {
+            let Some(value) = value else { continue };
+            bulk(out, code.as_bytes());
+            scratch.clear();
+            write!(scratch, "{value}").expect("memory takes every write");
+            bulk(out, scratch);
+        }
+    }
+    if removed > 0 {
+        head(out, b'*', 2 + removed);
+        bulk(out, b"HDEL");
+        bulk(out, name.as_bytes());
+        for (code, _) in patch.tags.iter().filter(|(_, value)| value.is_none()) {
+            bulk(out, code.as_bytes());
+        }
+    }
+    usize::from(set > 0) + usize::from(removed > 0)
+}
+
+fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    head(out, b'$', bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn head(out: &mut Vec<u8>, kind: u8, n: usize) {
+    // Almost every length has one or two digits.
+    match n {
+        0..10 => out.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[kind, b'0' + (n / 10) as u8, b'0' + (n % 10) as u8, b'\r', b'\n']),
+        _ => write!(out, "{}{n}\r\n", kind as char).expect("memory takes every write"),
+    }
+}
+
+/// `text` as a pattern that matches itself only.
+pub(super) fn glob_escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 4);
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_is_a_set_of_what_is_there_and_a_removal_of_the_rest() {
+        let line = r#"{"userId":"a b","asOf":1,"tags":{"n":null,"ltv":150.75,"seg":"x\r\n*1","list":[1,2]}}"#;
+        let mut out = Vec::new();
+        assert_eq!(super::patch(&mut out, &Patch::parse(line).expect("a patch"), &mut Vec::new()), 2);
+        let want = "*8\r\n$4\r\nHSET\r\n$11\r\nprofile:a b\r\n$3\r\nltv\r\n$6\r\n150.75\r\n$3\r\nseg\r\n$5\r\nx\r\n*1\r\n\
+                    $4\r\nlist\r\n$5\r\n[1,2]\r\n*3\r\n$4\r\nHDEL\r\n$11\r\nprofile:a b\r\n$1\r\nn\r\n";
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), want);
+    }
+
+    #[test]
+    fn lengths_of_any_size_are_written() {
+        for n in [0, 9, 10, 99, 100, 1_234_567] {
+            let mut out = Vec::new();
+            head(&mut out, b'$', n);
+            assert_eq!(out, format!("${n}\r\n").into_bytes());
+        }
+    }
+}

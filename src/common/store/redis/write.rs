@@ -1,0 +1,278 @@
+//! Patches into Redis: atomic batches, plainly or under a token that fences other writers.
+//!
+//! A batch is MULTI … EXEC: readers see all of it or nothing. One profile of the wrong type
+//! is reported and does not hold up the others.
+
+use super::fault::Fault;
+use super::{Link, Redis, resp};
+use crate::key::Key;
+use crate::patch::Patch;
+use crate::store::error::Error;
+use ::redis::Value;
+
+/// A batch ends at this many patches or bytes, whichever comes first.
+const BATCH_PATCHES: usize = 500;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What became of some patches.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Written {
+    /// Patches that are in Redis now.
+    pub patches: usize,
+    /// Those that Redis refused for their own sake.
+    pub refused: Vec<Refused>,
+}
+
+/// A key whose patch could not be written: what stands under its name is no HASH.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    pub key: Key,
+    /// For people; the key is not in it.
+    pub why: String,
+}
+
+/// What became of a batch under a token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Published {
+    Applied(Written),
+    /// Nothing was written: the token is another one, or gone.
+    Fenced {
+        found: Option<String>,
+    },
+}
+
+/// A token that is being watched, and its value when the watch began.
+pub(super) struct Watch {
+    token: String,
+    found: Option<String>,
+    /// Whether it began in this very call; an older one may have been overtaken.
+    fresh: bool,
+}
+
+impl Redis {
+    /// Writes patches in order, in batches; returns when Redis has acknowledged all of them.
+    ///
+    /// After a lost connection what was not acknowledged is sent again: the values are absolute. On an error
+    /// some of the patches may have been written. A timed-out batch that the network still delivers later can
+    /// overtake a newer one: where that matters write under a token.
+    pub fn apply(&mut self, patches: &[Patch]) -> Result<Written, Error> {
+        let mut written = Written::default();
+        let mut done = 0;
+        self.patiently(|link| {
+            link.unwatch()?;
+            link.apply(patches, &mut done, &mut written)
+        })?;
+        Ok(written)
+    }
+
+    /// Writes patches and `new` as the token in one transaction, if the token is `expected` (`None`: not there).
+    ///
+    /// Between the check and the writes no other client can change the token. After an unknown outcome the token is read
+    /// back: `new` in it means that the batch is in. So `new` must differ from every token before it.
+    pub fn apply_with_token(
+        &mut self,
+        patches: &[Patch],
+        token: &str,
+        expected: Option<&str>,
+        new: &str,
+    ) -> Result<Published, Error> {
+        let mut sent = false;
+        self.patiently(|link| link.publish(patches, token, expected, new, &mut sent))
+    }
+
+    /// The token's value; `None` when it is not there.
+    pub fn token(&mut self, token: &str) -> Result<Option<String>, Error> {
+        self.patiently(|link| {
+            resp::command(&mut link.buffer, &[b"GET", token.as_bytes()]);
+            link.send()?;
+            text(link.receive()?)
+        })
+    }
+}
+
+/// A batch on its way: the patches `start..end`, and for each command the patch it belongs to.
+struct Batch {
+    end: usize,
+    commands: Vec<usize>,
+}
+
+impl Link {
+    /// Writes `patches[*done..]`, with one batch on its way while the next is encoded; `done` follows the answers.
+    fn apply(&mut self, patches: &[Patch], done: &mut usize, written: &mut Written) -> Result<(), Fault> {
+        let mut scratch = Vec::new();
+        let mut next = *done;
+        let mut on_its_way: Option<Batch> = None;
+        while next < patches.len() || on_its_way.is_some() {
+            let batch = (next < patches.len()).then(|| {
+                resp::command(&mut self.buffer, &[b"MULTI"]);
+                let batch = self.encode(patches, next, BATCH_PATCHES, &mut scratch);
+                resp::command(&mut self.buffer, &[b"EXEC"]);
+                next = batch.end;
+                batch
+            });
+            if batch.is_some() {
+                self.send()?;
+            }
+            if let Some(before) = on_its_way.take() {
+                let answers = self.answers(before.commands.len())?.ok_or_else(|| Fault::unexpected("EXEC"))?;
+                account(&answers, &before.commands, patches, before.end - *done, written)?;
+                *done = before.end;
+            }
+            on_its_way = batch;
+        }
+        Ok(())
+    }
+
+    /// Encodes patches from `start` on into the buffer.
+    fn encode(&mut self, patches: &[Patch], start: usize, most: usize, scratch: &mut Vec<u8>) -> Batch {
+        let mut commands = Vec::with_capacity(most.min(patches.len() - start));
+        let mut end = start;
+        while end < patches.len() && end - start < most && self.buffer.len() < BATCH_BYTES {
+            let count = resp::patch(&mut self.buffer, &patches[end], scratch);
+            commands.extend(std::iter::repeat_n(end, count));
+            end += 1;
+        }
+        Batch { end, commands }
+    }
+
+    /// Reads the answers to MULTI, `count` commands and EXEC; `None` when a watched key had changed.
+    fn answers(&mut self, count: usize) -> Result<Option<Vec<Value>>, Fault> {
+        let mut refused = None;
+        for _ in 0..count + 1 {
+            if let Value::ServerError(error) = self.receive_any()? {
+                refused.get_or_insert(error);
+            }
+        }
+        let exec = self.receive_any()?;
+        // The first refusal says more than the EXECABORT that follows it.
+        if let Some(error) = refused {
+            return Err(Fault::of_server(&error));
+        }
+        match exec {
+            Value::Array(answers) if answers.len() == count => Ok(Some(answers)),
+            Value::Nil => Ok(None),
+            Value::ServerError(error) => Err(Fault::of_server(&error)),
+            _ => Err(Fault::unexpected("EXEC")),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        patches: &[Patch],
+        token: &str,
+        expected: Option<&str>,
+        new: &str,
+        sent: &mut bool,
+    ) -> Result<Published, Fault> {
+        loop {
+            let watch = match self.watch.take() {
+                Some(watch) if watch.token == token => watch,
+                _ => self.begin_watch(token)?,
+            };
+            // Our own token is there: the batch whose outcome was unknown is in. Writing it once more changes
+            // nothing and tells what was refused.
+            let own = *sent && watch.found.as_deref() == Some(new);
+            if !own && watch.found.as_deref() != expected {
+                if watch.fresh {
+                    let found = watch.found.clone();
+                    // Left on until the next call, which begins a new one.
+                    self.watch = Some(Watch { fresh: false, ..watch });
+                    return Ok(Published::Fenced { found });
+                }
+                continue;
+            }
+            *sent = true;
+            if let Some(written) = self.transaction(patches, token, new)? {
+                return Ok(Published::Applied(written));
+            }
+        }
+    }
+
+    /// WATCH and GET.
+    fn begin_watch(&mut self, token: &str) -> Result<Watch, Fault> {
+        resp::command(&mut self.buffer, &[b"UNWATCH"]);
+        resp::command(&mut self.buffer, &[b"WATCH", token.as_bytes()]);
+        resp::command(&mut self.buffer, &[b"GET", token.as_bytes()]);
+        self.send()?;
+        self.receive()?;
+        self.receive()?;
+        let found = text(self.receive()?)?;
+        Ok(Watch { token: token.into(), found, fresh: true })
+    }
+
+    /// Sends the batch and the token, and behind them the watch for the next: one round trip a batch.
+    ///
+    /// `None` when the token changed since the watch began; the new watch is then to be looked at.
+    fn transaction(&mut self, patches: &[Patch], token: &str, new: &str) -> Result<Option<Written>, Fault> {
+        resp::command(&mut self.buffer, &[b"MULTI"]);
+        let mut commands = Vec::with_capacity(patches.len() + 1);
+        let mut scratch = Vec::new();
+        for (i, patch) in patches.iter().enumerate() {
+            let count = resp::patch(&mut self.buffer, patch, &mut scratch);
+            commands.extend(std::iter::repeat_n(i, count));
+        }
+        resp::command(&mut self.buffer, &[b"SET", token.as_bytes(), new.as_bytes()]);
+        resp::command(&mut self.buffer, &[b"EXEC"]);
+        resp::command(&mut self.buffer, &[b"WATCH", token.as_bytes()]);
+        resp::command(&mut self.buffer, &[b"GET", token.as_bytes()]);
+        self.send()?;
+        let answers = self.answers(commands.len() + 1)?;
+        self.receive()?;
+        let found = text(self.receive()?)?;
+        self.watch = Some(Watch { token: token.into(), found, fresh: answers.is_none() });
+        let Some(answers) = answers else { return Ok(None) };
+        if let Some(Value::ServerError(error)) = answers.last() {
+            return Err(Fault::of_server(error).lasting());
+        }
+        let mut written = Written::default();
+        account(&answers[..commands.len()], &commands, patches, patches.len(), &mut written)?;
+        Ok(Some(written))
+    }
+
+    /// Ends a watch, which would otherwise decide about the next EXEC.
+    fn unwatch(&mut self) -> Result<(), Fault> {
+        if self.watch.take().is_some() {
+            resp::command(&mut self.buffer, &[b"UNWATCH"]);
+            self.send()?;
+            self.receive()?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts `count` patches as written, but for those that an answer refuses for their own sake.
+fn account(
+    answers: &[Value],
+    commands: &[usize],
+    patches: &[Patch],
+    count: usize,
+    written: &mut Written,
+) -> Result<(), Fault> {
+    let mut refused: Vec<usize> = Vec::new();
+    for (answer, &patch) in answers.iter().zip(commands) {
+        let Value::ServerError(error) = answer else { continue };
+        if error.code() != "WRONGTYPE" {
+            // The rest of the batch is in: sending it again would not help this one.
+            return Err(Fault::of_server(error).lasting());
+        }
+        // HSET and HDEL of one patch fail together.
+        if refused.last() != Some(&patch) {
+            refused.push(patch);
+        }
+    }
+    written.patches += count - refused.len();
+    written
+        .refused
+        .extend(refused.into_iter().map(|i| Refused { key: patches[i].key.clone(), why: NOT_A_HASH.into() }));
+    Ok(())
+}
+
+const NOT_A_HASH: &str = "what stands under its name in Redis is not a HASH";
+
+fn text(value: Value) -> Result<Option<String>, Fault> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        _ => Err(Fault::unexpected("GET").lasting()),
+    }
+}

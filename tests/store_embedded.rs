@@ -1,0 +1,418 @@
+//! The embedded store, through its public face and with real processes.
+
+use adprof::key::Key;
+use adprof::patch::Patch;
+use adprof::store::embedded::{Applied, Changes, Entry, Owner, Tag};
+use adprof::store::{Embedded, Kind};
+use adprof::value::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+type States<'a> = Vec<(Key, Option<&'a [u8]>)>;
+
+fn commit(owner: &mut Owner, states: States<'_>, meta: &[(&str, Option<&[u8]>)]) {
+    owner.commit(Changes { at: 7, states, meta, ids: &[] }).expect("committed");
+}
+
+fn user(id: &str) -> Key {
+    Key::user("", id)
+}
+
+fn patch(line: &str) -> Patch {
+    Patch::parse(line).expect(line)
+}
+
+#[test]
+fn what_is_committed_is_read_back_and_none_removes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create_or_open(&dir.path().join("s")).expect("created");
+    let mut owner = store.begin_owner("test").expect("owned");
+    let (a, b) = (user("a"), user("b"));
+    let changes = Changes {
+        at: 42,
+        states: vec![(b.clone(), Some(&b"B"[..])), (a.clone(), Some(b"old")), (a.clone(), Some(b"A"))],
+        meta: &[("offsets", Some(b"0:17"))],
+        ids: &[("2026-11-20T10", Some(&[9; 5000])), ("2026-11-20T09", Some(b"x"))],
+    };
+    owner.commit(changes).expect("committed");
+    let snapshot = store.snapshot().expect("a snapshot");
+    assert_eq!(snapshot.state(&a).expect("read").as_deref(), Some(&b"A"[..]), "of one key the last change counts");
+    assert_eq!(snapshot.meta("offsets").expect("read").as_deref(), Some(&b"0:17"[..]));
+    assert_eq!(snapshot.ids_names().expect("read"), ["2026-11-20T09", "2026-11-20T10"]);
+    assert_eq!(snapshot.ids("2026-11-20T10").expect("read"), Some(vec![9; 5000]));
+    let stats = snapshot.stats().expect("read");
+    assert_eq!((stats.states, stats.patched, stats.committed_at), (2, 0, Some(42)));
+
+    commit(&mut owner, vec![(a.clone(), None), (user("never"), None)], &[("offsets", None)]);
+    assert_eq!(snapshot.state(&a).expect("read").as_deref(), Some(&b"A"[..]), "a snapshot stays what it was");
+    assert_eq!(store.state(&a).expect("read"), None);
+    assert_eq!(store.meta("offsets").expect("read"), None);
+    store.check().expect("whole");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_said_so_and_not_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let absent = dir.path().join("none");
+    assert_eq!(Embedded::open_existing(&absent).err().expect("none").kind, Kind::NoInput);
+    assert!(!absent.exists() && !Embedded::exists(&absent));
+}
+
+#[test]
+fn one_owner_at_a_time_and_the_second_is_told_who() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create_or_open(dir.path()).expect("created");
+    let owner = store.begin_owner("adprof stream").expect("owned");
+    let error = store.begin_owner("adprof stream").err().expect("held");
+    assert_eq!(error.kind, Kind::Busy);
+    assert!(error.message.contains(&format!("`adprof stream, process {}`", std::process::id())), "{error}");
+    // Patches need no ownership.
+    store.apply_patches(&[patch(r#"{"userId":"a","asOf":1,"tags":{"x":1}}"#)]).expect("applied");
+    drop(owner);
+    store.begin_owner("adprof stream").expect("free again");
+}
+
+#[test]
+fn patches_stand_beside_the_live_state_and_an_older_one_does_not_return() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create_or_open(dir.path()).expect("created");
+    let first = [
+        patch(r#"{"userId":"b","asOf":5,"tags":{"ltv":1.5,"seg":"x"}}"#),
+        patch(r#"{"userId":"a","asOf":5,"tags":{"ltv":2}}"#),
+        patch(r#"{"userId":"b","asOf":6,"tags":{"seg":null}}"#),
+    ];
+    assert_eq!(store.apply_patches(&first).expect("applied"), Applied { keys: 2, tags: 4, older: 0 });
+    let tags = store.tags(&user("b")).expect("read");
+    let want = [
+        Tag { code: "ltv".into(), value: Value::from_json("1.5").expect("a number"), as_of: 5 },
+        Tag { code: "seg".into(), value: None, as_of: 6 },
+    ];
+    assert_eq!(tags, want);
+    // The whole batch once more: only the removed tag's old value is refused, nothing changes.
+    assert_eq!(store.apply_patches(&first).expect("applied"), Applied { keys: 2, tags: 3, older: 1 });
+    assert_eq!(store.tags(&user("b")).expect("read"), want);
+}
+
+#[test]
+fn a_scan_joins_state_and_tags_in_key_order_over_many_chunks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create_or_open(dir.path()).expect("created");
+    let mut owner = store.begin_owner("test").expect("owned");
+    // Two of three users have a state, two of three patches; long ids agree in their first 500 bytes.
+    let long = "x".repeat(700);
+    let mut want: BTreeMap<String, (bool, bool)> =
+        (0..20_000).map(|i| (format!("u{i}"), (i % 3 != 0, i % 3 != 1))).collect();
+    want.extend((0..50).map(|i| (format!("{long}{i}"), (i % 3 != 0, i % 3 != 1))));
+    want.retain(|_, (state, tags)| *state || *tags);
+    let states = want.iter().filter(|(_, has)| has.0).map(|(id, _)| (user(id), Some(id.as_bytes()))).collect();
+    commit(&mut owner, states, &[]);
+    let patched = want.iter().filter(|(_, has)| has.1);
+    let as_patch = |id: &String| Patch {
+        key: user(id),
+        as_of: 1,
+        tags: vec![("id".into(), Some(Value::Str(id.as_str().into())))],
+    };
+    store.apply_patches(&patched.map(|(id, _)| as_patch(id)).collect::<Vec<_>>()).expect("applied");
+    // Neighbours that must not be met: another entity, another tenant, and keys around the prefix.
+    let others = [Key::new("", "item", ["u1"]), Key::user("acme", "u1"), Key::new("acme", "item", ["i", "1"])];
+    commit(&mut owner, others.iter().map(|key| (key.clone(), Some(&b"other"[..]))).collect(), &[]);
+
+    let entries: Vec<Entry> = store.scan("", "user").collect::<Result<_, _>>().expect("scanned");
+    let mut seen = BTreeMap::new();
+    for entry in &entries {
+        let id = entry.key.id();
+        assert!(entry.state.as_ref().is_none_or(|state| state == id.as_bytes()));
+        assert!(entry.tags.iter().all(|tag| tag.value == Some(Value::Str(id.into()))));
+        seen.insert(id.to_string(), (entry.state.is_some(), !entry.tags.is_empty()));
+    }
+    assert_eq!(entries.len(), want.len(), "each key once");
+    assert_eq!(seen, want);
+    let short: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(|k| k.len() < 500).collect();
+    assert!(short.is_sorted());
+    let keys = |scan: adprof::store::embedded::Scan| scan.map(|e| e.expect("read").key).collect::<Vec<_>>();
+    assert_eq!(keys(store.scan("", "item")), [others[0].clone()]);
+    assert_eq!(keys(store.scan("acme", "user")), [others[1].clone()]);
+    assert_eq!(keys(store.scan("nobody", "user")), []);
+    assert_eq!(keys(store.scan_all()).len(), want.len() + 3);
+    store.check().expect("whole");
+}
+
+// --- processes: this test binary runs itself as the writer ---
+
+const CHILD_DIR: &str = "ADPROF_TEST_CHILD_DIR";
+const CHILD_ROLE: &str = "ADPROF_TEST_CHILD_ROLE";
+const ACCOUNTS: usize = 300;
+const TOTAL: i64 = 1_000_000;
+
+fn account(i: usize) -> Key {
+    // Some keys are long, so that the hashed form is in play too.
+    if i.is_multiple_of(10) { user(&format!("{i}{}", "-".repeat(600))) } else { user(&format!("account-{i}")) }
+}
+
+fn child(role: &str, dir: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--exact", "the_child_process", "--nocapture"])
+        .env(CHILD_DIR, dir)
+        .env(CHILD_ROLE, role)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started")
+}
+
+/// Not a test of its own: what the other tests start.
+#[test]
+fn the_child_process() {
+    let (Ok(dir), Ok(role)) = (std::env::var(CHILD_DIR), std::env::var(CHILD_ROLE)) else { return };
+    let store = Embedded::create_or_open(Path::new(&dir)).expect("opened");
+    match role.as_str() {
+        "writer" => write_for_ever(&store),
+        "patcher" => patch_for_ever(&store),
+        _ => {
+            let _owner = store.begin_owner("adprof stream").expect("owned");
+            println!("owned");
+            std::thread::sleep(Duration::from_secs(60));
+        }
+    }
+}
+
+/// Moves amounts between accounts: every commit keeps their sum, and says its number afterwards.
+fn write_for_ever(store: &Embedded) {
+    let mut owner = store.begin_owner("writer").expect("owned");
+    let mut random = u64::from(std::process::id());
+    let mut next = move || {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 33) as usize
+    };
+    let keys: Vec<Key> = (0..ACCOUNTS).map(account).collect();
+    let read = store.get_many(&keys).expect("read");
+    let mut balances: Vec<i64> = read.iter().map(|e| balance(e.state.as_deref())).collect();
+    if balances.iter().sum::<i64>() == 0 {
+        balances[0] = TOTAL;
+    }
+    let mut number = balance(store.meta("number").expect("read").as_deref());
+    loop {
+        for _ in 0..next() % 200 {
+            let (from, to, amount) = (next() % ACCOUNTS, next() % ACCOUNTS, (next() % 1000) as i64);
+            balances[from] -= amount;
+            balances[to] += amount;
+        }
+        number += 1;
+        // The size varies, so that values move between pages and into overflow pages.
+        let state = |i: usize| {
+            let mut bytes = balances[i].to_le_bytes().to_vec();
+            bytes.resize(8 + next() % if i.is_multiple_of(50) { 9000 } else { 100 }, 1);
+            bytes
+        };
+        let states: Vec<_> = (0..ACCOUNTS).map(state).enumerate().map(|(i, s)| (keys[i].clone(), Some(s))).collect();
+        let meta = [("number", Some(&number.to_le_bytes()[..]))];
+        owner.commit(Changes { at: number, states, meta: &meta, ids: &[] }).expect("committed");
+        println!("committed {number}");
+    }
+}
+
+fn patch_for_ever(store: &Embedded) {
+    for number in 1i64.. {
+        let line = |i| Patch { key: account(i), as_of: number, tags: vec![("n".into(), Some(Value::Int(number)))] };
+        store.apply_patches(&(0..ACCOUNTS).map(line).collect::<Vec<_>>()).expect("applied");
+        println!("committed {number}");
+    }
+}
+
+fn balance(bytes: Option<&[u8]>) -> i64 {
+    bytes.map_or(0, |b| i64::from_le_bytes(b[..8].try_into().expect("eight bytes")))
+}
+
+/// Reads everything in one snapshot; gives the number of the last commit and checks that it is whole.
+fn read_whole(store: &Embedded) -> i64 {
+    let snapshot = store.snapshot().expect("a snapshot");
+    let number = balance(snapshot.meta("number").expect("read").as_deref());
+    let entries: Vec<Entry> = (0..ACCOUNTS).map(|i| snapshot.entry(&account(i)).expect("read")).collect();
+    let sum: i64 = entries.iter().map(|e| balance(e.state.as_deref())).sum();
+    assert_eq!(sum, if number == 0 { 0 } else { TOTAL }, "commit {number} is torn");
+    let patched: Vec<_> = entries.iter().map(|e| e.tags.clone()).collect();
+    assert!(patched.windows(2).all(|pair| pair[0] == pair[1]), "a batch of patches is torn");
+    number
+}
+
+/// The numbers a child has acknowledged, as they come.
+fn acknowledged(child: &mut Child) -> std::sync::mpsc::Receiver<i64> {
+    let (send, receive) = std::sync::mpsc::channel();
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            if let Some(number) = line.split("committed ").nth(1) {
+                let _ = send.send(number.parse().expect("a number"));
+            }
+        }
+    });
+    receive
+}
+
+#[test]
+fn a_writer_killed_at_any_time_leaves_every_acknowledged_commit_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut last = 0;
+    for round in 0..20u64 {
+        let mut writer = child("writer", dir.path());
+        let mut patcher = child("patcher", dir.path());
+        let (acks, patched) = (acknowledged(&mut writer), acknowledged(&mut patcher));
+        let first = acks.recv_timeout(Duration::from_secs(30)).expect("the writer gets going");
+        assert!(first > last, "round {round}: went back from {last} to {first}");
+        patched.recv_timeout(Duration::from_secs(30)).expect("the patcher gets going");
+        // Read beside both until the kill, whose instant is spread over the rounds.
+        let until = Instant::now() + Duration::from_micros(1 + round * 3_700 % 50_000);
+        let reader = Embedded::open_existing(dir.path()).expect("a reader opens at any time");
+        while Instant::now() < until {
+            read_whole(&reader);
+        }
+        writer.kill().expect("killed");
+        patcher.kill().expect("killed");
+        writer.wait().expect("ended");
+        patcher.wait().expect("ended");
+        let said = acks.into_iter().last().unwrap_or(first);
+        last = read_whole(&reader);
+        assert!(last >= said, "round {round}: {said} was acknowledged, {last} is there");
+        reader.check().expect("whole");
+        drop(reader);
+        // Opened anew, as after a restart, it may show one commit more: one that was on the disk when its
+        // writer died before it could tell the readers.
+        let again = Embedded::open_existing(dir.path()).expect("opens again");
+        assert!((last..=last + 1).contains(&read_whole(&again)));
+    }
+}
+
+#[test]
+fn another_process_that_owns_the_store_is_named_and_its_death_frees_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut holder = child("holder", dir.path());
+    let mut line = String::new();
+    let mut out = BufReader::new(holder.stdout.take().expect("piped"));
+    while !line.contains("owned") {
+        line.clear();
+        assert!(out.read_line(&mut line).expect("read") > 0, "the holder ended early");
+    }
+    let store = Embedded::open_existing(dir.path()).expect("opened");
+    let error = store.begin_owner("adprof stream").err().expect("held");
+    assert_eq!(error.kind, Kind::Busy);
+    assert!(error.message.contains(&format!("process {}", holder.id())), "{error}");
+    holder.kill().expect("killed");
+    holder.wait().expect("ended");
+    store.begin_owner("adprof stream").expect("free again");
+}
+
+// --- damage ---
+
+fn filled(dir: &Path) -> BTreeMap<Key, Vec<u8>> {
+    let store = Embedded::create_or_open(dir).expect("created");
+    let mut owner = store.begin_owner("test").expect("owned");
+    let states: BTreeMap<Key, Vec<u8>> = (0..400u32)
+        .map(|i| (user(&format!("u{i}")), vec![i as u8; if i.is_multiple_of(40) { 6000 } else { 60 }]))
+        .collect();
+    for part in 0..4 {
+        let some = states.iter().skip(part * 100).take(100).map(|(k, v)| (k.clone(), Some(v.as_slice())));
+        commit(&mut owner, some.collect(), &[]);
+    }
+    states
+}
+
+#[test]
+fn a_store_cut_at_any_length_is_an_error_or_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let states = filled(dir.path());
+    let data = dir.path().join("data.mdb");
+    let whole = fs::read(&data).expect("read");
+    let mut refused = 0;
+    for len in (0..=whole.len()).step_by(1024) {
+        fs::write(&data, &whole[..len]).expect("written");
+        match Embedded::open_existing(dir.path()) {
+            Err(error) => {
+                assert_eq!(error.kind, Kind::Corrupt, "{len}: {error}");
+                refused += 1;
+            }
+            Ok(store) => {
+                let seen = store.scan_all().map(|e| e.map(|e| (e.key, e.state.expect("a state"))));
+                assert_eq!(seen.collect::<Result<BTreeMap<_, _>, _>>().expect("read"), states, "{len}");
+            }
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[test]
+fn a_flipped_byte_is_found_by_the_check_or_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let states = filled(dir.path());
+    let data = dir.path().join("data.mdb");
+    let whole = fs::read(&data).expect("read");
+    let mut found = 0;
+    for at in (0..whole.len()).step_by(211) {
+        let file = fs::OpenOptions::new().write(true).open(&data).expect("opened");
+        file.write_all_at(&[whole[at] ^ 0x55], at as u64).expect("written");
+        // The check reads without mapping, so that a damaged page cannot end the process.
+        match Embedded::check_files(dir.path()) {
+            Err(error) => {
+                assert_eq!(error.kind, Kind::Corrupt);
+                found += 1;
+            }
+            Ok(()) => {
+                let store = Embedded::open_existing(dir.path()).expect("opened");
+                let seen = store.scan_all().map(|e| e.map(|e| (e.key, e.state.expect("a state"))));
+                assert_eq!(seen.collect::<Result<BTreeMap<_, _>, _>>().expect("read"), states, "{at}");
+            }
+        }
+        file.write_all_at(&[whole[at]], at as u64).expect("written");
+    }
+    assert!(found > 100, "{found}");
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release --test store_embedded -- --ignored --nocapture"]
+fn how_fast_states_and_patches_are_written_and_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create_or_open(dir.path()).expect("created");
+    let mut owner = store.begin_owner("measure").expect("owned");
+    let users = 1_000_000;
+    let keys: Vec<Key> = (0..users).map(|i| user(&format!("u-{:07}", i * 7919 % users))).collect();
+    let rate = |what: &str, count: usize, started: Instant| {
+        let took = started.elapsed().as_secs_f64();
+        println!("{what}: {:.0} k/s ({took:.2} s)", count as f64 / took / 1e3);
+    };
+    for (what, count) in [("first commit of 1 M states", users), ("100 k in a commit", 100_000), ("10 k", 10_000)] {
+        let started = Instant::now();
+        commit(&mut owner, keys[..count].iter().map(|key| (key.clone(), Some(&[count as u8; 60][..]))).collect(), &[]);
+        rate(what, count, started);
+    }
+    for as_of in [1, 2] {
+        let tags = |i: usize| {
+            vec![("ltv".into(), Some(Value::Int(i as i64))), ("seg".into(), Some(Value::Str("buyer".into())))]
+        };
+        let patches: Vec<Patch> = keys
+            .iter()
+            .take(500_000)
+            .enumerate()
+            .map(|(i, key)| Patch { key: key.clone(), as_of, tags: tags(i) })
+            .collect();
+        let started = Instant::now();
+        for batch in patches.chunks(100_000) {
+            store.apply_patches(batch).expect("applied");
+        }
+        rate("patches of two tags, 100 k a batch", patches.len(), started);
+    }
+    let started = Instant::now();
+    for key in &keys[..300_000] {
+        store.get_many([key]).expect("read");
+    }
+    rate("get of state and tags, a snapshot each", 300_000, started);
+    let started = Instant::now();
+    assert_eq!(store.scan("", "user").count(), users);
+    rate("scan", users, started);
+    let started = Instant::now();
+    store.check().expect("whole");
+    rate("check", users, started);
+    println!("{:?}", store.stats().expect("read"));
+}
