@@ -14,3 +14,6 @@ pub mod patch;
 pub mod rows;
 pub mod time;
 pub mod value;
+
+// carriers: bytes in motion and at rest; know no tags
+pub mod bus;
