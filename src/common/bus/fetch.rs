@@ -1,0 +1,420 @@
+//! The reading thread: polls librdkafka, gathers batches, and hands them over.
+//!
+//! Offsets of a partition are handed over ascending, each once. When the receiver is
+//! slow it waits; when it waits long, the partitions are paused, so that librdkafka's
+//! memory is given back and its events are still served.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{SendTimeoutError, Sender};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::batch::{Batch, Message};
+use super::consumer::{Control, Delivery, Event, Options, failed};
+use super::error::{BusError, Place};
+use super::link::{Link, Watch};
+use super::progress::Progress;
+use super::settings::Settings;
+use super::start::Witness;
+use super::topic::{Begin, Topic, missing};
+
+/// Longest time without a look at the stop flag.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a receiver may keep us waiting before the partitions are paused: resuming
+/// fetches again what was waiting in librdkafka.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to ask for the ends of the log when an offset is out of range.
+const DIAGNOSIS: Duration = Duration::from_secs(10);
+
+pub(super) struct Fetcher {
+    settings: Settings,
+    options: Options,
+    parts: Vec<Part>,
+    /// Number of a partition → its index in `parts`.
+    index: Vec<Option<usize>>,
+    /// Parts with messages gathered, each once.
+    touched: Vec<usize>,
+    gathered_messages: usize,
+    gathered_bytes: usize,
+    /// Parts that have not come to their end yet.
+    open: usize,
+    topic_partitions: i32,
+    changes_seen: u64,
+    down_since: Option<Instant>,
+    out: Sender<Delivery>,
+    control: Arc<Control>,
+    progress: Arc<Progress>,
+}
+
+struct Part {
+    partition: i32,
+    next: i64,
+    /// Where `-e` ends.
+    end: Option<i64>,
+    done: bool,
+    check: Option<Witness>,
+    batch: Batch,
+}
+
+/// Why the thread ends.
+enum Stop {
+    /// It was asked to, or nobody listens any more, or the end is reached.
+    Quiet,
+    Failed(BusError),
+}
+
+impl From<BusError> for Stop {
+    fn from(e: BusError) -> Stop {
+        Stop::Failed(e)
+    }
+}
+
+impl Fetcher {
+    pub fn new(
+        settings: &Settings,
+        options: Options,
+        begins: Vec<Begin>,
+        topic_partitions: i32,
+        out: Sender<Delivery>,
+        control: Arc<Control>,
+        progress: Arc<Progress>,
+    ) -> Fetcher {
+        let mut index = vec![None; topic_partitions as usize];
+        let mut parts = Vec::with_capacity(begins.len());
+        for begin in begins {
+            index[begin.partition as usize] = Some(parts.len());
+            parts.push(Part::new(begin, options.until_end));
+        }
+        Fetcher {
+            settings: settings.clone(),
+            open: parts.iter().filter(|part| !part.done).count(),
+            options,
+            parts,
+            index,
+            touched: Vec::new(),
+            gathered_messages: 0,
+            gathered_bytes: 0,
+            topic_partitions,
+            changes_seen: 0,
+            down_since: None,
+            out,
+            control,
+            progress,
+        }
+    }
+
+    /// Reads until told to stop, the end, or an error, which is the last delivery.
+    pub fn run(mut self, consumer: &BaseConsumer<Watch>) {
+        if let Err(Stop::Failed(e)) = self.read(consumer)
+            // What was read before the error is good.
+            && self.flush(consumer).is_ok()
+        {
+            let _ = self.send(consumer, Err(e));
+        }
+        self.control.over.store(true, Release);
+    }
+
+    fn read(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+        loop {
+            if self.control.stop.load(Relaxed) {
+                return Err(Stop::Quiet);
+            }
+            self.tell_news(consumer)?;
+            self.commit_hint(consumer);
+            if self.options.until_end && self.open == 0 {
+                self.flush(consumer)?;
+                self.send(consumer, Ok(Event::End))?;
+                return Ok(());
+            }
+            self.gather(consumer)?;
+        }
+    }
+
+    /// Takes what is there, waiting a moment for the first message, and hands it over.
+    fn gather(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+        let mut wait = TICK;
+        let mut lingered = self.options.linger.is_zero();
+        while !self.is_full() {
+            match consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    self.take(&message)?;
+                    wait = Duration::ZERO;
+                }
+                Some(Err(e)) => {
+                    self.on_error(consumer, &e)?;
+                    break;
+                }
+                None if self.gathered_messages == 0 || lingered => break,
+                None => {
+                    wait = self.options.linger;
+                    lingered = true;
+                }
+            }
+        }
+        self.flush(consumer)
+    }
+
+    fn is_full(&self) -> bool {
+        self.gathered_messages >= self.options.batch_messages || self.gathered_bytes >= self.options.batch_bytes
+    }
+
+    /// Puts a message into its batch, unless it is only a witness or beyond the end.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Stop> {
+        let Some(Some(index)) = self.index.get(message.partition() as usize).copied() else { return Ok(()) };
+        let part = &mut self.parts[index];
+        let message = Message {
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            key: message.key(),
+            payload: message.payload(),
+        };
+        if let Some(witness) = part.check.take() {
+            // Compaction may have removed it: then there is nothing to compare.
+            if message.offset == witness.offset && Witness::of(&message) != witness {
+                return Err(self.replaced(index, witness.offset).into());
+            }
+        }
+        if part.done || message.offset < part.next {
+            return Ok(());
+        }
+        if part.end.is_none_or(|end| message.offset < end) {
+            if part.batch.is_empty() {
+                self.touched.push(index);
+            }
+            let before = part.batch.bytes();
+            part.batch.push(&message);
+            part.next = message.offset + 1;
+            self.gathered_messages += 1;
+            self.gathered_bytes += part.batch.bytes() - before;
+        }
+        if self.parts[index].end.is_some_and(|end| message.offset + 1 >= end) {
+            self.finish(index);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.parts[index].done, true) {
+            self.open -= 1;
+        }
+    }
+
+    fn replaced(&self, index: usize, offset: i64) -> BusError {
+        BusError::Replaced { place: self.place(index, offset) }
+    }
+
+    fn place(&self, index: usize, offset: i64) -> Place {
+        Place { topic: self.settings.topic().to_owned(), partition: self.parts[index].partition, offset }
+    }
+
+    /// Hands over everything gathered.
+    fn flush(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+        while let Some(index) = self.touched.pop() {
+            let batch = self.parts[index].batch.take();
+            let Some(next) = batch.next_offset() else { continue };
+            self.send(consumer, Ok(Event::Batch(batch)))?;
+            self.progress.reached(index, next);
+        }
+        (self.gathered_messages, self.gathered_bytes) = (0, 0);
+        Ok(())
+    }
+
+    /// Waits until the receiver has room.
+    fn send(&mut self, consumer: &BaseConsumer<Watch>, delivery: Delivery) -> Result<(), Stop> {
+        let began = Instant::now();
+        let mut delivery = delivery;
+        while began.elapsed() < PATIENCE {
+            match self.offer(delivery)? {
+                None => return Ok(()),
+                Some(back) => delivery = back,
+            }
+        }
+        self.send_paused(consumer, delivery)
+    }
+
+    /// As `send`, with nothing fetched meanwhile.
+    fn send_paused(&mut self, consumer: &BaseConsumer<Watch>, delivery: Delivery) -> Result<(), Stop> {
+        let all = self.list(self.parts.iter().map(|part| (part.partition, part.next)));
+        consumer.pause(&all).map_err(|e| failed("pause", &self.settings, &e))?;
+        let mut delivery = delivery;
+        while let Some(back) = self.offer(delivery)? {
+            delivery = back;
+            match consumer.poll(Duration::ZERO) {
+                // None should come; one that does stands in its place in the order.
+                Some(Ok(message)) => self.take(&message)?,
+                Some(Err(e)) => self.on_error(consumer, &e)?,
+                None => {}
+            }
+        }
+        consumer.resume(&all).map_err(|e| failed("resume", &self.settings, &e).into())
+    }
+
+    /// One try of a tick's length; gives the delivery back when there was no room.
+    fn offer(&self, delivery: Delivery) -> Result<Option<Delivery>, Stop> {
+        if self.control.stop.load(Relaxed) {
+            return Err(Stop::Quiet);
+        }
+        match self.out.send_timeout(delivery, TICK) {
+            Ok(()) => Ok(None),
+            Err(SendTimeoutError::Timeout(back)) => Ok(Some(back)),
+            Err(SendTimeoutError::Disconnected(_)) => Err(Stop::Quiet),
+        }
+    }
+
+    /// Passes on what has changed about the brokers and the topic.
+    fn tell_news(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+        let watch = consumer.context();
+        let now = watch.topic_partitions();
+        if now != 0 && now != self.topic_partitions {
+            let (topic, was) = (self.settings.topic().to_owned(), self.topic_partitions);
+            return Err(BusError::PartitionsChanged { topic, was, now }.into());
+        }
+        let changes = watch.changes();
+        if changes == self.changes_seen {
+            return Ok(());
+        }
+        self.changes_seen = changes;
+        if let Some(why) = watch.forbidden() {
+            return Err(BusError::Forbidden { what: format!("read topic `{}`", self.settings.topic()), why }.into());
+        }
+        match (watch.link(), self.down_since) {
+            (Link::Down { since, why }, None) => {
+                self.down_since = Some(since);
+                self.send(consumer, Ok(Event::Down { why }))?;
+            }
+            (Link::Up, Some(since)) => {
+                self.down_since = None;
+                self.send(consumer, Ok(Event::Back { after: since.elapsed() }))?;
+            }
+            _ => {}
+        }
+        match watch.take_commit_failure() {
+            Some(why) => self.send(consumer, Ok(Event::CommitFailed { why })),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the newest offsets to the group, one commit at a time.
+    fn commit_hint(&mut self, consumer: &BaseConsumer<Watch>) {
+        if consumer.context().committing() {
+            return;
+        }
+        let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let Some(offsets) = offsets else { return };
+        let list = self.list(offsets.into_iter());
+        if list.count() > 0 && consumer.commit(&list, CommitMode::Async).is_ok() {
+            consumer.context().commit_begun();
+        }
+    }
+
+    fn list(&self, offsets: impl Iterator<Item = (i32, i64)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in offsets {
+            // Refused are negative offsets only, which nobody has reached.
+            let _ = list.add_partition_offset(self.settings.topic(), partition, Offset::Offset(next));
+        }
+        list
+    }
+
+    fn on_error(&mut self, consumer: &BaseConsumer<Watch>, e: &KafkaError) -> Result<(), Stop> {
+        if let KafkaError::PartitionEOF(partition) = e {
+            return self.on_end(consumer, *partition);
+        }
+        let watch = consumer.context();
+        match e.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => {
+                Err(self.out_of_range(consumer).into())
+            }
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                Err(missing(&self.settings).into())
+            }
+            // Told as news by `tell_news`, or of no concern without a group.
+            Some(code) if passes(code) => Ok(()),
+            _ => Err(BusError::Client { doing: "read".into(), why: watch.reason(&e.to_string()) }.into()),
+        }
+    }
+
+    fn on_end(&mut self, consumer: &BaseConsumer<Watch>, partition: i32) -> Result<(), Stop> {
+        let Some(Some(index)) = self.index.get(partition as usize).copied() else { return Ok(()) };
+        self.flush(consumer)?;
+        self.progress.at_end(index);
+        if self.options.until_end {
+            self.finish(index);
+        }
+        Ok(())
+    }
+
+    /// librdkafka does not say which offset was refused, nor whether it was too old.
+    fn out_of_range(&self, consumer: &BaseConsumer<Watch>) -> BusError {
+        let watch = consumer.context();
+        let why = watch.reason("an offset is out of range");
+        let topic = Topic {
+            settings: &self.settings,
+            watch,
+            client: consumer.client(),
+            // Nothing may be taken from the queue here: it holds messages.
+            pump: &|| {},
+            deadline: Instant::now() + DIAGNOSIS,
+        };
+        for part in &self.parts {
+            let within =
+                topic.ends(part.partition).and_then(|(low, high)| topic.within(part.partition, part.next, low, high));
+            if let Err(e) = within {
+                return e;
+            }
+        }
+        BusError::Truncated { topic: self.settings.topic().to_owned(), why }
+    }
+}
+
+impl Part {
+    fn new(begin: Begin, until_end: bool) -> Part {
+        let first = begin.check.map_or(begin.next, |witness| witness.offset);
+        Part {
+            partition: begin.partition,
+            next: begin.next,
+            end: until_end.then_some(begin.high),
+            done: until_end && first >= begin.high,
+            check: begin.check,
+            batch: Batch::new(begin.partition),
+        }
+    }
+}
+
+/// Whether librdkafka goes on by itself after this, without having skipped anything.
+fn passes(code: Code) -> bool {
+    matches!(
+        code,
+        Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::WaitingForCoordinator
+            | Code::WaitCache
+            | Code::Retry
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::RequestTimedOut
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::GroupAuthorizationFailed
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::KafkaStorageError
+            | Code::SSL
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+    )
+}

@@ -1,0 +1,250 @@
+//! The link: what librdkafka reports about the brokers, kept for whoever asks.
+//!
+//! It is the callback object of both clients. Down is said once, when the last broker is
+//! gone, and back once, when one is up again; reasons are masked before they are kept.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use serde::Deserialize;
+
+use super::progress::Progress;
+use super::settings::Settings;
+
+/// Whether Kafka can be reached.
+#[derive(Debug, Clone)]
+pub enum Link {
+    Up,
+    /// No broker has answered since then.
+    Down {
+        since: Instant,
+        why: String,
+    },
+}
+
+#[derive(Debug)]
+struct State {
+    link: Link,
+    /// The last reason heard for any failure.
+    reason: String,
+    /// Why we may not come in, once a broker has said so.
+    forbidden: Option<String>,
+    commit_failed: Option<String>,
+}
+
+/// What the clients report to.
+pub(super) struct Watch {
+    settings: Settings,
+    state: Mutex<State>,
+    /// Counts the changes in `state` that someone may want to tell.
+    changes: AtomicU64,
+    commits_in_flight: AtomicI32,
+    /// Partitions of the topic, by the newest metadata.
+    topic_partitions: AtomicI32,
+    pub progress: OnceLock<std::sync::Arc<Progress>>,
+}
+
+impl Watch {
+    pub fn new(settings: &Settings) -> Watch {
+        let state = State { link: Link::Up, reason: String::new(), forbidden: None, commit_failed: None };
+        Watch {
+            settings: settings.clone(),
+            state: Mutex::new(state),
+            changes: AtomicU64::new(0),
+            commits_in_flight: AtomicI32::new(0),
+            topic_partitions: AtomicI32::new(0),
+            progress: OnceLock::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic half-way: a poisoned lock still holds whole values.
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn link(&self) -> Link {
+        self.state().link.clone()
+    }
+
+    pub fn forbidden(&self) -> Option<String> {
+        self.state().forbidden.clone()
+    }
+
+    /// The last reason heard, or `otherwise`.
+    pub fn reason(&self, otherwise: &str) -> String {
+        let reason = self.state().reason.clone();
+        if reason.is_empty() { otherwise.to_owned() } else { reason }
+    }
+
+    pub fn take_commit_failure(&self) -> Option<String> {
+        self.state().commit_failed.take()
+    }
+
+    /// A number that moves whenever there may be news in here.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Relaxed)
+    }
+
+    pub fn topic_partitions(&self) -> i32 {
+        self.topic_partitions.load(Relaxed)
+    }
+
+    pub fn committing(&self) -> bool {
+        self.commits_in_flight.load(Relaxed) > 0
+    }
+
+    pub fn commit_begun(&self) {
+        self.commits_in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// A broker is up. Only the statistics say so: a message may have been waiting here.
+    fn up(&self) {
+        let mut state = self.state();
+        if matches!(state.link, Link::Down { .. }) {
+            state.link = Link::Up;
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    fn down(&self, why: String) {
+        let mut state = self.state();
+        if matches!(state.link, Link::Up) {
+            state.link = Link::Down { since: Instant::now(), why };
+            self.changed();
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    #[serde(default)]
+    brokers: HashMap<String, BrokerStats>,
+    #[serde(default)]
+    topics: HashMap<String, TopicStats>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStats {
+    state: String,
+    source: String,
+}
+
+#[derive(Deserialize)]
+struct TopicStats {
+    partitions: HashMap<i32, PartitionStats>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStats {
+    hi_offset: i64,
+    /// In no metadata (any more).
+    unknown: bool,
+}
+
+impl ClientContext for Watch {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {
+        // The same is heard through `error`; librdkafka's log is not for our users.
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        if code == Code::PartitionEOF {
+            return;
+        }
+        let why = self.settings.mask(reason);
+        match code {
+            Code::AllBrokersDown => {
+                let last = self.reason(&why);
+                self.down(last);
+            }
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed => {
+                self.state().forbidden.get_or_insert(why);
+                self.changed();
+            }
+            _ => self.state().reason = why,
+        }
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        // A statistic that cannot be read costs a second's freshness of the lag, no more.
+        let Ok(stats) = serde_json::from_slice::<Stats>(json) else { return };
+        if stats.brokers.values().any(|broker| broker.state == "UP" && broker.source != "logical") {
+            self.up();
+        }
+        let Some(topic) = stats.topics.get(self.settings.topic()) else { return };
+        let known = topic.partitions.iter().filter(|(number, stats)| **number >= 0 && !stats.unknown);
+        if let Some(last) = known.map(|(number, _)| *number).max() {
+            self.topic_partitions.store(last + 1, Relaxed);
+        }
+        let Some(progress) = self.progress.get() else { return };
+        for (number, partition) in topic.partitions.iter().filter(|(_, p)| p.hi_offset >= 0) {
+            progress.grown(*number, partition.hi_offset);
+        }
+    }
+}
+
+impl ConsumerContext for Watch {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {}
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.commits_in_flight.fetch_sub(1, Relaxed);
+        if let Err(e) = result {
+            self.state().commit_failed = Some(self.settings.mask(&e.to_string()));
+            self.changed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch() -> Watch {
+        Watch::new(&Settings::new("b:1", "events").expect("settings"))
+    }
+
+    const UP: &[u8] = br#"{"brokers":{"b:1/0":{"state":"UP","source":"learned"}},
+        "topics":{"events":{"partitions":{"0":{"hi_offset":7,"unknown":false},"2":{"hi_offset":9,"unknown":false},
+        "-1":{"hi_offset":-1001,"unknown":false}}}}}"#;
+
+    #[test]
+    fn down_and_back_are_each_said_once() {
+        let watch = watch();
+        for _ in 0..3 {
+            watch.error(KafkaError::Global(Code::BrokerTransportFailure), "b:1: connection refused");
+            watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        }
+        assert!(matches!(watch.link(), Link::Down { why, .. } if why == "b:1: connection refused"));
+        assert_eq!(watch.changes(), 1);
+        watch.stats_raw(UP);
+        watch.stats_raw(UP);
+        assert!(matches!(watch.link(), Link::Up));
+        assert_eq!(watch.changes(), 2);
+    }
+
+    #[test]
+    fn statistics_tell_the_ends_and_the_number_of_partitions() {
+        let watch = watch();
+        let progress = std::sync::Arc::new(Progress::new([(0, 3, 3), (1, 0, 0)]));
+        watch.progress.set(progress.clone()).expect("first");
+        watch.stats_raw(UP);
+        watch.stats_raw(b"{not json");
+        assert_eq!(watch.topic_partitions(), 3);
+        assert_eq!(progress.lag()[0].behind(), 4);
+        assert_eq!(progress.lag()[1].behind(), 0);
+    }
+}
