@@ -5,16 +5,16 @@
 #![forbid(unsafe_code)]
 
 // words: plain data, no I/O
-pub mod event;
-pub mod key;
 pub mod limits;
+pub mod time;
 pub mod money;
 pub mod ndjson;
+pub mod value;
+pub mod key;
+pub mod event;
 pub mod patch;
 pub mod rows;
-pub mod time;
-pub mod value;
 
 // thought: event | patch → patch | event; no I/O, no clock, no threads
-pub mod agg;
 pub mod pane;
+pub mod agg;
