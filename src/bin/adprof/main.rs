@@ -2,6 +2,7 @@
 
 mod cli;
 mod cmd;
+mod given;
 mod report;
 
 use clap::Parser;

@@ -7,11 +7,12 @@ use super::fingerprint;
 use super::keys::TOP;
 use super::read::{Read, Reader, Text};
 use super::scope::{EventFields, State, fixed_fields};
-use super::{Aggregation, Definitions, Kind, Problem, Tag, Update, Window};
-use crate::agg;
+use super::{Aggregation, Definitions, Kind, Problem, Tag, Update};
+use crate::agg::{self, Function};
 use crate::expr::{self, Expr, ExprError};
 use crate::limits::{PANES_MAX, TAGS_MAX};
-use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, parse_span, show_span};
+use crate::pane::{Window, usual_resolution};
+use crate::time::{Millis, parse_span, show_span};
 use crate::value::Type;
 use std::collections::HashMap;
 
@@ -220,6 +221,7 @@ impl Builder<'_> {
             }
         };
         let (Ok(filter), Ok(window), Some(ty)) = (filter, window, ty) else { return State::Failed };
+        let function = Function::from_name(&function).expect("its type is known, so it is registered");
         let aggregation = Aggregation { function, args: call.args, filter, window };
         let fingerprint = fingerprint::aggregation(&aggregation, ty, &self.fields.projection);
         self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
@@ -255,7 +257,7 @@ impl Builder<'_> {
         let (window_at, span) = (self.reader.within(window, 0, window.value.len()), self.span(window)?);
         let (at, width) = match resolution {
             Some(text) => (self.reader.within(text, 0, text.value.len()), self.span(text)?),
-            None => (window_at, default_resolution(span)),
+            None => (window_at, usual_resolution(span)),
         };
         let (span_text, width_text) = (show_span(span), show_span(width));
         if span % width != 0 {
@@ -335,13 +337,4 @@ pub(super) fn update_of(read: &Read) -> Update {
 
 fn declared(read: &Read) -> Option<Type> {
     read.text("type").and_then(|text| Type::from_name(&text.value))
-}
-
-fn default_resolution(window: Millis) -> Millis {
-    match window {
-        w if w <= HOUR => SECOND,
-        w if w <= DAY => MINUTE,
-        w if w <= 31 * DAY => HOUR,
-        _ => DAY,
-    }
 }

@@ -14,9 +14,10 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
+use crate::agg::Function;
 use crate::expr::{Expr, nearest};
+use crate::pane::Window;
 use crate::rows::Projection;
-use crate::time::Millis;
 use crate::value::Type;
 pub use problem::Problem;
 pub use schema::schema;
@@ -103,21 +104,14 @@ pub enum Kind {
 /// A value over the events of a user.
 #[derive(Clone, Debug)]
 pub struct Aggregation {
-    /// One of `agg::NAMES`; `count(DISTINCT x)` is `count_distinct`.
-    pub function: String,
+    /// `count(DISTINCT x)` is `CountDistinct`.
+    pub function: Function,
     /// Over the projection. None for `count(*)`.
     pub args: Vec<Expr>,
     /// Which events count; all of them without one.
     pub filter: Option<Expr>,
     /// The whole life of the user without one.
     pub window: Option<Window>,
-}
-
-/// A sliding window: a whole number of panes of width `resolution`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Window {
-    pub span: Millis,
-    pub resolution: Millis,
 }
 
 /// A value over other tags of the same user.
