@@ -34,3 +34,7 @@ pub mod engine;
 
 // memory: profiles at rest
 pub mod store;
+pub mod ledger;
+
+// answers: what profiles are for
+pub mod profiles;

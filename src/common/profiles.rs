@@ -1,0 +1,333 @@
+//! Profiles as they are read: all tags of a key, from whichever store holds them.
+//!
+//! From a live state windowed values are computed for the instant asked about, so they
+//! are right even when no stream runs. Redis holds what was last published.
+
+use crate::engine::plan::{Plan, Values};
+use crate::expr::{Scratch, convert};
+use crate::key::{Key, USER};
+use crate::ledger::{Decoder, Ledger};
+use crate::ndjson;
+use crate::patch::push_key;
+use crate::store::embedded::{Embedded, Entry};
+use crate::store::redis::{Patience, Redis};
+use crate::store::{Error, Kind, Location};
+use crate::tag::{Definitions, Update};
+use crate::time::{self, Millis};
+use crate::value::{Type, Value};
+use std::sync::Arc;
+
+/// All tags of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    pub key: Key,
+    /// The instant the live values are true at; without any, the newest instant of the others.
+    pub as_of: Millis,
+    /// By place in the definitions.
+    pub values: Values,
+    /// Tags that are not in the definitions, by code.
+    pub others: Vec<(Arc<str>, Value)>,
+}
+
+impl Profile {
+    fn empty(key: Key, as_of: Millis, definitions: &Definitions) -> Profile {
+        Profile { key, as_of, values: vec![None; definitions.tags.len()], others: Vec::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.values.iter().all(Option::is_none)
+    }
+
+    /// The tags that have a value: those of the definitions in their order, then the others.
+    pub fn tags<'a>(&'a self, definitions: &'a Definitions) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let defined =
+            definitions.tags.iter().zip(&self.values).filter_map(|(tag, value)| Some((&*tag.code, value.as_ref()?)));
+        defined.chain(self.others.iter().map(|(code, value)| (&**code, value)))
+    }
+
+    /// Appends the profile as one line of NDJSON, of the form of a patch.
+    pub fn push_line(&self, definitions: &Definitions, keep: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+        out.push(b'{');
+        push_key(out, &self.key);
+        out.extend_from_slice(format!(",\"asOf\":{},\"tags\":{{", self.as_of).as_bytes());
+        for (i, (code, value)) in self.tags(definitions).filter(|(code, _)| keep(code)).enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            ndjson::push_str(out, code);
+            out.push(b':');
+            value.push_json(out);
+        }
+        out.extend_from_slice(b"}}\n");
+    }
+
+    /// Puts in a value that was stored under `code`, as the type its definition declares.
+    fn put(&mut self, definitions: &Definitions, code: &str, value: Value) {
+        match definitions.index(code) {
+            Some(place) => self.values[place] = as_declared(&value, definitions.tags[place].ty),
+            None => self.others.push((code.into(), value)),
+        }
+    }
+}
+
+fn as_declared(value: &Value, ty: Type) -> Option<Value> {
+    match value {
+        Value::Json(_) => Some(value.clone()),
+        other => convert(other.datum(), ty, &Scratch::new()).to_value(),
+    }
+}
+
+/// The instant that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum AsOf {
+    /// Now, by the wall clock of the caller.
+    Now(Millis),
+    /// An instant the user named.
+    At(Millis),
+}
+
+impl AsOf {
+    fn instant(self) -> Millis {
+        match self {
+            AsOf::Now(t) | AsOf::At(t) => t,
+        }
+    }
+}
+
+/// Profiles of one store, as of one instant.
+pub struct Profiles {
+    definitions: Arc<Definitions>,
+    as_of: AsOf,
+    from: From,
+}
+
+enum From {
+    Embedded { store: Embedded, live: Option<Box<Live>> },
+    Redis(Box<Redis>),
+}
+
+/// How to read the live states of a store.
+struct Live {
+    ledger: Ledger,
+    plan: Plan,
+}
+
+impl Profiles {
+    /// Opens a store for reading. Without `definitions` those of the store are taken, or the built-in five.
+    ///
+    /// Errors are the store's; `Usage` for an instant before what the state has absorbed, or any in Redis.
+    pub fn open(location: &Location, definitions: Option<Definitions>, as_of: AsOf) -> Result<Profiles, Error> {
+        match location {
+            Location::Embedded(dir) => Profiles::embedded(Embedded::open_existing(dir)?, definitions, as_of),
+            Location::Redis(url) => {
+                if let AsOf::At(_) = as_of {
+                    let error = Error::new(
+                        Kind::Usage,
+                        format!("{url} holds the newest values only: it knows no other instant"),
+                    );
+                    return Err(error.hint("ask the embedded store (--store file:DIR), or use adprof batch --as-of"));
+                }
+                let redis = Redis::connect(url, Patience::default())?;
+                let definitions = Arc::new(definitions.unwrap_or_else(Definitions::built_in));
+                Ok(Profiles { definitions, as_of, from: From::Redis(Box::new(redis)) })
+            }
+        }
+    }
+
+    fn embedded(store: Embedded, definitions: Option<Definitions>, as_of: AsOf) -> Result<Profiles, Error> {
+        let ledger = Ledger::read(&store.snapshot()?)?;
+        let kept = match &ledger {
+            Some(ledger) if definitions.is_none() => ledger.definitions()?,
+            _ => None,
+        };
+        let definitions = Arc::new(definitions.or(kept).unwrap_or_else(Definitions::built_in));
+        let live = match ledger {
+            None => None,
+            Some(ledger) => {
+                check_instant(&ledger, as_of)?;
+                Some(Box::new(live(ledger, &definitions)))
+            }
+        };
+        Ok(Profiles { definitions, as_of, from: From::Embedded { store, live } })
+    }
+
+    pub fn definitions(&self) -> &Arc<Definitions> {
+        &self.definitions
+    }
+
+    /// How old the newest checkpoint of the live state was at `now`; `None` without a live state.
+    pub fn age(&self, now: Millis) -> Result<Option<Millis>, Error> {
+        match &self.from {
+            From::Embedded { store, live: Some(_) } => Ok(store.stats()?.committed_at.map(|at| now - at)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The profiles of `keys`, in their order; empty ones for keys that have none.
+    pub fn get_many(&mut self, keys: &[Key]) -> Result<Vec<Profile>, Error> {
+        let (definitions, as_of) = (&self.definitions, self.as_of);
+        match &mut self.from {
+            From::Embedded { store, live } => {
+                let mut reader = Reader::new(definitions, live.as_deref(), as_of);
+                store.get_many(keys)?.into_iter().map(|entry| reader.profile(entry)).collect()
+            }
+            From::Redis(redis) => {
+                let fields = redis.get_many(keys)?;
+                keys.iter()
+                    .zip(fields)
+                    .map(|(key, fields)| published(key.clone(), fields, definitions, as_of))
+                    .collect()
+            }
+        }
+    }
+
+    /// Gives every user's profile that is not empty to `each`, which may end it by an error. From the embedded store in the order of keys.
+    pub fn scan<E: std::convert::From<Error>>(
+        &mut self,
+        mut each: impl FnMut(Profile) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (definitions, as_of) = (&self.definitions, self.as_of);
+        match &mut self.from {
+            From::Embedded { store, live } => {
+                let mut reader = Reader::new(definitions, live.as_deref(), as_of);
+                for entry in store.scan("", USER) {
+                    let profile = reader.profile(entry?)?;
+                    if !profile.is_empty() {
+                        each(profile)?;
+                    }
+                }
+            }
+            From::Redis(redis) => {
+                for entry in redis.scan("", USER, 1) {
+                    let (key, fields) = entry?;
+                    let profile = published(key, fields, definitions, as_of)?;
+                    if !profile.is_empty() {
+                        each(profile)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A plan over every realtime tag that the state holds.
+fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
+    let realtime = definitions.by_update(Update::Realtime);
+    let all = Plan::new(definitions.clone(), &realtime);
+    let numbers = ledger.numbers_of(&all);
+    let unknown: Vec<usize> =
+        all.counters.iter().zip(&numbers).filter(|(_, n)| n.is_none()).map(|(c, _)| c.tag).collect();
+    if unknown.is_empty() {
+        return Live { ledger, plan: all };
+    }
+    // A tag the state never counted must not be told as a count of zero, nor what is derived from it.
+    let outputs: Vec<usize> = realtime
+        .into_iter()
+        .filter(|tag| {
+            let needed = definitions.needed(&[*tag]);
+            !unknown.iter().any(|u| needed[*u])
+        })
+        .collect();
+    Live { ledger, plan: Plan::new(definitions.clone(), &outputs) }
+}
+
+fn check_instant(ledger: &Ledger, as_of: AsOf) -> Result<(), Error> {
+    let newest = ledger.progress.newest;
+    match as_of {
+        AsOf::At(t) if t < newest => {
+            let message = format!(
+                "the state has absorbed events up to {} and cannot go back to {}",
+                time::show(newest),
+                time::show(t)
+            );
+            Err(Error::new(Kind::Usage, message).hint(format!("the log can: adprof batch --tags all --as-of {t}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes profiles of what an embedded store holds.
+struct Reader<'a> {
+    definitions: &'a Definitions,
+    live: Option<(&'a Plan, Decoder<'a>)>,
+    as_of: AsOf,
+    scratch: Scratch,
+}
+
+impl<'a> Reader<'a> {
+    fn new(definitions: &'a Definitions, live: Option<&'a Live>, as_of: AsOf) -> Reader<'a> {
+        let live = live.map(|live| (&live.plan, Decoder::new(&live.ledger, &live.plan)));
+        Reader { definitions, live, as_of, scratch: Scratch::new() }
+    }
+
+    fn profile(&mut self, entry: Entry) -> Result<Profile, Error> {
+        let mut profile = Profile::empty(entry.key, self.as_of.instant(), self.definitions);
+        let mut told_live = vec![false; self.definitions.tags.len()];
+        if let (Some((plan, decoder)), Some(bytes)) = (&self.live, &entry.state) {
+            let state = decoder.decode(bytes)?;
+            let values = plan.values(Some(&state), &[], self.as_of.instant(), &mut self.scratch);
+            for &tag in &plan.outputs {
+                told_live[tag] = true;
+                profile.values[tag] = values[tag].clone();
+            }
+        } else {
+            profile.as_of = entry.tags.iter().map(|tag| tag.as_of).max().unwrap_or(profile.as_of);
+        }
+        for tag in entry.tags {
+            let Some(value) = tag.value else { continue };
+            if let AsOf::At(t) = self.as_of
+                && tag.as_of > t
+            {
+                let message = format!(
+                    "`{}` of {} is known as of {} only, after {}",
+                    tag.code,
+                    profile.key,
+                    time::show(tag.as_of),
+                    time::show(t)
+                );
+                return Err(Error::new(Kind::Usage, message)
+                    .hint(format!("the log can tell: adprof batch --tags all --as-of {t}")));
+            }
+            // One path writes a tag: where the live state tells it, an old patch does not.
+            let live = self.definitions.index(&tag.code).is_some_and(|place| told_live[place]);
+            if !live {
+                profile.put(self.definitions, &tag.code, value);
+            }
+        }
+        Ok(profile)
+    }
+}
+
+/// A profile as Redis holds it: plain text, typed by the definitions.
+fn published(
+    key: Key,
+    fields: Result<Vec<(String, String)>, String>,
+    definitions: &Definitions,
+    as_of: AsOf,
+) -> Result<Profile, Error> {
+    let fields = fields.map_err(|why| Error::new(Kind::Usage, format!("{key}: {why}")))?;
+    let mut profile = Profile::empty(key, as_of.instant(), definitions);
+    for (code, text) in fields {
+        match definitions.index(&code) {
+            Some(place) => {
+                let value = Value::parse(&text, definitions.tags[place].ty);
+                profile.values[place] = Some(value.unwrap_or_else(|| Value::Str(text.into())));
+            }
+            None => profile.others.push((code.into(), untyped(text))),
+        }
+    }
+    profile.others.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(profile)
+}
+
+/// What no definition types: a number or a list stays one, all else is a string.
+fn untyped(text: String) -> Value {
+    match text.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9' | b'[' | b'{') => match Value::from_json(&text) {
+            Ok(Some(value)) if value.to_string() == text => value,
+            _ => Value::Str(text.into()),
+        },
+        _ => Value::Str(text.into()),
+    }
+}
