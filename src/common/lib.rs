@@ -38,3 +38,6 @@ pub mod ledger;
 
 // answers: what profiles are for
 pub mod profiles;
+
+// the two paths: carriers, engine and stores put together
+pub mod run;

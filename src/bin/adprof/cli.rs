@@ -55,6 +55,7 @@ macro_rules! commands {
 }
 
 commands! {
+    Batch => batch, "batch";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -38,6 +38,8 @@ pub struct ChunkEnd {
     pub bytes: u64,
     /// The last line of the file, if nothing ended it: not given out.
     pub torn: Option<Torn>,
+    /// Its bytes, unless it is over the limit: a file made by hand may end so too, and its reader judges.
+    pub last: Vec<u8>,
 }
 
 impl Log {
@@ -113,6 +115,9 @@ impl ChunkLines {
         if !line.ended && self.file.size.is_some() {
             let torn = Torn { path: self.file.path.clone(), offset: line.offset, len: line.text.len() };
             self.end.torn = Some(torn);
+            if let Text::Whole(bytes) = line.text {
+                self.end.last = bytes.to_vec();
+            }
             return Ok(None);
         }
         self.end.lines += 1;

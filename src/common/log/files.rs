@@ -73,6 +73,13 @@ impl Log {
         self
     }
 
+    /// The log with another one behind it.
+    pub fn and(mut self, other: Log) -> Log {
+        self.files.extend(other.files);
+        self.strays.extend(other.strays);
+        self
+    }
+
     pub fn files(&self) -> &[Arc<LogFile>] {
         &self.files
     }

@@ -186,7 +186,16 @@ impl<'a> Reader<'a> {
         let end = lines.finish();
         self.job.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
         self.summary.lines += end.lines;
-        self.summary.torn.extend(end.torn);
+        if let Some(torn) = end.torn {
+            // Nothing tells a write cut short from a file made by hand but whether it is an event.
+            match self.line(Text::Whole(&end.last)) {
+                Ok(timestamp) if !end.last.is_empty() => {
+                    largest = largest.max(timestamp);
+                    self.summary.lines += 1;
+                }
+                _ => self.summary.torn.push(torn),
+            }
+        }
         self.newest.fetch_max(largest, Ordering::Relaxed);
         self.hand_over((chunk.sequence, handed));
         Ok(())
@@ -269,7 +278,12 @@ fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) 
     Ok((tally, keys))
 }
 
-fn fold(job: &Job<'_>, p: usize, mut blocks: Vec<((usize, usize), Block)>, as_of: Millis) -> (usize, Vec<u8>, Tally, u64) {
+fn fold(
+    job: &Job<'_>,
+    p: usize,
+    mut blocks: Vec<((usize, usize), Block)>,
+    as_of: Millis,
+) -> (usize, Vec<u8>, Tally, u64) {
     blocks.sort_unstable_by_key(|(place, _)| *place);
     let mut fold = Fold::new(job.plan, job.hash_key);
     for (_, block) in blocks {

@@ -1,4 +1,5 @@
 //! The commands, a file each: the manual on top, what can be typed, `run`.
 
+pub mod batch;
 pub mod completions;
 pub mod man;
