@@ -16,10 +16,10 @@ mod call;
 mod canonical;
 mod cast;
 mod eval;
-mod function;
+pub(crate) mod function;
 mod like;
 mod lower;
-mod node;
+pub(crate) mod node;
 mod number;
 mod source;
 #[cfg(test)]
@@ -53,6 +53,11 @@ pub trait Names {
     /// What a name stands for, in messages: `unknown field: pirce`.
     fn noun(&self) -> &'static str {
         "field"
+    }
+
+    /// A hint for a name that is not in scope and close to none that is.
+    fn unknown_name(&self, _name: &str) -> Option<String> {
+        None
     }
 
     /// Message and hint for a call to a function that expressions do not have, where more is known than that.
@@ -251,6 +256,7 @@ pub const RESERVED: &[&str] = &[
     "overlay",
     "position",
     "prior",
+    "returning",
     "right",
     "safe_cast",
     "select",

@@ -62,6 +62,10 @@ fn every_mistake_is_told_with_its_place() {
             "3:10: an aggregation inside an expression: sum / make a tag of each aggregation, and a derived tag that calculates with them",
         ),
         (tag("value = 'sum(category)'"), "3:14: `sum` takes a number, not string"),
+        (
+            tag("value = 'last(properties.colour)'"),
+            "3:15: unknown field: properties.colour / declare it: [[field]] path = \"properties.colour\" type = \"string\" (or another type)",
+        ),
         (tag("value = 'max(*)'"), "3:10: `max` takes no `*`"),
         (tag("value = 'count()'"), "3:10: `count` takes 1 argument / count(*) counts every event"),
         (tag("value = 'sum(DISTINCT amount)'"), "3:10: `sum` takes no DISTINCT"),
