@@ -73,3 +73,24 @@ fn a_filter_passes_exactly_what_is_true() {
         }
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn an_error_lies_within_the_text(words in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "i1", "s1", "'é'", "日本", "1", "1.5", "1e400", "(", ")", ",", "+", "-", "*", "/", "%", "||", "=", "<>", "::", ".", "'", "\"",
+            "CASE", "WHEN", "THEN", "END", "NOT", "AND", "OR", "IN", "LIKE", "ESCAPE", "BETWEEN", "IS", "NULL", "TRUE", "CAST", "AS",
+            "BIGINT", "TRIM", "FROM", "SUBSTRING", "FLOOR", "count", "(*)", "DISTINCT", "SELECT", "INTERVAL", "TIMESTAMP", "ARRAY", "[",
+            "]", "{", "}", "\n", "\r\n", "--", "/*", "->", "?", "$1", "@", ";", "é", "\u{0}", "x'41'", "N'a'", "U&'\\0041'",
+        ]), 0..14), glue in proptest::sample::select(vec!["", " "])) {
+        let text = words.join(glue);
+        for error in [expr::parse(&text, &mut Columns).err(), expr::parse_aggregation(&text, &mut Columns).err()].into_iter().flatten() {
+            assert!(text.is_char_boundary(error.offset), "{text:?}: {error:?}");
+            assert!(error.offset + error.len <= text.len(), "{text:?}: {error:?}");
+            assert!(!error.message.is_empty());
+        }
+        let _ = expr::top_call(&text);
+    }
+}
