@@ -16,6 +16,9 @@ pub mod time;
 pub mod value;
 
 // thought: events and time to values; no I/O, no clock, no threads
-pub mod agg;
+// (blank lines keep the formatter from sorting these: their order means something)
 pub mod expr;
+
+pub mod agg;
+
 pub mod tag;
