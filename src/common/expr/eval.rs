@@ -65,7 +65,12 @@ fn truth(a: Datum<'_>) -> Option<bool> {
 }
 
 fn compare(comparison: Comparison, a: Datum<'_>, b: Datum<'_>) -> Option<bool> {
-    order(a, b).map(|order| holds(comparison, order))
+    // Most conditions ask whether two texts are equal, which needs no order.
+    match (comparison, a, b) {
+        (Comparison::Eq, Datum::Str(a), Datum::Str(b)) => Some(a == b),
+        (Comparison::Ne, Datum::Str(a), Datum::Str(b)) => Some(a != b),
+        _ => order(a, b).map(|order| holds(comparison, order)),
+    }
 }
 
 fn and(a: Option<bool>, b: Option<bool>) -> Option<bool> {

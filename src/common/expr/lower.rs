@@ -117,7 +117,10 @@ impl<'t, 'n> Lower<'t, 'n> {
         if parts.iter().any(|part| part.quote_style == Some('"')) {
             return Err(self.hinted(at, message, format!("a text takes single quotes: '{name}'")));
         }
-        Err(self.error(at, message))
+        match self.names.unknown_name(&name) {
+            Some(hint) => Err(self.hinted(at, message, hint)),
+            None => Err(self.error(at, message)),
+        }
     }
 
     fn literal(&self, value: ast::Value, at: At) -> Result<Literal, ExprError> {

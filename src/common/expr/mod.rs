@@ -17,10 +17,10 @@ mod canonical;
 mod cast;
 mod change;
 mod eval;
-mod function;
+pub(crate) mod function;
 mod like;
 mod lower;
-mod node;
+pub(crate) mod node;
 mod number;
 mod source;
 #[cfg(test)]
@@ -55,6 +55,11 @@ pub trait Names {
     /// What a name stands for, in messages: `unknown field: pirce`.
     fn noun(&self) -> &'static str {
         "field"
+    }
+
+    /// A hint for a name that is not in scope and close to none that is.
+    fn unknown_name(&self, _name: &str) -> Option<String> {
+        None
     }
 
     /// Message and hint for a call to a function that expressions do not have, where more is known than that.
@@ -264,6 +269,7 @@ pub const RESERVED: &[&str] = &[
     "overlay",
     "position",
     "prior",
+    "returning",
     "right",
     "safe_cast",
     "select",

@@ -103,8 +103,19 @@ pub(crate) fn decimal(a: Datum<'_>) -> Option<Decimal> {
 pub(crate) fn double(a: Datum<'_>) -> Option<f64> {
     match a {
         Datum::Int(n) => Some(n as f64),
-        Datum::Decimal(d) => Some(d.to_f64()),
+        Datum::Decimal(d) => Some(nearest_double(d)),
         Datum::Double(x) => Some(x),
         _ => None,
+    }
+}
+
+/// The double nearest to a decimal, so that 0.1 the decimal equals 0.1 the double.
+fn nearest_double(d: Decimal) -> f64 {
+    // Both sides of the division are exact up to 2⁵³, so it rounds once; beyond that text does.
+    const EXACT: u128 = 1 << 53;
+    if d.0.unsigned_abs() <= EXACT {
+        d.0 as f64 / SCALE as f64
+    } else {
+        d.to_string().parse().expect("a decimal is written as a number")
     }
 }

@@ -23,6 +23,11 @@ impl Dialect for Subset {
         c.is_alphanumeric() || c == '_'
     }
 
+    /// Read, so that it can be refused by its name.
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
     fn supports_comma_separated_trim(&self) -> bool {
         true
     }
@@ -127,6 +132,16 @@ fn lower_first(text: &str) -> String {
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }
 
+/// A token in backticks, a description such as `an expression` as it is.
+fn wanted_text(wanted: &str) -> String {
+    let wanted = wanted.trim_start_matches("an expression:").trim();
+    if wanted.contains(' ') || wanted.chars().any(char::is_lowercase) {
+        lower_first(wanted)
+    } else {
+        format!("`{wanted}`")
+    }
+}
+
 /// Lines and columns, as sqlparser counts them, as bytes.
 pub(super) struct Places<'t> {
     text: &'t str,
@@ -168,10 +183,10 @@ impl<'t> Places<'t> {
         let Some((wanted, found)) = what.strip_prefix("Expected: ").and_then(|w| w.split_once(", found: ")) else {
             return error(offset, 0, lower_first(what));
         };
-        let (wanted, len) = (lower_first(wanted.trim_start_matches("an expression:")), found.len());
+        let (wanted, len) = (wanted_text(wanted), found.len());
         if found == "EOF" {
             return error(self.text.trim_end().len(), 0, format!("expected {wanted}, found the end"));
         }
-        error(offset, len.min(self.text.len() - offset), format!("expected {wanted}, found {found}"))
+        error(offset, len.min(self.text.len() - offset), format!("expected {wanted}, found `{found}`"))
     }
 }

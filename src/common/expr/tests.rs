@@ -302,6 +302,14 @@ fn errors_point_at_their_place() {
         ),
         ("n = 1 n", "n", "unexpected here: n", ""),
         ("n >", "", "expected an expression, found the end", ""),
+        ("CASE WHEN yes THEN 1 ELS 2 END", "ELS", "expected `END`, found `ELS`", ""),
+        ("abs(n", "", "expected `)`, found the end", ""),
+        (
+            "sum(n) FILTER (WHERE yes)",
+            "sum",
+            "not supported: FILTER",
+            "a condition on events goes into `where`, a span of time into `window`",
+        ),
         ("n = 'a", "'a", "unterminated string literal", ""),
         ("", "", "the expression is empty", ""),
         ("category LIKE 'a!' ESCAPE '!'", "'a!'", "the pattern ends in its escape character", ""),
@@ -435,4 +443,47 @@ fn reserved_words_are_sorted_for_the_search() {
     for word in RESERVED {
         assert!(is_reserved(&word.to_uppercase()));
     }
+}
+
+#[test]
+fn every_word_that_is_not_reserved_is_a_name_without_quotes() {
+    struct Anything;
+    impl Names for Anything {
+        fn resolve(&mut self, _: &str) -> Option<(usize, Type)> {
+            Some((0, Type::Int))
+        }
+        fn known(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+    let mut wrong = Vec::new();
+    for word in sqlparser::keywords::ALL_KEYWORDS.iter().map(|word| word.to_ascii_lowercase()) {
+        if !is_plain_name(&word) {
+            continue;
+        }
+        for template in [
+            "@",
+            "@ + 1",
+            "@ = @",
+            "CASE @ WHEN @ THEN @ ELSE @ END",
+            "@ IN (@, @)",
+            "@ BETWEEN @ AND @",
+            "-@",
+            "NOT (@ IS NULL)",
+            "@.@",
+            "x.@",
+            "COALESCE(@, @)",
+            "CAST(@ AS BIGINT)",
+        ] {
+            let text = template.replace('@', &word);
+            match parse(&text, &mut Anything) {
+                Ok(expr)
+                    if parse(&expr.canonical(), &mut Anything)
+                        .is_ok_and(|again| again.canonical() == expr.canonical()) => {}
+                Ok(expr) => wrong.push(format!("{text} → {}", expr.canonical())),
+                Err(e) => wrong.push(format!("{text}: {}", e.message)),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -144,14 +144,14 @@ impl Builder<'_> {
             return self.imported(index, read);
         }
         let Some(value) = read.text("value") else {
-            if let Some(code) = read.text("code") {
+            if let Some(code) = read.text("code").filter(|_| !read.has("value")) {
                 let message = format!("tag `{}` has no `value`", code.value);
                 self.reader.report_hint(code.at.clone(), message, "only a tag with update = \"import\" has none");
             }
             return State::Failed;
         };
         match expr::top_call(&value.value).map(|name| name.to_ascii_lowercase()) {
-            Some(name) if agg::NAMES.contains(&name.as_str()) => self.aggregation(index, read, value, update),
+            Some(name) if agg::NAMES.contains(&name.as_str()) => self.aggregation(index, read, value),
             _ => self.waiting(read),
         }
     }
@@ -165,7 +165,7 @@ impl Builder<'_> {
         }
         let Some(code) = read.text("code") else { return State::Failed };
         let Some(ty) = declared(read) else {
-            if read.text("type").is_none() {
+            if !read.has("type") {
                 self.reader.report(code.at.clone(), format!("an imported tag needs `type`: {}", code.value));
             }
             return State::Failed;
@@ -184,7 +184,7 @@ impl Builder<'_> {
         State::Waiting
     }
 
-    fn aggregation(&mut self, index: usize, read: &Read, value: &Text, _update: Update) -> State {
+    fn aggregation(&mut self, index: usize, read: &Read, value: &Text) -> State {
         let filter = read.text("where").map(|text| self.filter(text)).unwrap_or(Ok(None));
         let window = self.window(read);
         let call = match expr::parse_aggregation(&value.value, &mut self.fields) {
@@ -223,7 +223,7 @@ impl Builder<'_> {
         let (Ok(filter), Ok(window), Some(ty)) = (filter, window, ty) else { return State::Failed };
         let function = Function::from_name(&function).expect("its type is known, so it is registered");
         let aggregation = Aggregation { function, args: call.args, filter, window };
-        let fingerprint = fingerprint::aggregation(&aggregation, ty, &self.fields.projection);
+        let fingerprint = fingerprint::aggregation(&aggregation, &self.fields.projection);
         self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
     }
 

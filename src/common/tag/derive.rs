@@ -84,8 +84,7 @@ fn finished(
     let Some(expr) = expr.widened(ty) else { return State::Failed };
     let derived = Derived { expr, inputs };
     let tags = &builder.tags;
-    let fingerprint =
-        fingerprint::derived(&derived, ty, |input| tags[input].as_ref().expect("an input is read before"));
+    let fingerprint = fingerprint::derived(&derived, |input| tags[input].as_ref().expect("an input is read before"));
     builder.finish(index, read, ty, Kind::Derived(derived), fingerprint)
 }
 

@@ -1,6 +1,7 @@
 //! Fingerprints: what a tag's value means, as 64 bits that stay the same for ever.
 //!
-//! State kept under a fingerprint is only ever read by a definition that means the same.
+//! State kept under a fingerprint is only ever read by a definition that means the same. A declared `type` does not
+//! show: the state does not depend on it.
 
 use super::{Aggregation, Derived, Tag};
 use crate::expr::Expr;
@@ -13,8 +14,13 @@ use std::hash::Hasher;
 /// Never changed: state on disks out there is kept under what it gives.
 const KEYS: (u64, u64) = (0x6164_7072_6f66_2e74, 0x6167_2e76_3100_0000);
 
+<<<<<<< HEAD
 pub(super) fn aggregation(aggregation: &Aggregation, ty: Type, projection: &Projection) -> u64 {
     let mut text = format!("aggregation\nentity user\ntype {ty}\nfunction {}\n", aggregation.function.name());
+=======
+pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection) -> u64 {
+    let mut text = format!("aggregation\nentity user\nfunction {}\n", aggregation.function);
+>>>>>>> expr
     for arg in &aggregation.args {
         write_expr(&mut text, "arg", arg, projection);
     }
@@ -28,8 +34,9 @@ pub(super) fn aggregation(aggregation: &Aggregation, ty: Type, projection: &Proj
 }
 
 /// `tags` gives an input's code and fingerprint: a change further up is a change here.
-pub(super) fn derived<'a>(derived: &Derived, ty: Type, tag: impl Fn(usize) -> &'a Tag) -> u64 {
-    let mut text = format!("derived\nentity user\ntype {ty}\nvalue {:?}\n", derived.expr.canonical());
+pub(super) fn derived<'a>(derived: &Derived, tag: impl Fn(usize) -> &'a Tag) -> u64 {
+    let mut text = "derived\nentity user\n".to_string();
+    write_text(&mut text, "value", &derived.expr.canonical());
     for input in &derived.inputs {
         let tag = tag(*input);
         let _ = writeln!(text, "input {} {:016x}", tag.code, tag.fingerprint);
@@ -43,13 +50,18 @@ pub(super) fn imported(code: &str, ty: Type) -> u64 {
 
 /// The canonical text, and the fields it reads with the types they are read as.
 fn write_expr(text: &mut String, what: &str, expr: &Expr, projection: &Projection) {
-    let _ = writeln!(text, "{what} {} {:?}", expr.ty, expr.canonical());
+    write_text(text, what, &expr.canonical());
     let mut slots = Vec::new();
     expr.slots(&mut slots);
     for slot in slots {
         let field = &projection.fields[slot];
         let _ = writeln!(text, "field {} {}", field.path.join("."), field.ty);
     }
+}
+
+/// With its length, so that no text can pass for the lines after it.
+fn write_text(text: &mut String, what: &str, written: &str) {
+    let _ = writeln!(text, "{what} {} {written}", written.len());
 }
 
 fn hash(text: &str) -> u64 {

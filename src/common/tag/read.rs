@@ -29,12 +29,18 @@ pub(super) struct Text {
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub at: Range<usize>,
+    /// The keys that stand in it, with a value of the right shape or not.
+    keys: Vec<&'static str>,
     texts: Vec<(&'static str, Text)>,
     lists: Vec<(&'static str, Vec<Text>, Range<usize>)>,
     tables: Vec<(&'static str, Vec<Read>)>,
 }
 
 impl Read {
+    pub fn has(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
+
     pub fn text(&self, key: &str) -> Option<&Text> {
         self.texts.iter().find(|(name, _)| *name == key).map(|(_, text)| text)
     }
@@ -80,7 +86,10 @@ impl<'t> Reader<'t> {
         let mut read = Read { at, ..Read::default() };
         for (name, value) in table {
             match object.keys.iter().find(|key| key.name == name.get_ref()) {
-                Some(key) => self.value(key, value, &mut read),
+                Some(key) => {
+                    read.keys.push(key.name);
+                    self.value(key, value, &mut read);
+                }
                 None => {
                     let message = format!("unknown key in {}: {}", object.noun, name.get_ref());
                     let meant = nearest(name.get_ref(), object.keys.iter().map(|key| key.name));
@@ -93,7 +102,7 @@ impl<'t> Reader<'t> {
             }
         }
         for key in object.keys.iter().filter(|key| key.required) {
-            if !table.keys().any(|name| name.get_ref() == key.name) {
+            if !read.has(key.name) {
                 let at = table.keys().map(Spanned::span).min_by_key(|at| at.start).unwrap_or(read.at.clone());
                 self.report(at, format!("{} needs `{}`", object.noun, key.name));
             }

@@ -38,6 +38,10 @@ impl Names for EventFields {
         sorted(self.types.keys())
     }
 
+    fn unknown_name(&self, name: &str) -> Option<String> {
+        Some(format!("declare it: [[field]] path = \"{name}\" type = \"string\" (or another type)"))
+    }
+
     fn unknown_call(&self, name: &str) -> Option<(String, String)> {
         unknown_call(name, "this expression sees one event; aggregate in `value`, at the top")
     }

@@ -49,3 +49,298 @@ fn a_problem_is_shown_with_its_line_and_a_caret() {
         "adprof.toml:3:14: unknown field: pirce\n  value = \"sum(pirce)\"\n               ^^^^^\nhint: did you mean price?"
     );
 }
+
+/// Every row: a file, and its problems as `line:column: message / hint`.
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let daily = "[[tag]]\ncode = 'a'\nvalue = 'count(*)'\nupdate = 'daily'\n";
+    for (text, want) in [
+        (tag(""), "2:8: tag `t` has no `value` / only a tag with update = \"import\" has none"),
+        (tag("value = 'cuont(*)'"), "3:10: unknown function: cuont / did you mean count?"),
+        (
+            tag("value = 'sum(amount) / count(*)'"),
+            "3:10: an aggregation inside an expression: sum / make a tag of each aggregation, and a derived tag that calculates with them",
+        ),
+        (tag("value = 'sum(category)'"), "3:14: `sum` takes a number, not string"),
+        (
+            tag("value = 'last(properties.colour)'"),
+            "3:15: unknown field: properties.colour / declare it: [[field]] path = \"properties.colour\" type = \"string\" (or another type)",
+        ),
+        (tag("value = 'max(*)'"), "3:10: `max` takes no `*`"),
+        (tag("value = 'count()'"), "3:10: `count` takes 1 argument / count(*) counts every event"),
+        (tag("value = 'sum(DISTINCT amount)'"), "3:10: `sum` takes no DISTINCT"),
+        (
+            tag("value = 'sum(count(*))'"),
+            "3:14: an aggregation inside an expression: count / this expression sees one event; aggregate in `value`, at the top",
+        ),
+        (
+            tag("value = 'last(as_of())'"),
+            "3:15: as_of() stands in a derived tag only / an aggregation sees one event, not the instant it is looked at; use `window`",
+        ),
+        (
+            tag("value = 'amount * 2'"),
+            "3:10: a derived tag sees tags, not fields of the event: amount / aggregate it: last(amount)",
+        ),
+        (tag("value = 't + 1'"), "3:10: a tag depends on itself: t → t"),
+        (
+            tag("value = 'count(*)'\nwhere = 'amount'"),
+            "4:10: `where` takes a condition, not decimal / compare it with something: eventType = 'click'",
+        ),
+        (
+            tag("value = 'count(*)'\nwhere = \"evenType = 'click'\""),
+            "4:10: unknown field: evenType / did you mean eventType?",
+        ),
+        (
+            tag("value = 'count(*)'\nwhere = '''\neventType = 'a'\n  AND amuont > 5'''"),
+            "6:7: unknown field: amuont / did you mean amount?",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '1x'"),
+            "4:11: not a span: \"1x\" (write 90s, 15m, 1h, 7d; units ms s m h d w)",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '1h'\nresolution = '7s'"),
+            "5:15: a resolution of 7s does not divide the window of 1h / set `resolution` to a span that goes into the window a whole number of times",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '61m30s'"),
+            "4:11: a resolution of 1m does not divide the window of 3690s / set `resolution` to a span that goes into the window a whole number of times",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '1d'\nresolution = '1s'"),
+            "5:15: a window of 1d in steps of 1s has 86400 panes, more than 10000 / make `resolution` coarser",
+        ),
+        (tag("value = 'count(*)'\nresolution = '1s'"), "4:14: `resolution` without `window`"),
+        (
+            tag("value = 'count(*)'\ntype = 'string'"),
+            "4:9: the value is int, not string / write type = \"int\", or convert with CAST in `value`: count(*)",
+        ),
+        (tag("value = 'count(*)'\ntype = 'strng'"), "4:9: unknown type: strng / did you mean string?"),
+        (
+            tag("value = 'count(*)'\nupdate = 'nightly'"),
+            "4:11: unknown update: nightly / it is one of: realtime, daily, import",
+        ),
+        (tag("value = 'count(*)'\nwhree = 'x'"), "4:1: unknown key in a tag: whree / did you mean where?"),
+        (tag("value = 7"), "3:9: `value` takes a string, not integer"),
+        (tag("update = 'import'"), "2:8: an imported tag needs `type`: t"),
+        (
+            tag("update = 'import'\ntype = 'int'\nvalue = 'count(*)'"),
+            "5:9: an imported tag has no `value`: its values come as patches",
+        ),
+        ("[[tag]]\nvalue = 'count(*)'".to_string(), "2:1: a tag needs `code`"),
+        ("[[tag]]\ncode = '9a'\nvalue = 'count(*)'".to_string(), "2:9: a code begins with a letter or `_`: \"9a\""),
+        (
+            "[[tag]]\ncode = 'a b'\nvalue = 'count(*)'".to_string(),
+            "2:10: a code is made of letters, digits, `_`, `.` and `-`: \"a b\"",
+        ),
+        (
+            "[[tag]]\ncode = 'order'\nvalue = 'count(*)'".to_string(),
+            "2:9: reserved word in SQL: order / another name, such as order_tag, can be written in SQL without quotes",
+        ),
+        (format!("{daily}{daily}"), "6:9: duplicate code: a / it stands in line 2 too"),
+        (
+            format!("{daily}{}", tag("value = 'a + 1'")),
+            "7:10: a derived tag names tags of its own `update` only: a is daily, this tag realtime / give both tags the same `update`",
+        ),
+        (format!("{daily}{}", tag("update = 'daily'\nvalue = 'aa + 1'")), "8:10: unknown tag: aa / did you mean a?"),
+        (
+            format!("{daily}{}", tag("update = 'daily'\nvalue = 'a + 1'\nwindow = '1h'")),
+            "9:10: a derived tag has no `window` / put it into the tags that this one names",
+        ),
+        (
+            "[[tag]]\ncode='x'\nvalue='y'\n[[tag]]\ncode='y'\nvalue='1 + z'\n[[tag]]\ncode='z'\nvalue='x'".to_string(),
+            "3:8: a tag depends on itself: x → y → z → x",
+        ),
+        (
+            "[[field]]\npath = 'amount'\ntype = 'int'".to_string(),
+            "2:9: `amount` is a field of every event: it needs no declaration",
+        ),
+        ("[[field]]\npath = 'a..b'\ntype = 'int'".to_string(), "2:9: not a path: \"a..b\""),
+        (
+            "[[field]]\npath = 'a'\ntype = 'int'\n[[field]]\npath = 'a'\ntype = 'int'".to_string(),
+            "5:9: duplicate field: a",
+        ),
+        ("[tag]\ncode = 'a'".to_string(), "1:1: `tag` is a list of tables / write [[tag]]"),
+        (
+            "event_types = []".to_string(),
+            "1:15: `event_types` is empty: every event would be refused / without `event_types` every type is legal",
+        ),
+        ("event_types = ['a', 1]".to_string(), "1:21: `event_types` takes strings, not integer"),
+        ("stroe = 'x'".to_string(), "1:1: unknown key in the file: stroe / did you mean store?"),
+    ] {
+        let found: Vec<String> = problems(&text)
+            .iter()
+            .map(|p| {
+                let hint = p.hint.as_ref().map_or(String::new(), |hint| format!(" / {hint}"));
+                format!("{}:{}: {}{hint}", p.line, p.column, p.message)
+            })
+            .collect();
+        assert_eq!(found, [want], "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_where() {
+    for text in ["[[tag]\n", "a = ", "a = 'x\n", "= 1", "\u{feff}x", "a = \"\\q\""] {
+        let found = problems(text);
+        assert!(found[0].message.starts_with("not TOML: "), "{text}: {}", found[0]);
+        assert!(found[0].line >= 1 && found[0].column >= 1);
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = "stroe = 'x'\n[[tag]]\ncode = 'a'\nvalue = 'sum(pirce)'\nwhere = 'amuont > 1'\n[[tag]]\ncode = 'b'\nvalue = 'a + 1'\n[[tag]]\ncode = 'c'\nvalue = 'nope'\n";
+    let lines: Vec<usize> = problems(text).iter().map(|p| p.line).collect();
+    // `b` only suffers from `a`: nothing is wrong with itself.
+    assert_eq!(lines, [1, 4, 5, 11]);
+}
+
+#[test]
+fn derived_tags_come_after_what_they_name_however_they_stand() {
+    let chain: String = (0..1000)
+        .rev()
+        .map(|i| {
+            format!(
+                "[[tag]]\ncode = 'c{i}'\nvalue = '{}'\n",
+                if i == 0 { "count(*)".into() } else { format!("c{} + 1", i - 1) }
+            )
+        })
+        .collect();
+    let definitions = parse(&chain);
+    assert_eq!(definitions.order().first(), Some(&998));
+    assert_eq!(definitions.order().last(), Some(&0));
+    assert!(definitions.needed(&[0]).iter().all(|needed| *needed));
+    assert_eq!(definitions.needed(&[998]).iter().filter(|needed| **needed).count(), 2);
+}
+
+#[test]
+fn selecting_by_code_pulls_in_what_it_depends_on() {
+    let definitions = Definitions::built_in();
+    let selected = definitions.select(["segment_id"]).expect("known");
+    assert_eq!(definitions.needed(&selected), [false, false, false, true, true]);
+    assert_eq!(definitions.by_update(Update::Realtime), [0, 1, 2]);
+    let unknown = definitions.select(["ltv_totl"]).expect_err("unknown");
+    assert_eq!(
+        (unknown.to_string().as_str(), unknown.hint().as_deref()),
+        ("unknown tag: ltv_totl", Some("did you mean ltv_total?"))
+    );
+}
+
+#[test]
+fn resolutions_follow_the_window() {
+    for (window, resolution) in
+        [("90s", SECOND), ("1h", SECOND), ("2h", MINUTE), ("1d", MINUTE), ("25h", HOUR), ("31d", HOUR), ("32d", DAY)]
+    {
+        let definitions = parse(&tag(&format!("value = 'count(*)'\nwindow = '{window}'")));
+        let Kind::Aggregation(aggregation) = &definitions.tags[0].kind else { panic!("an aggregation") };
+        assert_eq!(aggregation.window.expect("given").resolution, resolution, "{window}");
+    }
+}
+
+#[test]
+fn types_may_be_declared_wider_and_datetimes_as_ints() {
+    for (value, ty, fits) in [
+        ("sum(amount)", "double", true),
+        ("count(*)", "decimal", true),
+        ("max(timestamp)", "int", true),
+        ("max(properties.n)", "datetime", true),
+        ("sum(amount)", "int", false),
+        ("last(category)", "bool", false),
+    ] {
+        let text = format!(
+            "[[field]]\npath = 'properties.n'\ntype = 'int'\n{}type = '{ty}'",
+            tag(&format!("value = '{value}'"))
+        );
+        assert_eq!(Definitions::parse(&text, "").is_ok(), fits, "{value} as {ty}");
+    }
+    let definitions = parse("[[tag]]\ncode='n'\nvalue='count(*)'\n[[tag]]\ncode='half'\nvalue='n'\ntype='double'");
+    let Kind::Derived(half) = &definitions.tags[1].kind else { panic!("derived") };
+    assert_eq!(half.expr.ty, Type::Double);
+}
+
+#[test]
+fn fingerprints_change_with_the_meaning_and_with_nothing_else() {
+    let print = |text: &str| parse(text).tags.last().expect("one").fingerprint;
+    let base = "[[tag]]\ncode='t'\nvalue='sum(amount)'\nwhere='''eventType = 'a' '''\nwindow='1h'";
+    // Pinned: a state out there is kept under it.
+    assert_eq!(format!("{:016x}", print(base)), "7dfdf4c29a04fb5e");
+    for same in [
+        "# words\n[[tag]]\ncode='other'\nname='N'\nowner='o'\ndescription='d'\nvalue='SUM( (amount) )'\nwhere='''(eventType='a')'''\nwindow='60m'\nresolution='1s'\nupdate='daily'\ntype='double'",
+        "[[field]]\npath='x'\ntype='int'\n[[tag]]\ncode='u'\nvalue='max(x)'\n[[tag]]\ncode='t'\nvalue='sum(amount)'\nwhere='''eventType='a' '''\nwindow='1h'",
+    ] {
+        assert_eq!(print(same), print(base), "{same}");
+    }
+    for other in [
+        base.replace("sum", "avg"),
+        base.replace("sum(amount)", "sum(amount + 1)"),
+        base.replace("'a'", "'b'"),
+        base.replace("1h", "2h"),
+        format!("{base}\nresolution='2s'"),
+        base.replace("window='1h'", ""),
+    ] {
+        assert_ne!(print(&other), print(base), "{other}");
+    }
+    let typed = |ty: &str| print(&format!("[[field]]\npath='x'\ntype='{ty}'\n[[tag]]\ncode='t'\nvalue='count(x)'"));
+    assert_ne!(typed("int"), typed("string"));
+    let derived = |value: &str| print(&format!("[[tag]]\ncode='n'\nvalue='{value}'\n[[tag]]\ncode='t'\nvalue='n + 1'"));
+    assert_ne!(derived("count(*)"), derived("count(DISTINCT category)"));
+}
+
+#[test]
+fn the_schema_has_exactly_the_keys_that_are_read() {
+    let schema = schema();
+    let value = |key: &str, sub: &serde_json::Value| match (key, sub["type"].as_str(), sub["enum"].get(0)) {
+        ("code", ..) => "'t'".to_string(),
+        ("window" | "resolution", ..) => "'1h'".to_string(),
+        (_, Some("array"), _) => "[]".to_string(),
+        (_, _, Some(choice)) => format!("'{}'", choice.as_str().expect("a string")),
+        _ => "'count(*)'".to_string(),
+    };
+    let properties = |sub: &serde_json::Value| sub["properties"].as_object().expect("an object").clone();
+    let tables = ["tag", "field"].map(|name| (format!("[[{name}]]\n"), schema["properties"][name]["items"].clone()));
+    for (head, sub) in [(String::new(), schema.clone())].into_iter().chain(tables) {
+        assert_eq!(sub["additionalProperties"], serde_json::json!(false));
+        for (key, of) in properties(&sub) {
+            assert!(of["description"].as_str().is_some_and(|doc| doc.ends_with('.')), "{key}");
+            let text = format!("{head}{key} = {}\n", value(&key, &of));
+            let found = Definitions::parse(&text, "").err().unwrap_or_default();
+            assert!(!found.iter().any(|p| p.message.contains("unknown key")), "{text}: {found:?}");
+        }
+        // And nothing else is read: what the schema does not have is refused.
+        let text = format!("{head}entirely_unknown = 1\n");
+        assert!(problems(&text).iter().any(|p| p.message.contains("unknown key")), "{text}");
+    }
+    // Both are made from one table; a key that code asks for and the table lacks would never be found.
+    for (file, name) in [(include_str!("build.rs"), "build"), (include_str!("derive.rs"), "derive")] {
+        for part in file.split("read.text(\"").skip(1).chain(file.split("field.text(\"").skip(1)) {
+            let key = part.split('"').next().expect("closed");
+            let known =
+                ["tag", "field"].iter().any(|t| schema["properties"][t]["items"]["properties"].get(key).is_some());
+            assert!(known, "{name} asks for {key}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_agrees_with_the_reader_on_the_sample() {
+    let file: toml::Table = sample().parse().expect("TOML");
+    let keys = schema()["properties"]["tag"]["items"]["properties"].as_object().expect("an object").clone();
+    for tag in file["tag"].as_array().expect("a list") {
+        for key in tag.as_table().expect("a table").keys() {
+            assert!(keys.contains_key(key), "{key}");
+        }
+    }
+    assert_eq!(sample(), Definitions::built_in().text);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_file_makes_the_reader_panic(text in "(\\[\\[(tag|field)\\]\\]\n|(code|value|where|window|type|path) = ['\"]{1,3}[a-z0-9_ (*)='\\\\%é]{0,12}['\"]{1,3}\n){0,12}") {
+        if let Err(found) = Definitions::parse(&text, "adprof.toml") {
+            for problem in found {
+                let _ = problem.to_string();
+            }
+        }
+    }
+}
