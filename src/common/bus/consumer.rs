@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -116,6 +116,8 @@ const BASE: &[(&str, &str)] = &[
     ("queued.min.messages", "100000"),
     ("fetch.max.bytes", "4194304"),
     ("fetch.message.max.bytes", "262144"),
+    // When the queue is full; by default a fast reader would then wait a second for more.
+    ("fetch.queue.backoff.ms", "20"),
     ("fetch.wait.max.ms", "100"),
     ("fetch.error.backoff.ms", "100"),
     // A silent broker is noticed in 20 s instead of 60.
@@ -144,6 +146,8 @@ impl Consumer {
     pub fn start(settings: &Settings, options: Options) -> Result<Consumer, BusError> {
         let mut config = settings.config(BASE, PROMISE)?;
         config.set("group.id", settings.group_or_none());
+        // Its log tells when the topic becomes another one; a few lines at each refresh.
+        config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         let client = client(settings, &config)?;
         let (partitions, begins) = look(settings, &client, &options)?;
         client.assign(&assignment(settings, &begins)?).map_err(|e| failed("assign", settings, &e))?;
@@ -159,12 +163,15 @@ impl Consumer {
         Ok(Consumer { deliveries, control, progress, partitions, has_group, ended })
     }
 
-    /// The next delivery; `None` when nothing came in time, or nothing will come any more
-    /// (see `is_over`).
+    /// The next delivery; `None` when nothing came in time, or, at once, when nothing will
+    /// come any more (see `is_over`).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Event>, BusError> {
         match self.deliveries.recv_timeout(timeout) {
             Ok(delivery) => delivery.map(Some),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) if !self.control.over.load(Acquire) => {
+                Err(BusError::Client { doing: "read".into(), why: "the reading thread ended without a word".into() })
+            }
+            Err(_) => Ok(None),
         }
     }
 

@@ -173,7 +173,9 @@ impl fmt::Display for BusError {
                 write!(f, "{place} is gone, retention overtook it; the oldest message left is at: {oldest}")
             }
             BusError::OffsetAhead { place, end } => write!(f, "{place} is past the end of the partition: {end}"),
-            BusError::Replaced { place } => write!(f, "{place} holds another message than the one read there before"),
+            BusError::Replaced { place } => {
+                write!(f, "{place} holds another message than the one read there: the topic was made anew")
+            }
             BusError::Truncated { topic, why } => write!(f, "topic `{topic}` lost messages that had been read: {why}"),
             BusError::Undeliverable { topic, sequence, why } => {
                 write!(f, "message {sequence} cannot be sent to topic `{topic}`: {why}")

@@ -111,8 +111,8 @@ impl Fetcher {
     /// Reads until told to stop, the end, or an error, which is the last delivery.
     pub fn run(mut self, consumer: &BaseConsumer<Watch>) {
         if let Err(Stop::Failed(e)) = self.read(consumer)
-            // What was read before the error is good.
-            && self.flush(consumer).is_ok()
+            // What was read before the error is good, but for a topic made anew.
+            && (consumer.context().replaced() || self.flush(consumer).is_ok())
         {
             let _ = self.send(consumer, Err(e));
         }
@@ -176,7 +176,7 @@ impl Fetcher {
         if let Some(witness) = part.check.take() {
             // Compaction may have removed it: then there is nothing to compare.
             if message.offset == witness.offset && Witness::of(&message) != witness {
-                return Err(self.replaced(index, witness.offset).into());
+                return Err(self.replaced(index).into());
             }
         }
         if part.done || message.offset < part.next {
@@ -204,16 +204,21 @@ impl Fetcher {
         }
     }
 
-    fn replaced(&self, index: usize, offset: i64) -> BusError {
-        BusError::Replaced { place: self.place(index, offset) }
+    /// The topic is another one than that whose last message was handed over.
+    fn replaced(&self, index: usize) -> BusError {
+        let partition = self.parts[index].partition;
+        let lag = self.progress.lag();
+        let position = lag.iter().find(|lag| lag.partition == partition).map_or(0, |lag| lag.position);
+        BusError::Replaced { place: Place { topic: self.settings.topic().to_owned(), partition, offset: position - 1 } }
     }
 
-    fn place(&self, index: usize, offset: i64) -> Place {
-        Place { topic: self.settings.topic().to_owned(), partition: self.parts[index].partition, offset }
-    }
-
-    /// Hands over everything gathered.
+    /// Hands over everything gathered, unless some of it may come from another topic.
     fn flush(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+        if consumer.context().replaced() {
+            let part = self.touched.first().copied().unwrap_or_default();
+            self.touched.clear();
+            return Err(self.replaced(part).into());
+        }
         while let Some(index) = self.touched.pop() {
             let batch = self.parts[index].batch.take();
             let Some(next) = batch.next_offset() else { continue };

@@ -56,6 +56,11 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard { names: &["message.timeout.ms", "delivery.timeout.ms"], same: &["0"], why: NO_DROP },
     Guard { names: &["retries", "message.send.max.retries"], same: &["2147483647"], why: NO_DROP },
+    Guard {
+        names: &["debug", "log_level"],
+        same: &[],
+        why: "adprof reads the library's log itself; `kcat -d` shows it",
+    },
     Guard { names: &["statistics.interval.ms"], same: &["1000"], why: "the lag is read from it" },
 ];
 

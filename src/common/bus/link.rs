@@ -4,7 +4,7 @@
 //! gone, and back once, when one is up again; reasons are masked before they are kept.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
@@ -46,6 +46,8 @@ pub(super) struct Watch {
     /// Counts the changes in `state` that someone may want to tell.
     changes: AtomicU64,
     commits_in_flight: AtomicI32,
+    /// The topic was deleted and made again under its name.
+    replaced: AtomicBool,
     /// Partitions of the topic, by the newest metadata.
     topic_partitions: AtomicI32,
     pub progress: OnceLock<std::sync::Arc<Progress>>,
@@ -59,6 +61,7 @@ impl Watch {
             state: Mutex::new(state),
             changes: AtomicU64::new(0),
             commits_in_flight: AtomicI32::new(0),
+            replaced: AtomicBool::new(false),
             topic_partitions: AtomicI32::new(0),
             progress: OnceLock::new(),
         }
@@ -96,6 +99,12 @@ impl Watch {
         self.topic_partitions.load(Relaxed)
     }
 
+    /// Whether the topic read is no longer the one that reading began with. Known before
+    /// the first message of the other one comes.
+    pub fn replaced(&self) -> bool {
+        self.replaced.load(Relaxed)
+    }
+
     pub fn committing(&self) -> bool {
         self.commits_in_flight.load(Relaxed) > 0
     }
@@ -126,6 +135,15 @@ impl Watch {
     }
 }
 
+/// An id before any was known.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Whether a line of librdkafka's log says that the topic's id was one and is another.
+fn had_another_id(line: &str, topic: &str) -> bool {
+    let Some((head, ids)) = line.split_once(" changed id from ") else { return false };
+    head.ends_with(&format!("Topic {topic}")) && !ids.starts_with(NO_ID)
+}
+
 #[derive(Deserialize)]
 struct Stats {
     #[serde(default)]
@@ -153,8 +171,12 @@ struct PartitionStats {
 }
 
 impl ClientContext for Watch {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {
-        // The same is heard through `error`; librdkafka's log is not for our users.
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        // Failures are heard through `error`. This is the one thing that librdkafka says
+        // nowhere else: it reads on in the new topic at the old offset (2.12).
+        if had_another_id(message, self.settings.topic()) {
+            self.replaced.store(true, Relaxed);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -165,7 +187,8 @@ impl ClientContext for Watch {
         let why = self.settings.mask(reason);
         match code {
             Code::AllBrokersDown => {
-                let last = self.reason(&why);
+                // Its own text counts brokers, oddly; the failure before it says more.
+                let last = self.reason("no broker answers");
                 self.down(last);
             }
             Code::Authentication
@@ -234,6 +257,23 @@ mod tests {
         watch.stats_raw(UP);
         assert!(matches!(watch.link(), Link::Up));
         assert_eq!(watch.changes(), 2);
+    }
+
+    #[test]
+    fn a_topic_made_anew_is_known_by_its_id() {
+        let line = |from: &str, topic: &str| {
+            format!("[thrd:main]: Topic {topic} changed id from {from} to 7sLmMCTsTBuOxDkVxpIZhw")
+        };
+        for (line, expected) in [
+            (line(NO_ID, "events"), false),
+            (line("k9D6S3NQQPeSdU7AqPwVgg", "events"), true),
+            (line("k9D6S3NQQPeSdU7AqPwVgg", "other-events-2"), false),
+            ("[thrd:main]: Topic events [0] Leader 1 Epoch 0".into(), false),
+        ] {
+            let watch = watch();
+            watch.log(RDKafkaLogLevel::Debug, "METADATA", &line);
+            assert_eq!(watch.replaced(), expected, "{line}");
+        }
     }
 
     #[test]

@@ -28,5 +28,5 @@ pub use murmur2::{murmur2, partition_of};
 pub use partitions::{Assignment, PartitionSet};
 pub use producer::Producer;
 pub use progress::Lag;
-pub use settings::Settings;
+pub use settings::{Settings, builtin_features};
 pub use start::{Owned, StartOffsets, Witness};

@@ -233,7 +233,7 @@ fn hint_for(key: &str) -> Option<&'static str> {
 }
 
 /// What librdkafka was built with, as `builtin.features` says: codecs, TLS, SASL mechanisms.
-pub(super) fn builtin_features() -> String {
+pub fn builtin_features() -> String {
     let config = ClientConfig::new().create_native_config();
     config.and_then(|config| config.get("builtin.features")).unwrap_or_default()
 }
