@@ -35,7 +35,8 @@ fn lines_match(expected: &[String], got: &[String]) -> bool {
     }
 }
 
-fn line_matches(expected: &str, got: &str) -> bool {
+/// The same for one line.
+pub fn line_matches(expected: &str, got: &str) -> bool {
     let expected = expected.replace("[..]", "…");
     let Some((head, rest)) = expected.split_once('…') else {
         return expected == got;
