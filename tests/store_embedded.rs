@@ -142,6 +142,27 @@ fn a_scan_joins_state_and_tags_in_key_order_over_many_chunks() {
     store.check().expect("whole");
 }
 
+#[test]
+fn threads_may_open_and_close_the_same_store_at_will() {
+    let dir = tempfile::tempdir().expect("a directory");
+    drop(Embedded::create_or_open(dir.path()).expect("created"));
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let dir = dir.path();
+            scope.spawn(move || {
+                for i in 0..40 {
+                    let store = Embedded::open_existing(dir).expect("opened");
+                    let tags = vec![("n".into(), Some(Value::Int(i)))];
+                    store
+                        .apply_patches(&[Patch { key: user(&format!("{thread}-{i}")), as_of: 1, tags }])
+                        .expect("applied");
+                }
+            });
+        }
+    });
+    assert_eq!(Embedded::open_existing(dir.path()).expect("opened").scan("", "user").count(), 320);
+}
+
 // --- processes: this test binary runs itself as the writer ---
 
 const CHILD_DIR: &str = "ADPROF_TEST_CHILD_DIR";
@@ -172,6 +193,7 @@ fn the_child_process() {
     match role.as_str() {
         "writer" => write_for_ever(&store),
         "patcher" => patch_for_ever(&store),
+        "stubborn" => commit_after_an_error(&store),
         _ => {
             let _owner = store.begin_owner("adprof stream").expect("owned");
             println!("owned");
@@ -221,6 +243,25 @@ fn patch_for_ever(store: &Embedded) {
         store.apply_patches(&(0..ACCOUNTS).map(line).collect::<Vec<_>>()).expect("applied");
         println!("committed {number}");
     }
+}
+
+/// Commits until that fails, then once more, and says what came of both.
+fn commit_after_an_error(store: &Embedded) {
+    let mut owner = store.begin_owner("stubborn").expect("owned");
+    let mut number = 0i64;
+    let mut once = || {
+        number += 1;
+        let states = vec![(user("a"), Some(number.to_le_bytes()))];
+        owner.commit(Changes { at: number, states, meta: &[], ids: &[] }).map(|()| number)
+    };
+    let mut last = 0;
+    let first = loop {
+        match once() {
+            Ok(number) => last = number,
+            Err(error) => break error,
+        }
+    };
+    println!("after {last}: {first}; then: {}", once().expect_err("closed"));
 }
 
 fn balance(bytes: Option<&[u8]>) -> i64 {
@@ -287,6 +328,29 @@ fn a_writer_killed_at_any_time_leaves_every_acknowledged_commit_whole() {
 }
 
 #[test]
+fn a_creation_killed_at_any_time_can_be_taken_up_again() {
+    for round in 0..20u64 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut writer = child("writer", dir.path());
+        // Starting takes some milliseconds; the first commits follow at once.
+        let started = dir.path().join("data.mdb");
+        while !started.exists() && writer.try_wait().expect("asked").is_none() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(round * 150));
+        writer.kill().expect("killed");
+        writer.wait().expect("ended");
+        if let Err(error) = Embedded::open_existing(dir.path()) {
+            assert_eq!(error.kind, Kind::NoInput, "round {round}: {error}");
+        }
+        let store = Embedded::create_or_open(dir.path()).expect("taken up");
+        read_whole(&store);
+        store.begin_owner("next").expect("free");
+        Embedded::open_existing(dir.path()).expect("there now");
+    }
+}
+
+#[test]
 fn another_process_that_owns_the_store_is_named_and_its_death_frees_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut holder = child("holder", dir.path());
@@ -303,6 +367,71 @@ fn another_process_that_owns_the_store_is_named_and_its_death_frees_it() {
     holder.kill().expect("killed");
     holder.wait().expect("ended");
     store.begin_owner("adprof stream").expect("free again");
+}
+
+/// A file system of 600 KB in memory, where that may be mounted.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"]).arg(dir.path()).stderr(Stdio::null());
+        mount.status().is_ok_and(|s| s.success()).then(|| SmallDisk(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_so_loses_nothing_and_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return eprintln!("skipped: mounting needs root") };
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![1; 420 << 10]).expect("written");
+    let dir = disk.0.path().join("s");
+    let store = Embedded::create_or_open(&dir).expect("created");
+    let mut owner = store.begin_owner("test").expect("owned");
+    commit(&mut owner, vec![(user("a"), Some(b"kept"))], &[]);
+    let large = vec![7; 200 << 10];
+    let change = || Changes { at: 8, states: vec![(user("b"), Some(&large))], meta: &[], ids: &[] };
+    let error = owner.commit(change()).expect_err("no room");
+    assert_eq!((error.kind, error.message.contains("the disk is full")), (Kind::Io, true), "{error}");
+    assert_eq!(store.state(&user("a")).expect("read").as_deref(), Some(&b"kept"[..]));
+    assert_eq!(store.stats().expect("read").committed_at, Some(7));
+    fs::remove_file(&ballast).expect("removed");
+    owner.commit(change()).expect("room again");
+    assert_eq!(store.state(&user("b")).expect("read"), Some(large.clone()));
+    store.check().expect("whole");
+}
+
+#[test]
+fn after_a_sync_that_failed_nothing_more_is_written_and_the_last_commit_stands() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fail_the_tenth = ["-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=10"];
+    let run = Command::new("strace")
+        .args(fail_the_tenth)
+        .arg(std::env::current_exe().expect("this binary"))
+        .args(["--exact", "the_child_process", "--nocapture"])
+        .env(CHILD_DIR, dir.path())
+        .env(CHILD_ROLE, "stubborn")
+        .output();
+    let said = match run {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+        _ => return eprintln!("skipped: strace is not there or may not trace"),
+    };
+    let line = said.lines().find_map(|l| l.split("after ").nth(1)).expect("an end");
+    let (last, errors) = line.split_once(": ").expect("two parts");
+    assert!(errors.contains("cannot commit") && errors.contains("; then: "), "{line}");
+    assert!(errors.ends_with("an earlier write failed"), "{line}");
+    let store = Embedded::open_existing(dir.path()).expect("opens");
+    let last: i64 = last.parse().expect("a number");
+    assert!(last > 0);
+    assert_eq!(balance(store.state(&user("a")).expect("read").as_deref()), last);
+    store.check().expect("whole");
 }
 
 // --- damage ---
@@ -383,8 +512,9 @@ fn how_fast_states_and_patches_are_written_and_read() {
         println!("{what}: {:.0} k/s ({took:.2} s)", count as f64 / took / 1e3);
     };
     for (what, count) in [("first commit of 1 M states", users), ("100 k in a commit", 100_000), ("10 k", 10_000)] {
+        let state = [count as u8; 60];
         let started = Instant::now();
-        commit(&mut owner, keys[..count].iter().map(|key| (key.clone(), Some(&[count as u8; 60][..]))).collect(), &[]);
+        commit(&mut owner, keys[..count].iter().map(|key| (key.clone(), Some(&state[..]))).collect(), &[]);
         rate(what, count, started);
     }
     for as_of in [1, 2] {
