@@ -350,28 +350,28 @@ fn connections_cut_again_and_again_change_nothing() {
         while !stop.load(Ordering::Relaxed) {
             let kill = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).query(&mut eye);
             cuts += kill.unwrap_or(0);
-            std::thread::sleep(Duration::from_millis(15));
+            std::thread::sleep(Duration::from_millis(40));
         }
         cuts
     });
     let mut token = None;
-    for round in 0..12 {
+    for round in 0..8 {
         let patches: Vec<Patch> =
-            (0..15_000).map(|i| patch(&format!("u{i}"), &format!(r#""n":{}"#, i + round))).collect();
-        assert_eq!(redis.apply(&patches).expect("applied").patches, 15_000);
+            (0..8_000).map(|i| patch(&format!("u{i}"), &format!(r#""n":{}"#, i + round))).collect();
+        assert_eq!(redis.apply(&patches).expect("applied").patches, 8_000);
         let new = format!("t{round}");
         let published =
             redis.apply_with_token(&[patch("last", &format!(r#""n":{round}"#))], "tok", token.as_deref(), &new);
         assert!(matches!(published.expect("published"), Published::Applied(_)), "round {round}");
         token = Some(new);
-        let keys: Vec<Key> = (0..15_000).map(|i| Key::user("", &format!("u{i}"))).collect();
+        let keys: Vec<Key> = (0..8_000).map(|i| Key::user("", &format!("u{i}"))).collect();
         for (i, fields) in redis.get_many(&keys).expect("read").iter().enumerate() {
             assert_eq!(pairs(fields), [("n", (i + round).to_string().as_str())]);
         }
         let mut all: Vec<Key> = redis.scan("", "user", 1).map(|e| e.expect("read").0).collect();
         all.sort();
         assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "a profile was given twice");
-        assert_eq!(all.len(), 15_001);
+        assert_eq!(all.len(), 8_001);
     }
     done.store(true, Ordering::Relaxed);
     assert!(cutter.join().expect("ended") > 5, "too few connections were cut for this to prove anything");
