@@ -160,6 +160,9 @@ fn values_are_plain_text_null_removes_and_an_empty_profile_is_gone() {
     let read = redis.get_many(&keys).expect("read");
     assert_eq!((pairs(&read[0]), pairs(&read[1]), pairs(&read[2])), (want.to_vec(), vec![], want.to_vec()));
 
+    let newer = open(&format!("{}?protocol=resp3", server.url)).get_many(&keys).expect("read");
+    assert_eq!(newer, read, "the newer protocol gives the same");
+
     redis.apply(&[patch(&id, r#""seg":null,"n":6"#)]).expect("applied");
     let read = redis.get_many(&keys[..1]).expect("read");
     assert!(pairs(&read[0]).contains(&("n", "6")) && !pairs(&read[0]).iter().any(|(f, _)| *f == "seg"));
@@ -333,6 +336,45 @@ fn a_server_killed_and_started_again_loses_nothing_that_was_to_be_written() {
     for (i, fields) in redis.get_many(&keys).expect("read").iter().enumerate() {
         assert_eq!(pairs(fields), [("n", (180_000 + i).to_string().as_str())]);
     }
+}
+
+#[test]
+fn connections_cut_again_and_again_change_nothing() {
+    let Some(server) = own(&[]) else { return };
+    let url = server.url();
+    let (mut redis, mut eye) = (open(&url), other(&url));
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = done.clone();
+    let cutter = std::thread::spawn(move || {
+        let mut cuts = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let kill = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).query(&mut eye);
+            cuts += kill.unwrap_or(0);
+            std::thread::sleep(Duration::from_millis(40));
+        }
+        cuts
+    });
+    let mut token = None;
+    for round in 0..8 {
+        let patches: Vec<Patch> =
+            (0..8_000).map(|i| patch(&format!("u{i}"), &format!(r#""n":{}"#, i + round))).collect();
+        assert_eq!(redis.apply(&patches).expect("applied").patches, 8_000);
+        let new = format!("t{round}");
+        let published =
+            redis.apply_with_token(&[patch("last", &format!(r#""n":{round}"#))], "tok", token.as_deref(), &new);
+        assert!(matches!(published.expect("published"), Published::Applied(_)), "round {round}");
+        token = Some(new);
+        let keys: Vec<Key> = (0..8_000).map(|i| Key::user("", &format!("u{i}"))).collect();
+        for (i, fields) in redis.get_many(&keys).expect("read").iter().enumerate() {
+            assert_eq!(pairs(fields), [("n", (i + round).to_string().as_str())]);
+        }
+        let mut all: Vec<Key> = redis.scan("", "user", 1).map(|e| e.expect("read").0).collect();
+        all.sort();
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "a profile was given twice");
+        assert_eq!(all.len(), 8_001);
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(cutter.join().expect("ended") > 5, "too few connections were cut for this to prove anything");
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) type ReadTxn<'s> = heed::RoTxn<'s, WithoutTls>;
 pub(super) const NAMES: [&str; 4] = ["meta", "state", "tags", "ids"];
 /// Address space asked for, largest first: a limit on it (`ulimit -v`) makes a smaller one do.
 const MAP_SIZES: [u64; 5] = [256 << 30, 64 << 30, 16 << 30, 4 << 30, 1 << 30];
+/// A disk with less room than this, in bytes, is full.
+const FULL: u64 = 1 << 20;
 /// Readers at one time, over all processes.
 const READERS: u32 = 1024;
 
@@ -144,13 +146,7 @@ impl Shared {
         }
         let mut txn = self.env.write_txn().map_err(|e| self.error("write", e))?;
         let done = write(&mut txn)?;
-        txn.commit().map_err(|e| {
-            // A full map or disk loses nothing that was there; it fails before anything is synced.
-            if !matches!(e, heed::Error::Mdb(MdbError::MapFull)) {
-                self.broken.store(true, Ordering::Release);
-            }
-            self.error("commit", e)
-        })?;
+        txn.commit().map_err(|e| self.commit_error(e))?;
         Ok(done)
     }
 
@@ -176,9 +172,32 @@ impl Shared {
         (self.env.info().last_page_number as u64 + 1) * u64::from(self.env.stat().page_size)
     }
 
+    /// The error of a commit that failed, which closes the store to writes unless it was for want of room.
+    ///
+    /// A full disk or map is no fault of the disk: nothing that was there is lost, and the next
+    /// transaction writes all of its pages anew.
+    fn commit_error(&self, e: heed::Error) -> Error {
+        match &e {
+            heed::Error::Mdb(MdbError::MapFull) => self.error("commit", e),
+            // LMDB tells a write cut short by a full disk as a plain I/O error.
+            heed::Error::Io(_) if disk_is_full(&self.dir) => {
+                Error::new(Kind::Io, format!("{}: cannot commit: the disk is full", place(&self.dir)))
+                    .hint("make room: nothing that was committed is lost")
+            }
+            _ => {
+                self.broken.store(true, Ordering::Release);
+                self.error("commit", e)
+            }
+        }
+    }
+
     pub fn error(&self, doing: &str, e: heed::Error) -> Error {
         error(&self.dir, doing, e)
     }
+}
+
+fn disk_is_full(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL)
 }
 
 /// The store as messages name it.

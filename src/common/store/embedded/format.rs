@@ -69,7 +69,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(|e| io_error(dir, "list", &e))? {
         let name = entry.map_err(|e| io_error(dir, "list", &e))?.file_name();
         let name = name.to_string_lossy();
-        if !OURS.contains(&&*name) && !name.starts_with(MARK) {
+        if !OURS.contains(&&*name) && !name.starts_with(&format!("{MARK}.")) {
             let error = format!("{}: not an adprof store, and not empty: it holds `{}`", place(dir), shown(&name));
             return Err(Error::new(Kind::Format, error).hint("name a new directory"));
         }

@@ -29,6 +29,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// An open store. Clones share it.
+///
+/// Limits: local disks only. LMDB keeps no checksum of its pages: a record whose bytes changed on the disk is an
+/// error here, but a damaged page that joins records can hide keys or end the process that meets it, and cutting
+/// the file while it is open ends readers with SIGBUS. `check_files` and `check` find such damage. A writer
+/// stopped in the middle of a commit (SIGSTOP) holds up other writers until it goes on or dies, readers never.
 #[derive(Clone)]
 pub struct Embedded {
     shared: Arc<Shared>,

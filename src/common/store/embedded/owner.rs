@@ -11,6 +11,7 @@ use crate::ndjson::shown;
 use crate::store::error::{Error, Kind};
 use crate::time::Millis;
 use heed::{PutFlags, RwTxn};
+use std::borrow::Borrow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -92,14 +93,15 @@ impl Owner {
     ///
     /// Costs by the distinct pages touched: few large commits, not many small ones. After an
     /// error the store is as it was before; after an error of the disk it stays closed to writes.
-    pub fn commit<S, B>(&mut self, changes: Changes<'_, S>) -> Result<(), Error>
+    pub fn commit<S, K, B>(&mut self, changes: Changes<'_, S>) -> Result<(), Error>
     where
-        S: IntoIterator<Item = (Key, Option<B>)>,
+        S: IntoIterator<Item = (K, Option<B>)>,
+        K: Borrow<Key>,
         B: AsRef<[u8]>,
     {
-        let mut states: Vec<(Key, Option<B>)> = changes.states.into_iter().collect();
+        let mut states: Vec<(K, Option<B>)> = changes.states.into_iter().collect();
         // Sorted, neighbours fall into the same page. Stable: of one key the last change stays last.
-        states.sort_by(|(a, _), (b, _)| stored(a.as_str()).cmp(&stored(b.as_str())));
+        states.sort_by(|(a, _), (b, _)| stored(a.borrow().as_str()).cmp(&stored(b.borrow().as_str())));
         let shared = &self.store.shared;
         shared.write(|txn| {
             let mut put = Put { store: &self.store, txn, record: Vec::new() };
@@ -123,12 +125,13 @@ pub(super) struct Put<'p, 't> {
 }
 
 impl Put<'_, '_> {
-    fn states<B: AsRef<[u8]>>(&mut self, states: &[(Key, Option<B>)]) -> Result<(), Error> {
+    fn states<K: Borrow<Key>, B: AsRef<[u8]>>(&mut self, states: &[(K, Option<B>)]) -> Result<(), Error> {
         let table = self.store.shared.tables.state;
         // Into an empty table sorted keys are appended, which fills the pages.
         let empty = table.is_empty(self.txn).map_err(|e| self.store.shared.error("write", e))?;
         for (i, (key, value)) in states.iter().enumerate() {
-            let replaced = states.get(i + 1).is_some_and(|(next, _)| next == key);
+            let key = key.borrow();
+            let replaced = states.get(i + 1).is_some_and(|(next, _)| next.borrow() == key);
             match value {
                 _ if replaced => {}
                 Some(value) if empty => self.append(table, key.as_str(), value.as_ref())?,

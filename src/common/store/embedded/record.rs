@@ -115,6 +115,14 @@ mod tests {
         }
     }
 
+    /// Format 1 for ever: a change here needs another number in `format.rs`.
+    #[test]
+    fn the_bytes_of_format_1_are_these() {
+        assert_eq!(record("\0\0u-001", b"state"), b"\xc7\x2c\x34\x9astate");
+        let hash = [185, 250, 21, 204, 29, 1, 215, 237, 189, 16, 77, 81, 245, 45, 77, 234];
+        assert_eq!(stored(&"k".repeat(600))[HEAD_LEN..], hash);
+    }
+
     #[test]
     fn every_flipped_bit_of_a_record_is_noticed() {
         for key in ["\0\0u-001", &"k".repeat(600)] {

@@ -215,6 +215,16 @@ mod tests {
         assert_eq!(applied, Applied { keys: 0, tags: 2, older: 1 });
     }
 
+    /// Format 1 for ever: a change here needs another number in `format.rs`.
+    #[test]
+    fn the_bytes_of_format_1_are_these() {
+        let (tags, _) = taken(&[&patch(300, r#""ltv":1.5,"gone":null,"seg":"x","n":-2,"ok":true"#)]);
+        let mut bytes = Vec::new();
+        encode(&mut bytes, &tags);
+        let want = b"\x05\x04gone\xd8\x04\x00\x03ltv\xd8\x04\x04\xc0\x8d\xb7\x01\x01n\xd8\x04\x03\x03\x02ok\xd8\x04\x02\x03seg\xd8\x04\x06\x01x";
+        assert_eq!(bytes, want);
+    }
+
     #[test]
     fn values_of_every_kind_read_back_and_broken_bytes_do_not() {
         let values = [

@@ -28,7 +28,7 @@ pub struct Patience {
     pub connect: Duration,
     /// For one answer; a batch is sent again on a new connection after that.
     pub reply: Duration,
-    /// For one call as a whole, with all its reconnecting: then it fails with `Unavailable`.
+    /// From the first fault on, without progress: after that no new attempt is made.
     pub give_up: Duration,
 }
 

@@ -24,14 +24,9 @@ impl Redis {
     /// The profiles of `keys`, in their order.
     pub fn get_many(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Error> {
         let mut profiles = Vec::with_capacity(keys.len());
-        self.patiently(|link| {
-            // What was read before a fault stays read.
-            while profiles.len() < keys.len() {
-                let batch = &keys[profiles.len()..keys.len().min(profiles.len() + BATCH_KEYS)];
-                profiles.extend(link.profiles(batch.iter().map(Key::redis))?);
-            }
-            Ok(())
-        })?;
+        for batch in keys.chunks(BATCH_KEYS) {
+            profiles.extend(self.patiently(|link| link.profiles(batch.iter().map(Key::redis)))?);
+        }
         Ok(profiles)
     }
 

@@ -13,6 +13,8 @@ use ::redis::Value;
 /// A batch ends at this many patches or bytes, whichever comes first.
 const BATCH_PATCHES: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
+/// Patience begins anew after this many patches: a server that comes and goes is still of use.
+const STRETCH: usize = 20_000;
 
 /// What became of some patches.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -57,11 +59,13 @@ impl Redis {
     /// overtake a newer one: where that matters write under a token.
     pub fn apply(&mut self, patches: &[Patch]) -> Result<Written, Error> {
         let mut written = Written::default();
-        let mut done = 0;
-        self.patiently(|link| {
-            link.unwatch()?;
-            link.apply(patches, &mut done, &mut written)
-        })?;
+        for stretch in patches.chunks(STRETCH) {
+            let mut done = 0;
+            self.patiently(|link| {
+                link.unwatch()?;
+                link.apply(stretch, &mut done, &mut written)
+            })?;
+        }
         Ok(written)
     }
 
