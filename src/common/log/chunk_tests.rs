@@ -1,3 +1,5 @@
+//! Chunks of every size give the lines of one pass.
+
 use super::*;
 use crate::limits::LINE_MAX;
 use proptest::prelude::*;

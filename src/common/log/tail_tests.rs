@@ -1,3 +1,5 @@
+//! Reading on from a durable position, across files and crashes.
+
 use super::*;
 use crate::log::Options;
 use crate::time::{DAY, Millis};

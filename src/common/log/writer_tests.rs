@@ -1,3 +1,5 @@
+//! What the writer promises, with the disk failing at every step.
+
 use super::*;
 use crate::dead::DeadLetter;
 use crate::disk::fault;

@@ -1,3 +1,5 @@
+//! Shipped maps on lines of their own kind, and what a map file may get wrong.
+
 use super::*;
 use crate::event::{Code, Event, Refusal, Rules};
 use proptest::prelude::*;

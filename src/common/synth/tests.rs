@@ -1,3 +1,5 @@
+//! Synthetic events: the same bytes for ever, and plausible ones.
+
 use super::*;
 use crate::event::{Event, Rules};
 use siphasher::sip128::SipHasher24;

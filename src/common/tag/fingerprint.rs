@@ -14,13 +14,8 @@ use std::hash::Hasher;
 /// Never changed: state on disks out there is kept under what it gives.
 const KEYS: (u64, u64) = (0x6164_7072_6f66_2e74, 0x6167_2e76_3100_0000);
 
-<<<<<<< HEAD
-pub(super) fn aggregation(aggregation: &Aggregation, ty: Type, projection: &Projection) -> u64 {
-    let mut text = format!("aggregation\nentity user\ntype {ty}\nfunction {}\n", aggregation.function.name());
-=======
 pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection) -> u64 {
-    let mut text = format!("aggregation\nentity user\nfunction {}\n", aggregation.function);
->>>>>>> expr
+    let mut text = format!("aggregation\nentity user\nfunction {}\n", aggregation.function.name());
     for arg in &aggregation.args {
         write_expr(&mut text, "arg", arg, projection);
     }

@@ -1,7 +1,7 @@
 //! Laws of definition files, as rows of (file, outcome).
 
 use super::*;
-use crate::time::{HOUR, SECOND};
+use crate::time::{DAY, HOUR, MINUTE, SECOND};
 
 fn tag(rest: &str) -> String {
     format!("[[tag]]\ncode = 't'\n{rest}\n")
