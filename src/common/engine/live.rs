@@ -11,7 +11,7 @@ use crate::patch::Patch;
 use crate::rows::Block;
 use crate::time::Millis;
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// When changes are told.
@@ -43,7 +43,7 @@ pub struct Live {
     entries: Vec<Entry>,
     timers: BTreeMap<Millis, Vec<u32>>,
     /// Keys with something to tell, and keys with something to save.
-    untold: Vec<u32>,
+    untold: VecDeque<u32>,
     unsaved: Vec<u32>,
     scratch: Scratch,
 }
@@ -72,7 +72,7 @@ impl Live {
             places: HashMap::new(),
             entries: Vec::new(),
             timers: BTreeMap::new(),
-            untold: Vec::new(),
+            untold: VecDeque::new(),
             unsaved: Vec::new(),
             scratch: Scratch::new(),
         }
@@ -100,9 +100,14 @@ impl Live {
         &self.dedup
     }
 
-    /// Whether `drain` has anything to tell.
-    pub fn has_untold(&self) -> bool {
-        !self.untold.is_empty()
+    /// Keys that `drain` has yet to tell.
+    pub fn untold(&self) -> usize {
+        self.untold.len()
+    }
+
+    /// Keys that `save` has yet to give.
+    pub fn unsaved(&self) -> usize {
+        self.unsaved.len()
     }
 
     /// Adds row `i` of a block, at the instant time has come to.
@@ -161,7 +166,7 @@ impl Live {
             }
             None => {
                 if entry.changed == 0 {
-                    self.untold.push(place);
+                    self.untold.push_back(place);
                 }
                 entry.changed |= counters;
             }
@@ -218,10 +223,11 @@ impl Live {
         self.changed(place, lost, was, out);
     }
 
-    /// Tells every key that changed since the last call, with the values its changed tags have now.
-    pub fn drain(&mut self, mut each: impl FnMut(Patch)) {
-        let untold = std::mem::take(&mut self.untold);
-        for place in untold {
+    /// Tells up to `limit` of the keys that changed since they were last told, longest waiting first,
+    /// with the values their changed tags have now.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Patch)) {
+        let n = limit.min(self.untold.len());
+        for place in self.untold.drain(..n) {
             let entry = &mut self.entries[place as usize];
             let changed = std::mem::take(&mut entry.changed);
             let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
@@ -229,6 +235,13 @@ impl Live {
             if !patch.tags.is_empty() {
                 each(patch);
             }
+        }
+    }
+
+    /// Forgets what is yet to be told: nobody listens.
+    pub fn forget_untold(&mut self) {
+        for place in self.untold.drain(..) {
+            self.entries[place as usize].changed = 0;
         }
     }
 
@@ -281,7 +294,7 @@ impl Live {
     pub fn tell_again(&mut self) {
         for (place, entry) in self.entries.iter_mut().enumerate() {
             if entry.changed == 0 {
-                self.untold.push(place as u32);
+                self.untold.push_back(place as u32);
             }
             entry.changed = ALL_COUNTERS;
         }

@@ -127,20 +127,20 @@ impl State {
         expiries.min()
     }
 
-    /// Appends the state's bytes; `name` gives the durable number of a counter's definition.
+    /// Appends the state's bytes; `numbers` are the durable numbers of the counters' definitions.
     ///
     /// Counters with nothing to remember take no room, and each is length-prefixed: a reader can skip what it does not know.
-    pub fn encode(&self, plan: &Plan, name: impl Fn(&Counter) -> u64, out: &mut Vec<u8>) {
+    pub fn encode(&self, numbers: &[u64], out: &mut Vec<u8>) {
         let mut payload = Vec::new();
-        for (counter, memory) in plan.counters.iter().zip(&self.counters) {
+        for (number, memory) in numbers.iter().zip(&self.counters) {
             payload.clear();
             match memory {
                 Memory::Nothing => continue,
                 // A lifetime tag is a window of one pane, so that its parts may be kept apart later on.
-                Memory::Whole(partial) => encode_panes(std::slice::from_ref(&(0, partial.clone())), &mut payload),
-                Memory::Panes(panes) => encode_panes(&panes.panes, &mut payload),
+                Memory::Whole(partial) => encode_panes([(0, partial)].into_iter(), &mut payload),
+                Memory::Panes(panes) => encode_panes(panes.panes.iter().map(|(pane, p)| (*pane, p)), &mut payload),
             }
-            put_u64(out, name(counter));
+            put_u64(out, *number);
             put_bytes(out, &payload);
         }
     }
@@ -167,13 +167,13 @@ pub fn bit(place: usize) -> u64 {
     1 << place.min(63)
 }
 
-fn encode_panes(panes: &[(i64, Partial)], out: &mut Vec<u8>) {
+fn encode_panes<'p>(panes: impl ExactSizeIterator<Item = (i64, &'p Partial)>, out: &mut Vec<u8>) {
     put_u64(out, panes.len() as u64);
     let mut previous = 0;
     for (pane, partial) in panes {
         put_i64(out, pane - previous);
         partial.encode(out);
-        previous = *pane;
+        previous = pane;
     }
 }
 

@@ -1,3 +1,9 @@
 //! The two paths, put together from carriers, engine and stores: batch over a log, stream as events come.
 
 pub mod batch;
+pub mod feed;
+pub mod filter;
+pub mod keep;
+mod publish;
+mod saver;
+pub mod stream;

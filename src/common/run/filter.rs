@@ -1,0 +1,128 @@
+//! The live path as a filter: events in, patches out, nothing kept.
+//!
+//! Its output is definite: one patch for each event that changes a tag and one for each
+//! change by time, at its instant.
+
+use super::feed::{Failure, News, Parcel};
+use super::stream::{Clock, Error, Observer, Report, absorb};
+use crate::engine::live::Live;
+use crate::patch::Patch;
+use crate::time::Millis;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// When patches are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Emit {
+    /// For each change.
+    Each,
+    /// Once for each key at the end, with all its tags.
+    Final,
+    /// For each changed key, each time so much real time has passed.
+    Every(Duration),
+}
+
+/// How to filter.
+pub struct Job {
+    pub clock: Clock,
+    pub emit: Emit,
+    /// The instant to go on to when the input has ended.
+    pub until: Option<Millis>,
+}
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// Reads to the end of the news or until `stop`, writing patches to `out`.
+pub fn run(
+    live: &mut Live,
+    job: &Job,
+    news: &Receiver<News>,
+    stop: &AtomicBool,
+    out: &mut impl Write,
+    observer: &mut dyn Observer,
+) -> Result<Report, Error> {
+    let mut filter =
+        Filter { live, job, report: Report::default(), patches: Vec::new(), bytes: Vec::new(), told: Instant::now() };
+    while !stop.load(Ordering::Relaxed) {
+        match news.recv_timeout(TICK) {
+            Ok(News::Parcel(parcel)) => filter.take(parcel, observer)?,
+            Ok(News::Words(words)) => observer.say(&words),
+            Ok(News::End) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(News::Failed(Failure::Input(e))) => return Err(Error::Input(e)),
+            Ok(News::Failed(Failure::Bus(e))) => return Err(Error::Bus(e)),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        filter.tick();
+        filter.write(out)?;
+        filter.report.look_at(filter.live);
+        observer.progress(&filter.report);
+    }
+    filter.end();
+    filter.write(out)?;
+    observer.keep_letters().map_err(Error::Letters)?;
+    filter.report.look_at(filter.live);
+    Ok(filter.report)
+}
+
+struct Filter<'a> {
+    live: &'a mut Live,
+    job: &'a Job,
+    report: Report,
+    patches: Vec<Patch>,
+    bytes: Vec<u8>,
+    told: Instant,
+}
+
+impl Filter<'_> {
+    fn take(&mut self, parcel: Parcel, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.report.counts.consumed += parcel.consumed;
+        self.report.counts.refused += parcel.letters.len() as u64;
+        self.report.outside += parcel.outside;
+        self.report.unkeyed += parcel.unkeyed;
+        for letter in &parcel.letters {
+            observer.refused(letter).map_err(Error::Letters)?;
+        }
+        absorb(self.live, self.job.clock, &parcel.block, &mut self.report.counts, &mut self.patches);
+        Ok(())
+    }
+
+    /// What real time brings about.
+    fn tick(&mut self) {
+        if let Clock::Wall(now) = self.job.clock {
+            self.live.advance(now(), &mut self.patches);
+        }
+        if let Emit::Every(span) = self.job.emit
+            && self.told.elapsed() >= span
+        {
+            self.told = Instant::now();
+            self.live.drain(usize::MAX, |patch| self.patches.push(patch));
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(until) = self.job.until {
+            self.live.advance(until, &mut self.patches);
+        }
+        match self.job.emit {
+            Emit::Each => {}
+            Emit::Every(_) => self.live.drain(usize::MAX, |patch| self.patches.push(patch)),
+            Emit::Final => self.live.tell_all(|patch| self.patches.push(patch)),
+        }
+    }
+
+    fn write(&mut self, out: &mut impl Write) -> Result<(), Error> {
+        for patch in self.patches.drain(..) {
+            self.report.patches += 1;
+            patch.push_line(&mut self.bytes);
+            if self.bytes.len() >= 1 << 16 {
+                out.write_all(&self.bytes).map_err(Error::Output)?;
+                self.bytes.clear();
+            }
+        }
+        out.write_all(&self.bytes).and_then(|()| out.flush()).map_err(Error::Output)?;
+        self.bytes.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! The saver: checkpoints written by a thread of their own, one at a time.
+//!
+//! The fold never waits for the disk. A checkpoint that failed is the last one: what the
+//! disk holds stays as it was.
+
+use crate::key::Key;
+use crate::store::Error;
+use crate::store::embedded::{Changes, Owner};
+use crate::time::Millis;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A named blob to write, or to remove.
+pub type Blob = (String, Option<Vec<u8>>);
+
+/// One checkpoint.
+pub struct Save {
+    pub at: Millis,
+    pub states: Vec<(Key, Option<Vec<u8>>)>,
+    pub meta: Vec<Blob>,
+    pub ids: Vec<Blob>,
+    /// For the group's offsets: how far each partition is read once this is on the disk.
+    pub offsets: Vec<(i32, i64)>,
+}
+
+pub struct Saver {
+    orders: Option<Sender<Save>>,
+    answers: Receiver<Result<Vec<(i32, i64)>, Error>>,
+    thread: Option<JoinHandle<()>>,
+    busy: bool,
+}
+
+impl Saver {
+    pub fn start(mut owner: Owner) -> Saver {
+        let (orders, inbox) = bounded::<Save>(1);
+        let (outbox, answers) = bounded(1);
+        let thread = std::thread::spawn(move || {
+            for save in inbox {
+                let offsets = save.offsets.clone();
+                let done = commit(&mut owner, save).map(|()| offsets);
+                if outbox.send(done).is_err() {
+                    return;
+                }
+            }
+        });
+        Saver { orders: Some(orders), answers, thread: Some(thread), busy: false }
+    }
+
+    /// Whether a checkpoint may be handed over; gives what the last one covered when it has just been done.
+    pub fn poll(&mut self) -> Result<(bool, Option<Vec<(i32, i64)>>), Error> {
+        let mut covered = None;
+        if self.busy
+            && let Ok(answer) = self.answers.try_recv()
+        {
+            self.busy = false;
+            covered = Some(answer?);
+        }
+        Ok((!self.busy, covered))
+    }
+
+    /// Hands a checkpoint over. Only when `poll` said that it may be.
+    pub fn save(&mut self, save: Save) {
+        debug_assert!(!self.busy);
+        self.busy = true;
+        let orders = self.orders.as_ref().expect("it is taken only by finish");
+        orders.send(save).expect("the thread lives as long as the sender");
+    }
+
+    /// Waits until the checkpoint handed over is on the disk.
+    pub fn wait(&mut self) -> Result<Option<Vec<(i32, i64)>>, Error> {
+        loop {
+            match self.poll()? {
+                (true, covered) => return Ok(covered),
+                (false, _) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn commit(owner: &mut Owner, save: Save) -> Result<(), Error> {
+    fn borrowed(blobs: &[Blob]) -> Vec<(&str, Option<&[u8]>)> {
+        blobs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_deref())).collect()
+    }
+    let (meta, ids) = (borrowed(&save.meta), borrowed(&save.ids));
+    owner.commit(Changes { at: save.at, states: save.states, meta: &meta, ids: &ids })
+}

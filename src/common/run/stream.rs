@@ -1,0 +1,120 @@
+//! What the two forms of the live path share: the clock they follow, whom they tell, and why they stop.
+
+use super::feed::Letter;
+use crate::bus::BusError;
+use crate::engine::live::{Live, Outcome};
+use crate::ledger::Counts;
+use crate::patch::Patch;
+use crate::rows::Block;
+use crate::store;
+use crate::time::Millis;
+use std::fmt;
+use std::io;
+
+/// Which clock the values follow.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// The largest event time seen: for replays.
+    Event,
+    /// The wall clock, read by this function.
+    Wall(fn() -> Millis),
+}
+
+/// Whoever runs a stream hears of it here.
+pub trait Observer {
+    /// A line or message was refused.
+    fn refused(&mut self, letter: &Letter) -> io::Result<()>;
+    /// Makes the letters so far durable: their input is about to be left behind.
+    fn keep_letters(&mut self) -> io::Result<()>;
+    /// Something a person should know.
+    fn say(&mut self, words: &str);
+    /// Called now and then with what was done so far.
+    fn progress(&mut self, report: &Report);
+}
+
+/// What a stream has done so far.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub counts: Counts,
+    /// Events after the instant asked about.
+    pub outside: u64,
+    /// Messages whose key is not the userId in them.
+    pub unkeyed: u64,
+    pub patches: u64,
+    pub keys: usize,
+    pub ids: usize,
+    /// How far back every duplicate is noticed.
+    pub horizon: Millis,
+    /// How far time has come.
+    pub now: Millis,
+}
+
+impl Report {
+    pub(super) fn look_at(&mut self, live: &Live) {
+        self.keys = live.keys();
+        self.ids = live.dedup().len();
+        self.now = live.now();
+        self.horizon = live.dedup().in_force(live.now());
+    }
+}
+
+/// Why a stream stopped.
+#[derive(Debug)]
+pub enum Error {
+    /// Standard input could not be read.
+    Input(io::Error),
+    Bus(BusError),
+    Store(store::Error),
+    /// Patches could not be written.
+    Output(io::Error),
+    /// Dead letters could not be written.
+    Letters(io::Error),
+    /// Another process publishes into the same projection.
+    Fenced {
+        token: String,
+    },
+    /// The state on disk belongs to another input.
+    OtherInput {
+        why: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Input(e) => write!(f, "cannot read stdin: {e}"),
+            Error::Bus(e) => e.fmt(f),
+            Error::Store(e) => e.fmt(f),
+            Error::Output(e) => write!(f, "cannot write the patches: {e}"),
+            Error::Letters(e) => write!(f, "cannot write the dead letters: {e}"),
+            Error::Fenced { token } => {
+                write!(f, "another process has taken over the projection: its name is in `{token}`")
+            }
+            Error::OtherInput { why } => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<store::Error> for Error {
+    fn from(e: store::Error) -> Error {
+        Error::Store(e)
+    }
+}
+
+/// Takes the rows of a block in, letting time pass as the clock has it.
+pub(super) fn absorb(live: &mut Live, clock: Clock, block: &Block, counts: &mut Counts, out: &mut Vec<Patch>) {
+    if let Clock::Wall(now) = clock {
+        live.advance(now(), out);
+    }
+    for i in 0..block.len() {
+        if let Clock::Event = clock {
+            live.advance(block.timestamp(i), out);
+        }
+        match live.push(block, i, out) {
+            Outcome::Absorbed => counts.absorbed += 1,
+            Outcome::Duplicate => counts.duplicates += 1,
+        }
+    }
+}
