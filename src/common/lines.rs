@@ -150,6 +150,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// Whether a whole line has been read already: the next step needs no more of the input.
+    pub fn ready(&self) -> bool {
+        memchr(b'\n', &self.buffer[self.scanned..self.end]).is_some()
+    }
+
     /// The line `step` moved to. Before the first step it is empty.
     #[inline]
     pub fn line(&self) -> Line<'_> {
@@ -342,6 +347,23 @@ mod tests {
         assert_eq!(lines.next().expect("read"), None);
         assert_eq!(lines.buffer.len(), 2 * LINE_MAX + 2);
         assert_eq!(lines.head.capacity(), HEAD_MAX);
+    }
+
+    #[test]
+    fn a_line_is_ready_when_its_end_has_arrived() {
+        let mut lines = Lines::new(Trickle(b"ab\ncd\nef", 4));
+        let mut seen = Vec::new();
+        assert!(!lines.ready(), "nothing was read");
+        while lines.step().expect("no fault") {
+            seen.push(lines.ready());
+        }
+        assert_eq!(seen, [false, false, false]);
+        let mut lines = Lines::new(&b"ab\ncd\nef"[..]);
+        seen.clear();
+        while lines.step().expect("no fault") {
+            seen.push(lines.ready());
+        }
+        assert_eq!(seen, [true, false, false]);
     }
 
     #[test]

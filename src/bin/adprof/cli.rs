@@ -55,6 +55,8 @@ macro_rules! commands {
 }
 
 commands! {
+    Collect => collect, "collect";
+    Gen => r#gen, "gen";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -119,6 +119,20 @@ pub fn of_bus(error: adprof::bus::BusError) -> Failure {
     with_hint(Failure::new(exit, error.to_string()), error.hint())
 }
 
+/// The log's error with its exit code.
+pub fn of_log(error: adprof::log::Error) -> Failure {
+    use adprof::log::Error;
+    let exit = match &error {
+        Error::Locked { .. } => Exit::TryAgain,
+        Error::Io { source, .. } => report::exit_of(source),
+        Error::BadName { .. } => Exit::Usage,
+        Error::NotALog { .. } | Error::Escape { .. } => Exit::NoInput,
+        Error::Poisoned { .. } | Error::Shrunk { .. } => Exit::Io,
+        Error::Newline | Error::NoDay { .. } => Exit::Bug,
+    };
+    Failure::new(exit, report::without_os_error(&error.to_string()))
+}
+
 fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
     match hint {
         Some(hint) => failure.hint(hint),

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The exit codes of design §6.
@@ -57,7 +58,7 @@ pub fn io(path: &Path, error: &io::Error) -> Failure {
     Failure::new(exit_of(error), format!("{}: {}", path.display(), describe(error)))
 }
 
-fn exit_of(error: &io::Error) -> Exit {
+pub fn exit_of(error: &io::Error) -> Exit {
     match error.kind() {
         ErrorKind::NotFound => Exit::NoInput,
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NotAllowed,
@@ -66,10 +67,14 @@ fn exit_of(error: &io::Error) -> Exit {
     }
 }
 
-/// The system's words without Rust's ` (os error 2)`, in lower case.
+/// A message without Rust's ` (os error 2)`.
+pub fn without_os_error(text: &str) -> String {
+    text.split(" (os error").next().unwrap_or(text).to_string()
+}
+
+/// The system's words in lower case.
 fn describe(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
+    let text = without_os_error(&error.to_string());
     let mut chars = text.chars();
     chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
@@ -179,4 +184,29 @@ pub fn progress(total: u64, what: &'static str) -> ProgressBar {
     bar.set_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Moves a bar along with a number that threads count up.
+pub struct Watch<'a> {
+    bar: &'a ProgressBar,
+    count: &'a AtomicU64,
+    done: AtomicBool,
+}
+
+/// A watch over `count` for `bar`; `run` belongs on a thread of its own and ends with `stop`.
+pub fn watch<'a>(bar: &'a ProgressBar, count: &'a AtomicU64) -> Watch<'a> {
+    Watch { bar, count, done: AtomicBool::new(false) }
+}
+
+impl Watch<'_> {
+    pub fn run(&self) {
+        while !self.bar.is_hidden() && !self.done.load(Ordering::Relaxed) {
+            self.bar.set_position(self.count.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn stop(&self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
 }

@@ -1,4 +1,6 @@
 //! The commands, a file each: the manual on top, what can be typed, `run`.
 
+pub mod collect;
 pub mod completions;
+pub mod r#gen;
 pub mod man;
