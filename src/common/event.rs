@@ -120,13 +120,12 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// Validates one line, given without its newline. `Ok(None)`: the line is blank.
     ///
-    /// `received` is the instant of receipt for lines that carry no `receivedAt`.
+    /// `received` is the instant of receipt for lines that carry no `receivedAt`; one that they carry may be at most 5 min later.
     pub fn parse(line: &'a [u8], received: Millis, rules: &Rules) -> Result<Option<Event<'a>>, Refusal> {
         if line.len() > LINE_MAX {
             return Err(too_long());
         }
-        let text = std::str::from_utf8(line)
-            .map_err(|e| Refusal::new(Code::NotUtf8, format!("invalid UTF-8 at byte {}", e.valid_up_to() + 1)))?;
+        let text = std::str::from_utf8(line).map_err(|e| not_text(line, e.valid_up_to()))?;
         let text = text.trim_matches([' ', '\t', '\r']);
         match text.bytes().next() {
             None => return Ok(None),
@@ -148,7 +147,7 @@ impl<'a> Event<'a> {
         let user_id = required_id("userId", get("userId"), USER_ID_MAX)?;
         let event_type = required_id("eventType", get("eventType"), FIELD_MAX)?;
         let received_at = match get("receivedAt").filter(|raw| !is_null(raw)) {
-            Some(raw) => Some(instant("receivedAt", raw)?),
+            Some(raw) => Some(receipt(raw, received)?),
             None => None,
         };
         let timestamp = match get("timestamp").filter(|raw| !is_null(raw)) {
@@ -189,6 +188,19 @@ impl<'a> Event<'a> {
 /// The refusal of a line over `LINE_MAX`, for readers that stop before the validator.
 pub fn too_long() -> Refusal {
     Refusal::new(Code::TooLong, format!("the line is longer than {LINE_MAX} bytes"))
+}
+
+/// What is wrong with bytes that are no UTF-8 from `valid` on: a text in another encoding, or no text at all.
+fn not_text(line: &[u8], valid: usize) -> Refusal {
+    if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {
+        return Refusal::new(Code::NotUtf8, "this looks like UTF-16: write UTF-8");
+    }
+    let begins = line.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r'));
+    let control = |b: &u8| *b < 0x20 && !matches!(b, b'\t' | b'\r');
+    if begins != Some(&b'{') && line.iter().any(control) {
+        return Refusal::new(Code::NotJson, "binary data, not a JSON object");
+    }
+    Refusal::new(Code::NotUtf8, format!("invalid UTF-8 at byte {}", valid + 1))
 }
 
 fn not_an_object(text: &str) -> Refusal {
@@ -407,6 +419,18 @@ fn instant(name: &str, raw: &RawValue) -> Result<Millis, Refusal> {
     }
 }
 
+/// Reads a `receivedAt` that came with the line; `now` is the instant of its receipt here.
+///
+/// A receipt in the future would let a `timestamp` in the future pass, and would open a partition nobody reads yet.
+fn receipt(raw: &RawValue, now: Millis) -> Result<Millis, Refusal> {
+    let at = instant("receivedAt", raw)?;
+    if at > now.saturating_add(FUTURE_MS) {
+        let reason = format!("`receivedAt` {at} is more than 5 min after now, {now}");
+        return Err(Refusal::new(Code::FutureTimestamp, reason));
+    }
+    Ok(at)
+}
+
 fn amount(raw: &RawValue) -> Result<Decimal, Refusal> {
     let text = raw.get();
     if !text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
@@ -466,6 +490,30 @@ mod tests {
             code_of(&with(r#","x":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[""#)),
             "A"
         );
+    }
+
+    #[test]
+    fn a_receipt_in_the_future_is_refused_and_lets_no_event_of_the_future_in() {
+        let at = |timestamp: Millis, received: Millis| {
+            format!(
+                r#"{{"eventId":"e","userId":"u","eventType":"click","timestamp":{timestamp},"receivedAt":{received}}}"#
+            )
+        };
+        assert_eq!(code_of(&at(NOW, NOW + FUTURE_MS)), "A");
+        assert_eq!(code_of(&at(NOW, NOW + FUTURE_MS + 1)), "FUTURE_TIMESTAMP");
+        assert_eq!(code_of(&at(NOW + 30 * 86_400_000, NOW + 30 * 86_400_000)), "FUTURE_TIMESTAMP");
+        assert_eq!(code_of(&at(NOW - 1000, NOW - 1000)), "A");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_from_text_in_another_encoding() {
+        let code = |line: &[u8]| Event::parse(line, NOW, &Rules::default()).expect_err("refused").code.name();
+        assert_eq!(code(b"\x1f\x8b\x08\0\0\0\0\0\0\x03"), "NOT_JSON");
+        assert_eq!(code(b"\x89PNG\r\x1a\0\0\xff"), "NOT_JSON");
+        assert_eq!(code(b"\0\0\0"), "NOT_JSON");
+        assert_eq!(code(b"\xff\xfe{\0\"\0"), "NOT_UTF8");
+        assert_eq!(code(b" \t{\"a\":\"\xff\x01\"}"), "NOT_UTF8");
+        assert_eq!(code(b"caf\xe9"), "NOT_UTF8");
     }
 
     #[test]

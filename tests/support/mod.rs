@@ -5,8 +5,10 @@
 #![allow(dead_code, unused_imports)] // each test file is a crate of its own and uses a part of this
 
 mod run;
+mod running;
 
 pub use run::{Dir, Output, Run, adprof_path, clean_environment};
+pub use running::{Running, ack};
 
 use std::env;
 use std::io::{self, Write};

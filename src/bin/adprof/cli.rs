@@ -56,6 +56,8 @@ macro_rules! commands {
 
 commands! {
     Batch => batch, "batch";
+    Collect => collect, "collect";
+    Gen => r#gen, "gen";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -2,8 +2,13 @@
 
 mod cli;
 mod cmd;
+mod feed;
 mod given;
+mod intake;
+mod kafka;
 mod report;
+mod ship;
+mod stop;
 
 use clap::Parser;
 use std::process::ExitCode;

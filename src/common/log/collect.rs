@@ -38,16 +38,13 @@ impl Collector {
 
     /// Takes one line, given without its newline and received at `now`. Errors are the log's, and final.
     pub fn offer(&mut self, line: &[u8], now: Millis) -> Result<Offered, Error> {
-        let event = match Event::parse(line, now, &self.rules) {
-            Ok(Some(event)) => event,
+        self.stamped.clear();
+        let received = match admit(line, now, &self.rules, &mut self.stamped) {
+            Ok(Some(received)) => received,
             Ok(None) => return Ok(Offered::Blank),
             Err(refusal) => return Ok(Offered::Refused(refusal)),
         };
-        self.stamped.clear();
-        if let Err(refusal) = stamp(&event, now, &mut self.stamped) {
-            return Ok(Offered::Refused(refusal));
-        }
-        self.log.append(&self.stamped, event.received_at.unwrap_or(now))?;
+        self.log.append(&self.stamped, received)?;
         self.pending += self.stamped.len() as u64 + 1;
         Ok(Offered::Accepted)
     }
@@ -71,6 +68,13 @@ impl Collector {
     pub fn log(&self) -> &LogWriter {
         &self.log
     }
+}
+
+/// Validates one line, appends it stamped and gives the instant of its receipt; `None`: the line is blank.
+pub fn admit(line: &[u8], now: Millis, rules: &Rules, out: &mut Vec<u8>) -> Result<Option<Millis>, Refusal> {
+    let Some(event) = Event::parse(line, now, rules)? else { return Ok(None) };
+    stamp(&event, now, out)?;
+    Ok(Some(event.received_at.unwrap_or(now)))
 }
 
 /// Appends the event's text with its `receivedAt`: `now` when it has none. Refused when that makes the line too long to be
@@ -131,7 +135,7 @@ mod tests {
             (format!("{head},\"\\u0072eceivedAt\":null}}"), format!("{head},\"\\u0072eceivedAt\":{NOW}}}")),
         ] {
             assert_eq!(stamped(&line), want);
-            let event = Event::parse(want.as_bytes(), 0, &Rules::default()).expect("still valid").expect("an event");
+            let event = Event::parse(want.as_bytes(), NOW, &Rules::default()).expect("still valid").expect("an event");
             assert!(event.received_at.is_some());
             assert_eq!(stamped(&want), want, "a second stamp changes nothing");
         }

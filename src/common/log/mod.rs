@@ -22,9 +22,10 @@ mod torn;
 mod writer;
 
 pub use chunk::{Chunk, ChunkEnd, ChunkLines, Line, line_number};
-pub use collect::{Collector, Offered, stamp};
+pub use collect::{Collector, Offered, admit, stamp};
 pub use error::Error;
 pub use files::{Log, LogFile, Stray};
+pub use lock::Lock;
 pub use position::Position;
 pub use tail::{LogReader, Shipped};
 pub use torn::Torn;

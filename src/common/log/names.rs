@@ -56,6 +56,7 @@ pub fn is_beside(name: &str) -> bool {
         || BESIDE.iter().any(|suffix| plain.ends_with(suffix))
         || plain.ends_with(".dead")
         || plain.ends_with(".dead.ndjson")
+        || plain == "dead"
         || plain == "dead.ndjson"
         || plain == "dead-letters.ndjson"
 }

@@ -47,6 +47,11 @@ impl LogReader {
         LogReader { owner: Some(writer.owner()), ..LogReader::from(writer.path(), position) }
     }
 
+    /// The same reader at another position.
+    pub fn at(self, position: Position) -> LogReader {
+        LogReader { position, waiting: VecDeque::new(), open: None, ..self }
+    }
+
     /// How far was read: behind the line given out last.
     pub fn position(&self) -> &Position {
         &self.position

@@ -136,6 +136,11 @@ impl Map {
     pub fn is_csv(&self) -> bool {
         matches!(self.format, Format::Csv(_))
     }
+
+    /// Whether the first line of a source names its columns: without it no other line can be read.
+    pub fn has_header(&self) -> bool {
+        matches!(&self.format, Format::Csv(csv) if csv.columns.is_none())
+    }
 }
 
 fn unknown(name: &str) -> MapError {

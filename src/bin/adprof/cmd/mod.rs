@@ -1,5 +1,7 @@
 //! The commands, a file each: the manual on top, what can be typed, `run`.
 
 pub mod batch;
+pub mod collect;
 pub mod completions;
+pub mod r#gen;
 pub mod man;
