@@ -55,6 +55,7 @@ macro_rules! commands {
 }
 
 commands! {
+    Sink => sink, "sink";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -10,5 +10,5 @@ pub mod redis;
 
 pub use embedded::Embedded;
 pub use error::{Error, Kind};
-pub use location::{Choice, HERE, Location, Origin, choose};
+pub use location::{Choice, HERE, Location, Origin, RedisUrl, choose};
 pub use redis::Redis;
