@@ -40,6 +40,10 @@ pub enum Code {
     NullValue,
     /// A foreign line that a `--map` could not turn into an event.
     BadMap,
+    /// A line for a store that is not a patch.
+    BadPatch,
+    /// A patch whose key the store holds as something else.
+    KeyTaken,
 }
 
 impl Code {
@@ -63,6 +67,8 @@ impl Code {
             Code::IdConflict => "ID_CONFLICT",
             Code::NullValue => "NULL_VALUE",
             Code::BadMap => "BAD_MAP",
+            Code::BadPatch => "BAD_PATCH",
+            Code::KeyTaken => "KEY_TAKEN",
         }
     }
 }

@@ -49,7 +49,9 @@ impl Patch {
         if !line.trim_start().starts_with('{') {
             return Err("not a patch: a patch is a JSON object".into());
         }
-        let wire: Wire = serde_json::from_str(line).map_err(|e| format!("not a patch: {e}"))?;
+        // A line is always serde's line 1: the column is the place.
+        let wire: Wire = serde_json::from_str(line)
+            .map_err(|e| format!("not a patch: {e}").replace(" at line 1 column ", " at column "))?;
         wire.into_patch().map_err(|why| format!("not a patch: {why}"))
     }
 }

@@ -58,6 +58,7 @@ commands! {
     Batch => batch, "batch";
     Collect => collect, "collect";
     Gen => r#gen, "gen";
+    Sink => sink, "sink";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -43,6 +43,12 @@ impl RedisUrl {
         Ok(RedisUrl(text.to_string()))
     }
 
+    /// Whether it holds a password.
+    pub fn has_password(&self) -> bool {
+        let info = ::redis::IntoConnectionInfo::into_connection_info(self.0.as_str());
+        info.is_ok_and(|info| info.redis_settings().password().is_some())
+    }
+
     /// The address with the password in it: for connecting only.
     pub fn secret(&self) -> &str {
         &self.0

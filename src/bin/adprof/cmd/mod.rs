@@ -5,3 +5,4 @@ pub mod collect;
 pub mod completions;
 pub mod r#gen;
 pub mod man;
+pub mod sink;
