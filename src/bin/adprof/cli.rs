@@ -57,4 +57,5 @@ macro_rules! commands {
 commands! {
     Completions => completions, "completions";
     Man => man, "man";
+    Query => query, "query";
 }
