@@ -155,6 +155,18 @@ impl Profiles {
         &self.definitions
     }
 
+    /// Looks at the store as of `now` from here on, when it is asked about the present; an instant that was named stays.
+    pub fn move_to(&mut self, now: Millis) {
+        if let AsOf::Now(t) = &mut self.as_of {
+            *t = now;
+        }
+    }
+
+    /// The instant that is asked about.
+    pub fn as_of(&self) -> Millis {
+        self.as_of.instant()
+    }
+
     /// How old the newest checkpoint of the live state was at `now`; `None` without a live state.
     pub fn age(&self, now: Millis) -> Result<Option<Millis>, Error> {
         match &self.from {
@@ -169,7 +181,9 @@ impl Profiles {
         match &mut self.from {
             From::Embedded { store, live } => {
                 let mut reader = Reader::new(definitions, live.as_deref(), as_of);
-                store.get_many(keys)?.into_iter().map(|entry| reader.profile(entry)).collect()
+                let found = store.get_many(keys)?.into_iter().map(|entry| reader.profile(entry)).collect();
+                check_still(store, live.as_deref(), as_of)?;
+                found
             }
             From::Redis(redis) => {
                 let fields = redis.get_many(keys)?;
@@ -196,6 +210,7 @@ impl Profiles {
                         each(profile)?;
                     }
                 }
+                check_still(store, live.as_deref(), as_of)?;
             }
             From::Redis(redis) => {
                 for entry in redis.scan("", USER, 1) {
@@ -245,6 +260,16 @@ fn check_instant(ledger: &Ledger, as_of: AsOf) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// A stream may have gone past a named instant while the states were read: then what they said is not true at it.
+fn check_still(store: &Embedded, live: Option<&Live>, as_of: AsOf) -> Result<(), Error> {
+    if let (Some(_), AsOf::At(_)) = (live, as_of)
+        && let Some(ledger) = Ledger::read(&store.snapshot()?)?
+    {
+        return check_instant(&ledger, as_of);
+    }
+    Ok(())
 }
 
 /// Makes profiles of what an embedded store holds.

@@ -61,4 +61,5 @@ commands! {
     Sink => sink, "sink";
     Completions => completions, "completions";
     Man => man, "man";
+    Query => query, "query";
 }

@@ -1,5 +1,6 @@
 //! The program `adprof`: from what was typed to a command, from its error to an exit code.
 
+mod ask;
 mod cli;
 mod cmd;
 mod feed;

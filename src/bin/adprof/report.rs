@@ -83,22 +83,24 @@ struct Manner {
     quiet: bool,
     verbose: bool,
     color: bool,
+    color_data: bool,
 }
 
 static MANNER: OnceLock<Manner> = OnceLock::new();
 
 /// Takes over what was typed about talking.
 pub fn set(global: &Global) {
-    let color = match global.color {
+    let color = |terminal: bool| match global.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && io::stderr().is_terminal(),
+        Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && terminal,
     };
-    let _ = MANNER.set(Manner { quiet: global.quiet, verbose: global.verbose, color });
+    let (color, color_data) = (color(io::stderr().is_terminal()), color(io::stdout().is_terminal()));
+    let _ = MANNER.set(Manner { quiet: global.quiet, verbose: global.verbose, color, color_data });
 }
 
 fn manner() -> &'static Manner {
-    MANNER.get_or_init(|| Manner { quiet: false, verbose: false, color: false })
+    MANNER.get_or_init(|| Manner { quiet: false, verbose: false, color: false, color_data: false })
 }
 
 /// Says something unless `--quiet`.
@@ -123,6 +125,11 @@ pub fn warn(words: impl fmt::Display) {
 
 fn paint(text: &str, code: &str) -> String {
     if manner().color { format!("\x1b[1;{code}m{text}\x1b[0m") } else { text.to_string() }
+}
+
+/// Text that stands out on stdout, for tables.
+pub fn strong(text: &str) -> String {
+    if manner().color_data { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
 }
 
 /// Writes data to stdout. A reader that has gone away ends the program in peace.

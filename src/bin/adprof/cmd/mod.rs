@@ -6,3 +6,4 @@ pub mod completions;
 pub mod r#gen;
 pub mod man;
 pub mod sink;
+pub mod query;
