@@ -55,11 +55,12 @@ macro_rules! commands {
 }
 
 commands! {
-    Batch => batch, "batch";
     Collect => collect, "collect";
-    Gen => r#gen, "gen";
+    Stream => stream, "stream";
+    Batch => batch, "batch";
     Sink => sink, "sink";
+    Query => query, "query";
+    Gen => r#gen, "gen";
     Completions => completions, "completions";
     Man => man, "man";
-    Query => query, "query";
 }

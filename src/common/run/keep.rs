@@ -5,7 +5,8 @@
 //! input is read again in silence until it has caught up with what was published.
 
 use super::feed::{Failure, News, Parcel};
-use super::publish::{Answer, Order, PATIENCE, Publisher, Token};
+pub use super::publish::PATIENCE;
+use super::publish::{Answer, Order, Publisher, Token};
 use super::saver::{Blob, Save, Saver};
 use super::stream::{Clock, Error, Observer, Report, absorb};
 use crate::bus::{Owned, StartOffsets};
@@ -41,6 +42,15 @@ pub struct Setup {
     pub hash_key: HashKey,
     /// The topic; `None` for standard input.
     pub topic: Option<String>,
+}
+
+/// Where profiles are published besides.
+pub struct Projection {
+    pub redis: Redis,
+    /// The name of the token.
+    pub token: String,
+    /// Where each partition ended when reading began: nothing behind it can have been published.
+    pub ends: BTreeMap<i32, i64>,
 }
 
 /// A live state with its store.
@@ -160,13 +170,13 @@ impl Keep {
     pub fn run(
         mut self,
         news: &Receiver<News>,
-        stop: &Arc<AtomicBool>,
-        projection: Option<(Redis, String)>,
+        stop: &AtomicBool,
+        projection: Option<Projection>,
         commit: &dyn Fn(Vec<(i32, i64)>),
         observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
         let mut publishing = match projection {
-            Some((redis, name)) => Some(Publishing::start(redis, name, &self.ledger, &mut self.live, stop, observer)?),
+            Some(projection) => Some(Publishing::start(projection, &self.ledger, &mut self.live, observer)?),
             None => None,
         };
         while !stop.load(Ordering::Relaxed) {
@@ -201,20 +211,19 @@ impl Keep {
             self.report.look_at(&self.live);
             observer.progress(&self.report);
         }
-        self.finish(publishing, stop, commit, observer)
+        self.finish(publishing, commit, observer)
     }
 
     fn finish(
         mut self,
         mut publishing: Option<Publishing>,
-        stop: &AtomicBool,
         commit: &dyn Fn(Vec<(i32, i64)>),
         observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
         let mut trouble = None;
         if let Some(publishing) = &mut publishing {
             // A Redis that is down now is told the rest at the next start: the state knows.
-            stop.store(true, Ordering::Relaxed);
+            publishing.hurry.store(true, Ordering::Relaxed);
             while trouble.is_none() && !publishing.is_done(&self.live) {
                 trouble = publishing.step(&mut self, observer, Duration::from_millis(100)).err();
             }
@@ -336,18 +345,19 @@ struct Publishing {
     left: usize,
     round: BTreeMap<i32, i64>,
     complete: BTreeMap<i32, i64>,
+    /// Told to stop: a Redis that is down is not waited for any more.
+    hurry: Arc<AtomicBool>,
 }
 
 impl Publishing {
     /// Looks at the token and decides what Redis has to be told.
     fn start(
-        mut redis: Redis,
-        token: String,
+        projection: Projection,
         ledger: &Ledger,
         live: &mut Live,
-        stop: &Arc<AtomicBool>,
         observer: &mut dyn Observer,
     ) -> Result<Publishing, Error> {
+        let Projection { mut redis, token, ends } = projection;
         let progress = &ledger.progress;
         let found = redis.token(&token)?.as_deref().and_then(Token::parse);
         let mut silent_until = BTreeMap::new();
@@ -366,12 +376,13 @@ impl Publishing {
             _ => live.tell_again(),
         }
         let reached = offsets(progress.source.as_ref());
-        silent_until.retain(|partition, offset| reached.get(partition).copied().unwrap_or(0) < *offset);
-        // Standard input gives no offsets to wait for, and a partition that is not ours is not waited for.
-        if progress.source.is_none() {
-            silent_until.clear();
-        }
-        let publisher = Publisher::start(redis, token.clone(), progress.state_id.clone(), batches, stop.clone());
+        // What does not lie ahead is not waited for: a partition of others, a topic made anew.
+        silent_until.retain(|partition, offset| {
+            *offset = (*offset).min(ends.get(partition).copied().unwrap_or(0));
+            reached.get(partition).copied().unwrap_or(0) < *offset
+        });
+        let hurry = Arc::new(AtomicBool::new(false));
+        let publisher = Publisher::start(redis, token.clone(), progress.state_id.clone(), batches, hurry.clone());
         Ok(Publishing {
             publisher,
             token,
@@ -380,6 +391,7 @@ impl Publishing {
             left: 0,
             round: BTreeMap::new(),
             complete: reached,
+            hurry,
         })
     }
 

@@ -71,13 +71,13 @@ pub struct Publisher {
 
 impl Publisher {
     /// Publishes under the token `name` for the state `state`, whose batches so far were `batches`.
-    /// With `stop` set it does not wait for a Redis that is down.
-    pub fn start(redis: Redis, name: String, state: String, batches: u64, stop: Arc<AtomicBool>) -> Publisher {
+    /// With `hurry` set it does not wait for a Redis that is down.
+    pub fn start(redis: Redis, name: String, state: String, batches: u64, hurry: Arc<AtomicBool>) -> Publisher {
         let (orders, inbox) = bounded::<Order>(1);
         let (outbox, answers) = bounded(1);
         let thread = std::thread::spawn(move || {
             let token = Token { state, batch: batches, reached: BTreeMap::new() };
-            let mut work = Work { redis, name, token, expected: None, stop };
+            let mut work = Work { redis, name, token, expected: None, hurry };
             for order in inbox {
                 if outbox.send(work.publish(order)).is_err() {
                     return;
@@ -129,7 +129,7 @@ struct Work {
     token: Token,
     /// The token as it was last seen or written; `None`: not there.
     expected: Option<String>,
-    stop: Arc<AtomicBool>,
+    hurry: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -180,7 +180,7 @@ impl Work {
     fn patiently<T>(&mut self, mut attempt: impl FnMut(&mut Work) -> Result<T, Error>) -> Result<T, Error> {
         loop {
             match attempt(self) {
-                Err(e) if e.kind == Kind::Unavailable && !self.stop.load(Ordering::Relaxed) => {}
+                Err(e) if e.kind == Kind::Unavailable && !self.hurry.load(Ordering::Relaxed) => {}
                 done => return done,
             }
         }

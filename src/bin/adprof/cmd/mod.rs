@@ -5,5 +5,6 @@ pub mod collect;
 pub mod completions;
 pub mod r#gen;
 pub mod man;
-pub mod sink;
 pub mod query;
+pub mod sink;
+pub mod stream;

@@ -1,0 +1,382 @@
+//! `adprof stream`: the live path, from Kafka or stdin to patches or a store.
+
+use crate::given::{self, DefinitionArgs, MaxErrors};
+use crate::kafka::KafkaArgs;
+use crate::report::{self, Exit, Failure};
+use crate::stop;
+use adprof::bus::{Assignment, Consumer, Options, PartitionSet, StartOffsets};
+use adprof::dead::{DeadFile, DeadLetter};
+use adprof::engine::dedup::{HashKey, Horizon};
+use adprof::engine::live::{Live, Telling};
+use adprof::engine::plan::Plan;
+use adprof::event::Rules;
+use adprof::lines;
+use adprof::run::feed::{self, Letter, News, Parser};
+use adprof::run::filter::{self, Emit};
+use adprof::run::keep::{Keep, PATIENCE, Projection, Setup};
+use adprof::run::stream::{Clock, Error, Observer, Report};
+use adprof::store::redis::Redis;
+use adprof::store::{Location, RedisUrl};
+use adprof::tag::{Definitions, Update};
+use adprof::time::{Millis, show_span};
+use anyhow::Result;
+use crossbeam_channel::{Receiver, bounded};
+use jiff::tz::TimeZone;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Compute tags as events come, from Kafka or stdin
+///
+/// Without --store it is a filter: one patch for each event that changes a tag, and one for each
+/// change by time alone. With --store it keeps a state on disk, goes on where it stopped, and
+/// keeps the profiles in the store right, also when nothing but time passes.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  adprof stream -b localhost:9092 -t realtime-events --store redis://localhost:6379
+  adprof stream -b localhost:9092 -t realtime-events -p 0-3 --store file:./adprof-store
+  adprof stream < events.jsonl                              patches on stdout
+  adprof stream --emit final --tags all < events.jsonl      one line a user at the end
+  adprof stream -b localhost:9092 -t realtime-events -e     to the end of the topic, then stop")]
+pub struct Args {
+    #[command(flatten)]
+    kafka: KafkaArgs,
+    /// Commit offsets to this group, for lag tools
+    #[arg(short = 'G', long, value_name = "GROUP", requires = "topic", help_heading = "Kafka")]
+    group: Option<String>,
+    /// Read these partitions only: 0-3,5
+    #[arg(short, long, value_name = "LIST", requires = "topic", help_heading = "Kafka")]
+    partitions: Option<PartitionSet>,
+    /// Where a filter begins: beginning, end, an offset, -N, s@MS [default: beginning]; a state goes on where it stopped
+    #[arg(
+        short,
+        value_name = "OFFSET",
+        requires = "topic",
+        conflicts_with = "store",
+        allow_hyphen_values = true,
+        help_heading = "Kafka"
+    )]
+    offset: Option<StartOffsets>,
+    /// Stop at the end of the topic
+    #[arg(short = 'e', long, requires = "topic", help_heading = "Kafka")]
+    exit: bool,
+
+    #[command(flatten)]
+    definitions: DefinitionArgs,
+    /// The tags to compute: all, or codes [default: those with update = "realtime"]
+    #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
+    tags: Vec<String>,
+    /// Keep the profiles here: file:DIR or redis://… ; without it patches go to stdout
+    #[arg(long, value_name = "WHERE")]
+    store: Option<String>,
+    /// The directory of the state behind a Redis store
+    #[arg(long, value_name = "DIR", default_value = "adprof-state")]
+    state: PathBuf,
+    /// When a filter writes: each change, or final: once a user at the end
+    #[arg(long, value_enum, default_value_t = When::Each, conflicts_with_all = ["store", "every"])]
+    emit: When,
+    /// Write changed users every so often instead of each change
+    #[arg(long, value_name = "SPAN", value_parser = given::span, conflicts_with = "store")]
+    every: Option<Millis>,
+    /// Values at this instant: later events do not count, and time goes on to it at the end
+    #[arg(long, value_name = "T", conflicts_with = "store")]
+    as_of: Option<String>,
+    /// The clock values follow [default: event for a filter, wall for a store]
+    #[arg(long, value_enum)]
+    clock: Option<Which>,
+    /// Memory for the ids by which duplicates are noticed
+    #[arg(long, value_name = "SIZE", value_parser = given::size, default_value = "512M")]
+    dedup_memory: u64,
+    /// Write refused lines here [default with a store: dead.ndjson beside the state]
+    #[arg(long, value_name = "FILE")]
+    dead: Option<PathBuf>,
+    /// Say every so often what was done
+    #[arg(long, value_name = "SPAN", value_parser = given::span)]
+    stats: Option<Millis>,
+    /// Fail (65) beyond so many refused lines at the end [default: only when every line was bad]
+    #[arg(long, value_name = "N|P%", value_parser = MaxErrors::parse)]
+    max_errors: Option<MaxErrors>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    Each,
+    Final,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    Event,
+    Wall,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let definitions = Arc::new(args.definitions.load()?);
+    let tags = given::tags(&definitions, &args.tags, Update::Realtime)?;
+    if tags.is_empty() {
+        let failure =
+            Failure::new(Exit::Definitions, format!("{} has no tag with update = \"realtime\"", definitions.source));
+        return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
+    }
+    let plan = Arc::new(Plan::new(definitions.clone(), &tags));
+    let started = Instant::now();
+    let (report, max_errors) = match args.location()? {
+        None => (filter(&args, &plan)?, args.max_errors),
+        Some(location) => (keep(&args, &plan, &definitions, location)?, args.max_errors),
+    };
+    tell(&report, started);
+    given::check_errors(max_errors, report.counts.refused, report.counts.consumed)
+}
+
+impl Args {
+    fn location(&self) -> Result<Option<Location>> {
+        let parsed = self.store.as_deref().map(Location::parse).transpose();
+        Ok(parsed.map_err(given::of_store)?)
+    }
+
+    fn clock(&self, usual: Which) -> Clock {
+        match self.clock.unwrap_or(usual) {
+            Which::Event => Clock::Event,
+            Which::Wall => Clock::Wall(given::now),
+        }
+    }
+
+    fn horizon(&self) -> Horizon {
+        Horizon::within(usize::try_from(self.dedup_memory).unwrap_or(usize::MAX))
+    }
+
+    fn as_of(&self) -> Result<Option<Millis>> {
+        self.as_of.as_deref().map(|text| given::instant(text, &TimeZone::UTC)).transpose()
+    }
+
+    /// Kafka, read by a thread of its own, when a topic was given.
+    fn consumer(&self, own: Option<StartOffsets>) -> Result<Option<Consumer>> {
+        let Some(mut settings) = self.kafka.settings()? else { return Ok(None) };
+        if let Some(group) = &self.group {
+            settings = settings.with_group(group).map_err(given::of_bus)?;
+        }
+        let assignment = self.partitions.clone().map_or(Assignment::All, Assignment::Some);
+        let from = own.or_else(|| self.offset.clone()).unwrap_or(StartOffsets::Beginning);
+        let mut options = Options::new(assignment, from);
+        options.until_end = self.exit;
+        Ok(Some(Consumer::start(&settings, options).map_err(given::of_bus)?))
+    }
+}
+
+/// Starts the thread that reads and parses the input.
+fn feed(consumer: Option<&Consumer>, definitions: &Definitions, until: Option<Millis>) -> Receiver<News> {
+    let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
+    let parser = Parser { projection: definitions.projection.clone(), rules, now: given::now, until };
+    let (out, news) = bounded(8);
+    match consumer {
+        Some(consumer) => {
+            let deliveries = consumer.deliveries().clone();
+            thread::spawn(move || feed::messages(&deliveries, &parser, &out));
+        }
+        None => {
+            // Ended with the program: a blocked read of a terminal cannot be called back.
+            thread::spawn(move || match lines::open_input(Box::new(io::stdin())) {
+                Ok(input) => feed::lines(input, &parser, &out),
+                Err(e) => drop(out.send(News::Failed(feed::Failure::Input(e)))),
+            });
+        }
+    }
+    news
+}
+
+fn filter(args: &Args, plan: &Arc<Plan>) -> Result<Report> {
+    let emit = match (args.every, args.emit) {
+        (Some(span), _) => Emit::Every(Duration::from_millis(span.unsigned_abs())),
+        (None, When::Each) => Emit::Each,
+        (None, When::Final) => Emit::Final,
+    };
+    let telling = if emit == Emit::Each { Telling::Each } else { Telling::Drained };
+    let until = args.as_of()?;
+    let mut live = Live::new(plan.clone(), telling, args.horizon(), hash_key());
+    let consumer = args.consumer(None)?;
+    let news = feed(consumer.as_ref(), &plan.definitions, until);
+    let mut desk = Desk::new(args, args.dead.clone());
+    let job = filter::Job { clock: args.clock(Which::Event), emit, until };
+    let report = filter::run(&mut live, &job, &news, stop::flag(), &mut io::stdout().lock(), &mut desk);
+    report.map_err(of_stream)
+}
+
+fn keep(args: &Args, plan: &Arc<Plan>, definitions: &Definitions, location: Location) -> Result<Report> {
+    let (dir, url) = match location {
+        Location::Embedded(dir) => (dir, None),
+        Location::Redis(url) => (args.state.clone(), Some(url)),
+    };
+    let settings = args.kafka.settings()?;
+    let topic = settings.as_ref().map(|s| s.topic().to_string());
+    // Redis first: a wrong address should not leave a state behind.
+    let redis = url.as_ref().map(|url| Redis::connect(url, PATIENCE)).transpose().map_err(given::of_store)?;
+    let mut desk = Desk::new(args, Some(args.dead.clone().unwrap_or_else(|| dir.join("dead.ndjson"))));
+    let setup = Setup {
+        plan: plan.clone(),
+        clock: args.clock(Which::Wall),
+        now: given::now,
+        horizon: args.horizon(),
+        state_id: state_id(),
+        hash_key: hash_key(),
+        topic: topic.clone(),
+    };
+    let mut keep = Keep::open(&dir, setup, &mut desk).map_err(of_stream)?;
+    let consumer = args.consumer(Some(keep.start_offsets()))?;
+    if let Some(consumer) = &consumer {
+        keep.reads(consumer.partitions(), &consumer.assigned()).map_err(of_stream)?;
+    }
+    let ends = consumer.iter().flat_map(Consumer::lag).map(|lag| (lag.partition, lag.high)).collect();
+    let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
+    let projection = redis.map(|redis| Projection { redis, token, ends });
+    report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
+    let news = feed(consumer.as_ref(), definitions, None);
+    let commit = |offsets| {
+        if let Some(consumer) = &consumer {
+            consumer.commit(offsets);
+        }
+    };
+    let report = keep.run(&news, stop::flag(), projection, &commit, &mut desk);
+    report.map_err(of_stream)
+}
+
+fn told(url: Option<&RedisUrl>) -> String {
+    url.map_or("read it with adprof query".to_string(), |url| format!("published into {url}"))
+}
+
+/// The token under which a projection is written: one for each part of an input.
+fn token(topic: Option<&str>, consumer: Option<&Consumer>, partitions: Option<&PartitionSet>) -> String {
+    match (topic, consumer, partitions) {
+        (Some(topic), Some(consumer), Some(_)) => {
+            let list: Vec<String> = consumer.assigned().iter().map(ToString::to_string).collect();
+            format!("adprof:token:{topic}:{}", list.join(","))
+        }
+        (Some(topic), ..) => format!("adprof:token:{topic}"),
+        _ => "adprof:token".into(),
+    }
+}
+
+fn hash_key() -> HashKey {
+    [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
+}
+
+fn state_id() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+fn of_stream(error: Error) -> anyhow::Error {
+    match error {
+        Error::Bus(e) => given::of_bus(e).into(),
+        Error::Store(e) => given::of_store(e).into(),
+        Error::Output(e) => anyhow::Error::new(e).context("cannot write the patches"),
+        Error::Fenced { .. } => Failure::new(Exit::TryAgain, error.to_string())
+            .hint("if that one should stop instead, stop it and start this one again")
+            .into(),
+        Error::OtherInput { .. } => {
+            Failure::new(Exit::Usage, error.to_string()).hint("name another directory, or move this one away").into()
+        }
+        Error::Input(_) | Error::Letters(_) => Failure::new(Exit::Io, error.to_string()).into(),
+    }
+}
+
+fn tell(report: &Report, started: Instant) {
+    let seconds = started.elapsed().as_secs_f64();
+    report::say(format_args!(
+        "{} in {seconds:.2} s, {} events/s",
+        describe(report),
+        given::rate(report.counts.consumed, seconds)
+    ));
+    if report.unkeyed > 0 {
+        report::warn(format_args!(
+            "{} messages are not keyed by their userId: a user in two partitions has two states",
+            given::grouped(report.unkeyed)
+        ));
+    }
+}
+
+fn describe(report: &Report) -> String {
+    let counts = &report.counts;
+    let mut words = format!("{} events", given::grouped(counts.absorbed));
+    for (n, what) in
+        [(counts.duplicates, "duplicates"), (report.outside, "after the instant"), (counts.refused, "refused")]
+    {
+        if n > 0 {
+            words.push_str(&format!(", {} {what}", given::grouped(n)));
+        }
+    }
+    words.push_str(&format!(
+        "; {} users, {} patches",
+        given::grouped(report.keys as u64),
+        given::grouped(report.patches)
+    ));
+    words
+}
+
+/// Where the stream's words and dead letters go.
+struct Desk {
+    source: String,
+    letters: Option<DeadFile>,
+    shown: u32,
+    stats: Option<Duration>,
+    last: Instant,
+}
+
+const SHOWN: u32 = 3;
+
+impl Desk {
+    fn new(args: &Args, dead: Option<PathBuf>) -> Desk {
+        Desk {
+            source: args.kafka.topic.clone().unwrap_or_else(|| "stdin".into()),
+            letters: dead.as_deref().map(DeadFile::new),
+            shown: 0,
+            stats: args.stats.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+            last: Instant::now(),
+        }
+    }
+}
+
+impl Observer for Desk {
+    fn refused(&mut self, letter: &Letter) -> io::Result<()> {
+        let written = DeadLetter::new(&letter.refusal, &self.source, letter.place, &letter.original);
+        if self.shown < SHOWN {
+            self.shown += 1;
+            report::warn(format_args!("{}{}: {}", self.source, place(letter), letter.refusal));
+        }
+        match &mut self.letters {
+            Some(file) => file.put(&DeadLetter { truncated: letter.truncated, ..written }),
+            None => Ok(()),
+        }
+    }
+
+    fn keep_letters(&mut self) -> io::Result<()> {
+        self.letters.as_mut().map_or(Ok(()), DeadFile::sync)
+    }
+
+    fn say(&mut self, words: &str) {
+        report::warn(words);
+    }
+
+    fn progress(&mut self, report: &Report) {
+        if self.stats.is_some_and(|span| self.last.elapsed() >= span) {
+            self.last = Instant::now();
+            report::say(format_args!(
+                "{}; {} ids, duplicates noticed {} back",
+                describe(report),
+                given::grouped(report.ids as u64),
+                show_span(report.horizon / 1000 * 1000)
+            ));
+        }
+    }
+}
+
+/// `:12` for a line, ` partition 0 offset 7` for a message.
+fn place(letter: &Letter) -> String {
+    use adprof::dead::Place;
+    match letter.place {
+        Place::Line { line, .. } => format!(":{line}"),
+        Place::Byte { offset } => format!(": byte {offset}"),
+        Place::Message { partition, offset } => format!(" partition {partition} offset {offset}"),
+    }
+}
