@@ -56,6 +56,9 @@ macro_rules! commands {
 
 commands! {
     Sink => sink, "sink";
+    Init => init, "init";
+    Check => check, "check";
+    Schema => schema, "schema";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -1,5 +1,8 @@
 //! The commands, a file each: the manual on top, what can be typed, `run`.
 
+pub mod check;
 pub mod completions;
+pub mod init;
 pub mod man;
+pub mod schema;
 pub mod sink;
