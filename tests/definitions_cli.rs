@@ -92,7 +92,7 @@ fn a_sample_gives_profiles_on_stdout_and_a_table_on_stderr() {
         &[
             "built-in: 5 tags, no problems",
             "stdin:61: NOT_JSON",
-            "sample: 60 events, 30 duplicates, 1 lines refused, 10 users, as of 2024-11-11T01:53:22.009Z",
+            "sample: 60 events, 30 duplicates, 1 line refused, 10 users, as of 2024-11-11T01:53:22.009Z",
             "clicks_1h_count      10 of 10  1\n",
             "last_click_category  10 of 10  sports (10)\n",
             "last_active_ts       10 of 10  2024-11-11T01:53:22.000Z … 2024-11-11T01:53:22.009Z\n",

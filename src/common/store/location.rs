@@ -279,7 +279,7 @@ mod tests {
             ("file:", "file:adprof-store"),
             ("file://host/dir", "file:///absolute/path"),
             ("http://host", "file:DIR"),
-            ("redis://0.0.0.0", "redis://user:password@host"),
+            ("redis://0.0.0.0", "user and password belong into REDIS_URL"),
         ] {
             let error = Location::parse(text).expect_err(text);
             assert_eq!(error.kind, Kind::Usage, "{text}");

@@ -143,10 +143,12 @@ impl Profiles {
 fn tell(definitions: &Definitions, counts: &Counts, tally: Tally, profiles: &Profiles) {
     let duplicates = match tally.duplicates {
         0 => String::new(),
+        1 => ", 1 duplicate".into(),
         n => format!(", {} duplicates", grouped(n)),
     };
     let refused = match counts.refused {
         0 => String::new(),
+        1 => ", 1 line refused".into(),
         n => format!(", {} lines refused", grouped(n)),
     };
     let as_of = counts.newest.map_or_else(String::new, |t| format!(", as of {}", time::show(t)));
