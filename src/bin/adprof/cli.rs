@@ -61,6 +61,9 @@ commands! {
     Sink => sink, "sink";
     Query => query, "query";
     Gen => r#gen, "gen";
+    Init => init, "init";
+    Check => check, "check";
+    Schema => schema, "schema";
     Completions => completions, "completions";
     Man => man, "man";
 }

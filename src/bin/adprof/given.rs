@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 
 /// Where the definition file lies when nobody says.
-const DEFINITIONS: &str = "adprof.toml";
+pub const DEFINITIONS: &str = "adprof.toml";
 /// The embedded store of a directory.
 pub const STORE_HERE: &str = "adprof-store";
 
@@ -43,11 +43,21 @@ impl DefinitionArgs {
 }
 
 fn read_definitions(path: &Path) -> Result<Definitions> {
-    let text = std::fs::read_to_string(path).map_err(|e| report::io(path, &e))?;
+    let bytes = std::fs::read(path).map_err(|e| report::io(path, &e))?;
+    let text = String::from_utf8(bytes).map_err(|e| not_utf8(path, &e.as_bytes()[..e.utf8_error().valid_up_to()]))?;
     Definitions::parse(&text, &path.display().to_string()).map_err(|problems| {
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Definitions, text.join("\n")).into()
     })
+}
+
+/// The error of a definition file that is not UTF-8 behind `before`.
+fn not_utf8(path: &Path, before: &[u8]) -> Failure {
+    let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+    let message = format!("{}:{line}:{column}: not UTF-8", path.display());
+    Failure::new(Exit::Definitions, message).hint("save the file as UTF-8 in your editor")
 }
 
 /// The tags that `--tags` names: `all`, or codes; without it those of one update.

@@ -16,6 +16,7 @@ mod call;
 mod canonical;
 mod cast;
 mod change;
+mod compared;
 mod eval;
 pub(crate) mod function;
 mod like;
@@ -171,6 +172,11 @@ impl Expr {
     /// parentheses do not show.
     pub fn canonical(&self) -> String {
         canonical::text(&self.node)
+    }
+
+    /// The string constants that the field or tag in `slot` is compared with by `=`, `<>` or IN.
+    pub fn texts_compared_with(&self, slot: usize) -> Vec<&str> {
+        compared::texts(&self.node, slot)
     }
 
     pub fn uses_as_of(&self) -> bool {

@@ -39,7 +39,9 @@ impl RedisUrl {
         }
         let info = ::redis::IntoConnectionInfo::into_connection_info(text);
         // The crate's own message may quote a part of the address, so only its category is kept.
-        info.map_err(|e| wrong(e.category().to_string()).hint("write redis://user:password@host:6379/0"))?;
+        info.map_err(|e| {
+            wrong(e.category().to_string()).hint("write redis://host:6379/0; user and password belong into REDIS_URL")
+        })?;
         Ok(RedisUrl(text.to_string()))
     }
 
@@ -277,7 +279,7 @@ mod tests {
             ("file:", "file:adprof-store"),
             ("file://host/dir", "file:///absolute/path"),
             ("http://host", "file:DIR"),
-            ("redis://0.0.0.0", "redis://user:password@host"),
+            ("redis://0.0.0.0", "user and password belong into REDIS_URL"),
         ] {
             let error = Location::parse(text).expect_err(text);
             assert_eq!(error.kind, Kind::Usage, "{text}");

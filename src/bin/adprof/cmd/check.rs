@@ -1,0 +1,58 @@
+//! `adprof check`: what is wrong with a definition file, and what its tags give on a sample of events.
+
+mod column;
+mod lint;
+mod sample;
+
+use crate::given::{self, DefinitionArgs};
+use crate::report::{self, Exit, Failure};
+use adprof::tag::Definitions;
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Check a definition file, and try it on a sample of events
+///
+/// Every mistake is shown with its line, a caret and advice; the exit code is then 78. With --sample the events are
+/// folded as `batch` does it, with all tags as of the last event: the first profiles go to stdout, a table of the
+/// values of each tag to stderr, and so do warnings about tags that cannot be meant as they are written.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  adprof check
+  adprof check campaigns.toml
+  adprof check --sample ad-events.log
+  zcat events.ndjson.gz | head -100000 | adprof check --sample - --users 20")]
+pub struct Args {
+    /// The definition file [default: ADPROF_DEFINITIONS or ./adprof.toml]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Try the tags on these events, gzip and zstd too; `-` is stdin
+    #[arg(long, value_name = "EVENTS")]
+    sample: Option<PathBuf>,
+    /// Print so many profiles of the sample
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5, requires = "sample")]
+    users: usize,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let definitions = load(&args)?;
+    let n = definitions.tags.len();
+    report::say(format_args!("{}: {n} {}, no problems", definitions.source, if n == 1 { "tag" } else { "tags" }));
+    match &args.sample {
+        Some(events) => sample::run(definitions, events, args.users),
+        None => Ok(()),
+    }
+}
+
+/// The file that is meant. The built-in tags stand in only where there is a sample to try them on.
+fn load(args: &Args) -> Result<Definitions> {
+    let named = args.file.clone().or_else(|| std::env::var_os("ADPROF_DEFINITIONS").map(PathBuf::from));
+    let found = DefinitionArgs { definitions: named }.find()?;
+    match found {
+        Some(definitions) => Ok(definitions),
+        None if args.sample.is_some() => Ok(Definitions::built_in()),
+        None => {
+            let failure = Failure::new(Exit::NoInput, format!("{}: no such file", given::DEFINITIONS));
+            Err(failure.hint("`adprof init` writes one; without it the built-in tags are used").into())
+        }
+    }
+}

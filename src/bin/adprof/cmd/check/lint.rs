@@ -1,0 +1,153 @@
+//! Lint: what a sample of events says against the definitions.
+//!
+//! Each warning names a tag's line. They are doubts, not errors: a sample may be too small.
+
+use super::column::Column;
+use crate::given::grouped;
+use adprof::engine::plan::{Counter, Plan};
+use adprof::expr::{Expr, Scratch, nearest};
+use adprof::ndjson::shown;
+use adprof::rows::Block;
+use adprof::tag::{Kind, Tag};
+use std::collections::BTreeMap;
+
+/// Different event types remembered.
+const TYPES_MAX: usize = 10_000;
+
+/// What was seen of a sample.
+pub struct Lint<'p> {
+    plan: &'p Plan,
+    /// Events that passed the filter, a counter each.
+    matched: Vec<u64>,
+    /// Events in which a field of the projection had a value of its type.
+    present: Vec<u64>,
+    types: BTreeMap<String, u64>,
+    events: u64,
+    scratch: Scratch,
+}
+
+impl<'p> Lint<'p> {
+    pub fn new(plan: &'p Plan) -> Lint<'p> {
+        Lint {
+            plan,
+            matched: vec![0; plan.counters.len()],
+            present: vec![0; plan.definitions.projection.fields.len()],
+            types: BTreeMap::new(),
+            events: 0,
+            scratch: Scratch::new(),
+        }
+    }
+
+    pub fn event_type(&mut self, name: &str) {
+        if let Some(n) = self.types.get_mut(name) {
+            *n += 1;
+        } else if self.types.len() < TYPES_MAX {
+            self.types.insert(name.into(), 1);
+        }
+    }
+
+    /// Tries every filter on every row.
+    pub fn look(&mut self, block: &Block) {
+        self.events += block.len() as u64;
+        for i in 0..block.len() {
+            let row = block.row(i);
+            for (counter, matched) in self.plan.counters.iter().zip(&mut self.matched) {
+                *matched += u64::from(counter.filter.as_ref().is_none_or(|f| f.is_true(&row, &self.scratch)));
+            }
+            for (slot, present) in self.present.iter_mut().enumerate() {
+                *present += u64::from(!block.datum(slot, i).is_null());
+            }
+            self.scratch.reset();
+        }
+    }
+
+    /// The warnings, in the order of the tags.
+    pub fn finish(&mut self, columns: &[Column], users: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for column in columns {
+            let tag = &self.plan.definitions.tags[column.tag];
+            let mut why = match self.plan.counters.iter().position(|c| c.tag == column.tag) {
+                Some(place) => self.counter(place),
+                None => Vec::new(),
+            };
+            if column.users == 0 && why.is_empty() {
+                let message = format!("NULL for every one of {} users", grouped(users));
+                why.push((message, null_hint(tag).map(String::from)));
+            }
+            warnings.extend(why.into_iter().map(|(message, hint)| self.at(tag, &message, hint)));
+        }
+        warnings
+    }
+
+    /// What is strange about one aggregation.
+    fn counter(&self, place: usize) -> Vec<(String, Option<String>)> {
+        let counter = &self.plan.counters[place];
+        let mut out = Vec::new();
+        for name in self.unseen_types(counter) {
+            let meant = nearest(&name, self.types.keys().map(String::as_str));
+            let hint = match meant {
+                Some(meant) => format!("did you mean '{}'?", shown(meant)),
+                None => format!("the sample has {}", self.most_frequent()),
+            };
+            out.push((format!("event type '{}' does not occur in the sample", shown(&name)), Some(hint)));
+        }
+        for slot in self.absent_fields(counter) {
+            let field = &self.plan.definitions.projection.fields[slot];
+            let message = format!("field `{}` never holds a value of type {}", field.path.join("."), field.ty);
+            out.push((message, Some("see how the events spell it, and its `type` under [[field]]".into())));
+        }
+        if self.matched[place] == 0 && out.is_empty() {
+            out.push((format!("`where` matches none of {} events", grouped(self.events)), None));
+        }
+        out
+    }
+
+    /// Event types that the tag's expressions compare with, and that no event has.
+    fn unseen_types(&self, counter: &Counter) -> Vec<String> {
+        let fields = &self.plan.definitions.projection.fields;
+        let Some(slot) = fields.iter().position(|field| field.path == ["eventType"]) else { return Vec::new() };
+        let mut out: Vec<String> = Vec::new();
+        for name in expressions(counter).flat_map(|e| e.texts_compared_with(slot)) {
+            if self.types.len() < TYPES_MAX && !self.types.contains_key(name) && !out.iter().any(|o| o == name) {
+                out.push(name.to_string());
+            }
+        }
+        out
+    }
+
+    fn absent_fields(&self, counter: &Counter) -> Vec<usize> {
+        let mut slots = Vec::new();
+        expressions(counter).for_each(|e| e.slots(&mut slots));
+        slots.retain(|slot| self.present[*slot] == 0);
+        slots
+    }
+
+    /// `click (120), view (30)`: the types there are.
+    fn most_frequent(&self) -> String {
+        let mut types: Vec<(&String, &u64)> = self.types.iter().collect();
+        types.sort_by(|a, b| b.1.cmp(a.1));
+        let shown: Vec<String> =
+            types.iter().take(5).map(|(name, n)| format!("{} ({})", shown(name), grouped(**n))).collect();
+        shown.join(", ")
+    }
+
+    fn at(&self, tag: &Tag, message: &str, hint: Option<String>) -> String {
+        let place = format!("{}:{}: tag `{}`: {message}", self.plan.definitions.source, tag.line, tag.code);
+        match hint {
+            Some(hint) => format!("{place}\nhint: {hint}"),
+            None => place,
+        }
+    }
+}
+
+fn expressions(counter: &Counter) -> impl Iterator<Item = &Expr> {
+    counter.filter.iter().chain(&counter.args)
+}
+
+fn null_hint(tag: &Tag) -> Option<&'static str> {
+    match &tag.kind {
+        Kind::Derived(_) => Some("NULL in a tag that it names makes most expressions NULL: COALESCE gives a default"),
+        Kind::Aggregation(a) if a.window.is_some() => Some("no event of it lies in the window before the last event"),
+        _ => None,
+    }
+}
