@@ -7,6 +7,7 @@ use crate::limits::{DEPTH_MAX, EVENT_ID_MAX, FIELD_MAX, FUTURE_MS, LINE_MAX, TEN
 use crate::money::Decimal;
 use crate::ndjson;
 use crate::time::Millis;
+use memchr::memchr;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -119,8 +120,71 @@ pub struct Event<'a> {
     pub received_at: Option<Millis>,
     pub tenant_id: Option<Cow<'a, str>>,
     pub amount: Option<Decimal>,
-    /// Every field of the line in its order, values as raw JSON.
-    pub fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    fields: RawFields<'a>,
+}
+
+/// The fields that an event's form knows, by place: what a name is compared with once.
+const KNOWN: [&str; 14] = [
+    "eventId",
+    "userId",
+    "eventType",
+    "timestamp",
+    "receivedAt",
+    "amount",
+    "category",
+    "itemId",
+    "tenantId",
+    "scenarioId",
+    "campaignId",
+    "sessionId",
+    "orderId",
+    "deviceId",
+];
+const EVENT_ID: usize = 0;
+const USER_ID: usize = 1;
+const EVENT_TYPE: usize = 2;
+const TIMESTAMP: usize = 3;
+const RECEIVED_AT: usize = 4;
+const AMOUNT: usize = 5;
+/// From here on strings.
+const STRINGS: usize = 6;
+const TENANT_ID: usize = 8;
+
+/// The fields of a line as raw JSON: those the form knows by place, the others in their order.
+#[derive(Debug, Default)]
+struct RawFields<'a> {
+    known: [Option<&'a RawValue>; KNOWN.len()],
+    others: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> RawFields<'a> {
+    /// A known field that is there and not null.
+    fn present(&self, place: usize) -> Option<&'a RawValue> {
+        self.known[place].filter(|raw| !is_null(raw))
+    }
+}
+
+/// The place of a name in `KNOWN`.
+fn known(name: &str) -> Option<usize> {
+    // No two known names of one length begin alike.
+    let place = match (name.len(), name.as_bytes().first()?) {
+        (7, b'e') => EVENT_ID,
+        (6, b'u') => USER_ID,
+        (9, b'e') => EVENT_TYPE,
+        (9, b't') => TIMESTAMP,
+        (10, b'r') => RECEIVED_AT,
+        (6, b'a') => AMOUNT,
+        (8, b'c') => 6,
+        (6, b'i') => 7,
+        (8, b't') => TENANT_ID,
+        (10, b's') => 9,
+        (10, b'c') => 10,
+        (9, b's') => 11,
+        (7, b'o') => 12,
+        (8, b'd') => 13,
+        _ => return None,
+    };
+    (KNOWN[place] == name).then_some(place)
 }
 
 impl<'a> Event<'a> {
@@ -144,50 +208,43 @@ impl<'a> Event<'a> {
 
     fn from_fields(
         line: &'a str,
-        fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+        fields: RawFields<'a>,
         received: Millis,
         rules: &Rules,
     ) -> Result<Event<'a>, Refusal> {
-        let get = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
-        let event_id = required_id("eventId", get("eventId"), EVENT_ID_MAX)?;
-        let user_id = required_id("userId", get("userId"), USER_ID_MAX)?;
-        let event_type = required_id("eventType", get("eventType"), FIELD_MAX)?;
-        let received_at = match get("receivedAt").filter(|raw| !is_null(raw)) {
-            Some(raw) => Some(receipt(raw, received)?),
-            None => None,
+        let event_id = required_id(EVENT_ID, &fields, EVENT_ID_MAX)?;
+        let user_id = required_id(USER_ID, &fields, USER_ID_MAX)?;
+        let event_type = required_id(EVENT_TYPE, &fields, FIELD_MAX)?;
+        let received_at = fields.present(RECEIVED_AT).map(|raw| receipt(raw, received)).transpose()?;
+        let Some(timestamp) = fields.present(TIMESTAMP) else {
+            return Err(Refusal::new(Code::MissingField, "`timestamp` is missing"));
         };
-        let timestamp = match get("timestamp").filter(|raw| !is_null(raw)) {
-            Some(raw) => instant("timestamp", raw)?,
-            None => return Err(Refusal::new(Code::MissingField, "`timestamp` is missing")),
-        };
-        if timestamp > received_at.unwrap_or(received).saturating_add(FUTURE_MS) {
+        let timestamp = instant("timestamp", timestamp)?;
+        let receipt = received_at.unwrap_or(received);
+        if timestamp > receipt.saturating_add(FUTURE_MS) {
             return Err(Refusal::new(
                 Code::FutureTimestamp,
-                format!(
-                    "`timestamp` {timestamp} is more than 5 min after the receipt at {}",
-                    received_at.unwrap_or(received)
-                ),
+                format!("`timestamp` {timestamp} is more than 5 min after the receipt at {receipt}"),
             ));
         }
-        let mut tenant_id = None;
-        for name in STRING_FIELDS {
-            if let Some(raw) = get(name).filter(|raw| !is_null(raw)) {
-                let max = if name == "tenantId" { TENANT_MAX } else { FIELD_MAX };
-                let text = string(name, raw, max)?;
-                if name == "tenantId" {
-                    check_id(name, &text)?;
-                    tenant_id = Some(text);
-                }
+        for place in STRINGS..KNOWN.len() {
+            if let Some(raw) = fields.present(place) {
+                string(KNOWN[place], raw, if place == TENANT_ID { TENANT_MAX } else { FIELD_MAX })?;
             }
         }
-        let amount = get("amount").filter(|raw| !is_null(raw)).map(amount).transpose()?;
+        let tenant_id = fields.present(TENANT_ID).map(|raw| string("tenantId", raw, TENANT_MAX)).transpose()?;
+        tenant_id.iter().try_for_each(|tenant| check_id("tenantId", tenant))?;
+        let amount = fields.present(AMOUNT).map(amount).transpose()?;
         check_type(&event_type, rules)?;
         Ok(Event { line, event_id, user_id, event_type, timestamp, received_at, tenant_id, amount, fields })
     }
 
     /// The value of a field by its name, as raw JSON; of duplicated unknown names the last.
     pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.fields.iter().rev().find(|(key, _)| key == name).map(|(_, raw)| *raw)
+        match known(name) {
+            Some(place) => self.fields.known[place],
+            None => self.fields.others.iter().rev().find(|(key, _)| key == name).map(|(_, raw)| *raw),
+        }
     }
 }
 
@@ -226,14 +283,9 @@ fn json_reason(error: &serde_json::Error) -> String {
     format!("{what} at column {}", error.column())
 }
 
-fn is_known(name: &str) -> bool {
-    matches!(name, "eventId" | "userId" | "eventType" | "timestamp" | "amount" | "receivedAt")
-        || STRING_FIELDS.contains(&name)
-}
-
 /// The fields of the object, each value checked to be well-formed JSON of bounded depth.
-fn read_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Refusal> {
-    let mut read = Fields { fields: Vec::with_capacity(16), refusal: None };
+fn read_fields(text: &str) -> Result<RawFields<'_>, Refusal> {
+    let mut read = Fields { fields: RawFields::default(), refusal: None };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let outcome = deserializer.deserialize_map(&mut read).and_then(|()| deserializer.end());
     if let Err(error) = outcome {
@@ -263,7 +315,7 @@ fn broken(text: &str, error: &serde_json::Error, fields: &Fields<'_>) -> Refusal
 }
 
 struct Fields<'a> {
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    fields: RawFields<'a>,
     refusal: Option<Refusal>,
 }
 
@@ -277,14 +329,21 @@ impl<'de> Visitor<'de> for &mut Fields<'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
             let raw: &'de RawValue = map.next_value()?;
-            let refusal = if is_known(&name) && self.fields.iter().any(|(seen, _)| *seen == name) {
+            let place = known(&name);
+            let twice = place.is_some_and(|place| self.fields.known[place].is_some());
+            let refusal = if twice {
                 Some(Refusal::new(Code::DupKey, format!("`{name}` is there twice")))
             } else {
                 check_nested(&name, raw.get())
             };
             // The first reason stands, but the whole line must still be JSON.
-            self.refusal = self.refusal.take().or(refusal);
-            self.fields.push((name, raw));
+            if self.refusal.is_none() {
+                self.refusal = refusal;
+            }
+            match place {
+                Some(place) => self.fields.known[place] = Some(raw),
+                None => self.fields.others.push((name, raw)),
+            }
         }
         Ok(())
     }
@@ -298,7 +357,8 @@ fn check_nested(name: &str, raw: &str) -> Option<Refusal> {
             format!("`{}` is nested deeper than {DEPTH_MAX}", ndjson::shown(name)),
         ));
     }
-    if raw.contains("\\u")
+    if memchr(b'\\', raw.as_bytes()).is_some()
+        && raw.contains("\\u")
         && let Err(e) = serde_json::from_str::<serde_json::Value>(raw)
     {
         return Some(Refusal::new(Code::NotJson, format!("in `{}`: {}", ndjson::shown(name), json_reason(&e))));
@@ -351,7 +411,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
 pub fn raw_str(raw: &RawValue) -> Option<Cow<'_, str>> {
     let text = raw.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if memchr(b'\\', inner.as_bytes()).is_some() {
+        return serde_json::from_str(text).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
 }
 
 fn is_null(raw: &RawValue) -> bool {
@@ -366,8 +429,9 @@ fn string<'a>(name: &str, raw: &'a RawValue, max: usize) -> Result<Cow<'a, str>,
     Ok(text)
 }
 
-fn required_id<'a>(name: &str, raw: Option<&'a RawValue>, max: usize) -> Result<Cow<'a, str>, Refusal> {
-    let Some(raw) = raw.filter(|raw| !is_null(raw)) else {
+fn required_id<'a>(place: usize, fields: &RawFields<'a>, max: usize) -> Result<Cow<'a, str>, Refusal> {
+    let name = KNOWN[place];
+    let Some(raw) = fields.present(place) else {
         return Err(Refusal::new(Code::MissingField, format!("`{name}` is missing")));
     };
     let text = string(name, raw, max)?;
@@ -379,6 +443,10 @@ fn required_id<'a>(name: &str, raw: Option<&'a RawValue>, max: usize) -> Result<
 }
 
 fn check_id(name: &str, text: &str) -> Result<(), Refusal> {
+    // Almost every id is printable ASCII.
+    if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Ok(());
+    }
     match text.chars().find(|c| ndjson::is_deceptive(*c)) {
         Some(c) => {
             Err(Refusal::new(Code::CtrlChar, format!("`{name}` holds the control character U+{:04X}", c as u32)))
@@ -520,6 +588,15 @@ mod tests {
         assert_eq!(code(b"\xff\xfe{\0\"\0"), "NOT_UTF8");
         assert_eq!(code(b" \t{\"a\":\"\xff\x01\"}"), "NOT_UTF8");
         assert_eq!(code(b"caf\xe9"), "NOT_UTF8");
+    }
+
+    #[test]
+    fn every_known_name_is_found_at_its_place() {
+        for (place, name) in KNOWN.iter().enumerate() {
+            assert_eq!(known(name), Some(place));
+        }
+        assert_eq!(KNOWN[STRINGS..], STRING_FIELDS);
+        assert_eq!((KNOWN[TENANT_ID], known("eventIdx"), known(""), known("x")), ("tenantId", None, None, None));
     }
 
     #[test]

@@ -19,6 +19,14 @@ impl Key {
         Key::new(tenant, USER, [user_id])
     }
 
+    /// Writes what `Key::user(tenant, user_id).as_str()` would be, without making a key.
+    pub fn write_user(tenant: &str, user_id: &str, out: &mut String) {
+        out.clear();
+        out.push_str(tenant);
+        out.push_str("\0\0");
+        out.push_str(user_id);
+    }
+
     pub fn new<'a>(tenant: &str, entity: &str, parts: impl IntoIterator<Item = &'a str>) -> Key {
         let entity = if entity == USER { "" } else { entity };
         let mut text = format!("{tenant}\0{entity}");
@@ -83,6 +91,13 @@ impl Key {
     }
 }
 
+/// A key is found by the text it is stored as.
+impl std::borrow::Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// For people: `u-001`, `item i-9`, `tenant acme, item i-9:2026`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,5 +134,8 @@ mod tests {
         assert_eq!(item.parts().collect::<Vec<_>>(), ["i:9", "50%"]);
         assert_eq!(Key::from_stored(item.as_str()), Some(item));
         assert_eq!(Key::from_stored("u-001"), None);
+        let mut written = String::new();
+        Key::write_user("acme", "u-001", &mut written);
+        assert_eq!(written, Key::user("acme", "u-001").as_str());
     }
 }

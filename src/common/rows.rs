@@ -61,13 +61,19 @@ struct Span {
 /// Events as columns. Strings share one arena, so a block is a handful of allocations however many rows it has.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
-    timestamps: Vec<Millis>,
-    received: Vec<Millis>,
-    tenants: Vec<Span>,
-    users: Vec<Span>,
-    event_ids: Vec<Span>,
+    heads: Vec<Head>,
     columns: Vec<Column>,
     text: String,
+}
+
+/// What every row has.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    timestamp: Millis,
+    received: Millis,
+    tenant: Span,
+    user: Span,
+    event_id: Span,
 }
 
 #[derive(Clone, Debug)]
@@ -80,17 +86,23 @@ struct Column {
 
 impl Block {
     pub fn new(projection: &Projection) -> Block {
-        let columns =
-            projection.fields.iter().map(|f| Column { ty: f.ty, words: Vec::new(), present: Vec::new() }).collect();
-        Block { columns, ..Block::default() }
+        Block::with_capacity(projection, 0, 0)
+    }
+
+    /// A block with room for so many rows and bytes of text.
+    pub fn with_capacity(projection: &Projection, rows: usize, text: usize) -> Block {
+        let column =
+            |field: &Field| Column { ty: field.ty, words: Vec::with_capacity(rows), present: Vec::with_capacity(rows) };
+        let columns = projection.fields.iter().map(column).collect();
+        Block { heads: Vec::with_capacity(rows), columns, text: String::with_capacity(text) }
     }
 
     pub fn len(&self) -> usize {
-        self.timestamps.len()
+        self.heads.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
+        self.heads.is_empty()
     }
 
     /// Bytes of text held: with `len`, what bounds a block.
@@ -99,11 +111,7 @@ impl Block {
     }
 
     pub fn clear(&mut self) {
-        self.timestamps.clear();
-        self.received.clear();
-        self.tenants.clear();
-        self.users.clear();
-        self.event_ids.clear();
+        self.heads.clear();
         self.text.clear();
         for column in &mut self.columns {
             column.words.clear();
@@ -113,14 +121,14 @@ impl Block {
 
     /// Adds an event as a row. `received` stands in where the event carries no `receivedAt`.
     pub fn push(&mut self, event: &Event, projection: &Projection, received: Millis) {
-        self.timestamps.push(event.timestamp);
-        self.received.push(event.received_at.unwrap_or(received));
-        let tenant = self.keep(event.tenant_id.as_deref().unwrap_or(""));
-        self.tenants.push(tenant);
-        let user = self.keep(&event.user_id);
-        self.users.push(user);
-        let id = self.keep(&event.event_id);
-        self.event_ids.push(id);
+        let head = Head {
+            timestamp: event.timestamp,
+            received: event.received_at.unwrap_or(received),
+            tenant: self.keep(event.tenant_id.as_deref().unwrap_or("")),
+            user: self.keep(&event.user_id),
+            event_id: self.keep(&event.event_id),
+        };
+        self.heads.push(head);
         for (slot, field) in projection.fields.iter().enumerate() {
             let word = self.word(event, field);
             let column = &mut self.columns[slot];
@@ -173,23 +181,23 @@ impl Block {
     }
 
     pub fn timestamp(&self, i: usize) -> Millis {
-        self.timestamps[i]
+        self.heads[i].timestamp
     }
 
     pub fn received(&self, i: usize) -> Millis {
-        self.received[i]
+        self.heads[i].received
     }
 
     pub fn tenant(&self, i: usize) -> &str {
-        self.text_at(self.tenants[i])
+        self.text_at(self.heads[i].tenant)
     }
 
     pub fn user(&self, i: usize) -> &str {
-        self.text_at(self.users[i])
+        self.text_at(self.heads[i].user)
     }
 
     pub fn event_id(&self, i: usize) -> &str {
-        self.text_at(self.event_ids[i])
+        self.text_at(self.heads[i].event_id)
     }
 
     fn text_at(&self, span: Span) -> &str {

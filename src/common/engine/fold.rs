@@ -28,6 +28,7 @@ pub struct Fold<'p> {
     newest: Millis,
     pub tally: Tally,
     rows: Vec<(u32, u32)>,
+    key: String,
     scratch: Scratch,
 }
 
@@ -42,6 +43,7 @@ impl<'p> Fold<'p> {
             newest: Millis::MIN,
             tally: Tally::default(),
             rows: Vec::new(),
+            key: String::new(),
             scratch: Scratch::new(),
         }
     }
@@ -55,7 +57,8 @@ impl<'p> Fold<'p> {
                 continue;
             }
             self.newest = self.newest.max(block.timestamp(i));
-            let place = self.place(self.plan.key(block, i));
+            self.plan.write_key(block, i, &mut self.key);
+            let place = self.place();
             self.rows.push((i as u32, place));
         }
         self.tally.absorbed += self.rows.len() as u64;
@@ -67,11 +70,13 @@ impl<'p> Fold<'p> {
         }
     }
 
-    fn place(&mut self, key: Key) -> u32 {
-        if let Some(place) = self.places.get(&key) {
+    /// The place of the key that was just written.
+    fn place(&mut self) -> u32 {
+        if let Some(place) = self.places.get(self.key.as_str()) {
             return *place;
         }
         let place = u32::try_from(self.states.len()).expect("fewer than 2^32 keys in one part of a log");
+        let key = Key::from_stored(&self.key).expect("a plan writes keys");
         self.states.push((key.clone(), State::new(self.plan)));
         self.places.insert(key, place);
         place

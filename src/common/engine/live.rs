@@ -45,6 +45,7 @@ pub struct Live {
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
     unsaved: Vec<u32>,
+    key: String,
     scratch: Scratch,
 }
 
@@ -74,6 +75,7 @@ impl Live {
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
             unsaved: Vec::new(),
+            key: String::new(),
             scratch: Scratch::new(),
         }
     }
@@ -116,8 +118,8 @@ impl Live {
             return Outcome::Duplicate;
         }
         self.newest = self.newest.max(block.timestamp(i));
-        let key = self.plan.key(block, i);
-        let (place, new) = self.place(key);
+        self.plan.write_key(block, i, &mut self.key);
+        let (place, new) = self.place();
         let plan = self.plan.clone();
         let before = (self.telling == Telling::Each).then(|| {
             let state = (!new).then_some(&self.entries[place as usize].state);
@@ -136,20 +138,20 @@ impl Live {
         Outcome::Absorbed
     }
 
-    fn place(&mut self, key: Key) -> (u32, bool) {
-        if let Some(place) = self.places.get(&key) {
-            return (*place, false);
+    /// The place of the key that was just written, and whether it is new.
+    fn place(&mut self) -> (u32, bool) {
+        match self.places.get(self.key.as_str()) {
+            Some(place) => (*place, false),
+            None => (self.begin(Key::from_stored(&self.key).expect("a plan writes keys")), true),
         }
+    }
+
+    fn begin(&mut self, key: Key) -> u32 {
         let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 keys in one process");
-        self.entries.push(Entry {
-            key: key.clone(),
-            state: State::new(&self.plan),
-            next: NO_TIMER,
-            changed: 0,
-            unsaved: false,
-        });
-        self.places.insert(key, place);
-        (place, true)
+        self.places.insert(key.clone(), place);
+        let state = State::new(&self.plan);
+        self.entries.push(Entry { key, state, next: NO_TIMER, changed: 0, unsaved: false });
+        place
     }
 
     /// Tells or remembers a change, and sets the timer anew.
@@ -272,7 +274,7 @@ impl Live {
 
     /// Puts back a key from a checkpoint. Call `resume` after the last one.
     pub fn restore(&mut self, key: Key, state: State) {
-        let (place, _) = self.place(key);
+        let place = self.begin(key);
         self.entries[place as usize].state = state;
     }
 

@@ -88,9 +88,9 @@ impl Plan {
         Plan { definitions, counters, derivations, outputs, masks }
     }
 
-    /// The key whose tags row `i` changes.
-    pub fn key(&self, block: &Block, i: usize) -> Key {
-        Key::user("", block.user(i))
+    /// Writes the key whose tags row `i` changes, as it is stored.
+    pub fn write_key(&self, block: &Block, i: usize, out: &mut String) {
+        Key::write_user("", block.user(i), out);
     }
 
     /// The values of a key's tags at `as_of`. A key never seen has none: not even a count of zero.

@@ -22,7 +22,7 @@ use std::sync::mpsc;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
 const PARTITIONS: usize = 256;
-const CHUNK_BYTES: u64 = 4 << 20;
+const CHUNK_BYTES: u64 = 16 << 20;
 /// A chunk of a packed file may be huge: its blocks are handed over after so many lines.
 const HAND_OVER_LINES: usize = 64 * 1024;
 
@@ -224,7 +224,10 @@ impl<'a> Reader<'a> {
     fn hand_over(&mut self, place: (usize, usize)) {
         for (block, pile) in self.blocks.iter_mut().zip(self.piles) {
             if !block.is_empty() {
-                let full = std::mem::replace(block, Block::new(&self.job.plan.definitions.projection));
+                // The next chunk will be much like this one.
+                let (rows, text) = (block.len() * 9 / 8, block.text_len() * 9 / 8);
+                let next = Block::with_capacity(&self.job.plan.definitions.projection, rows, text);
+                let full = std::mem::replace(block, next);
                 pile.lock().expect("a panic ends the program").push((place, full));
             }
         }

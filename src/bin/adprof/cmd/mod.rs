@@ -1,15 +1,13 @@
 //! The commands, a file each: the manual on top, what can be typed, `run`.
 
 pub mod batch;
+pub mod check;
 pub mod collect;
 pub mod completions;
 pub mod r#gen;
-pub mod man;
-pub mod query;
-pub mod check;
-pub mod completions;
 pub mod init;
 pub mod man;
+pub mod query;
 pub mod schema;
 pub mod sink;
 pub mod stream;
