@@ -400,10 +400,9 @@ impl Work {
             report::say(format_args!("not everything was shipped to topic {topic}: the next run goes on there"));
             return Ok(());
         }
-        let hint = format!(
-            "the log is safe; when Kafka is back: adprof collect --ship -b {} -t {topic}",
-            self.settings.brokers()
-        );
+        let (log, brokers) = (self.place.log().display(), self.settings.brokers());
+        let hint =
+            format!("the log is safe; when Kafka is back: adprof collect --ship --log {log} -b {brokers} -t {topic}");
         Err(Failure::new(Exit::Unavailable, self.of_kafka(why)).hint(hint))
     }
 

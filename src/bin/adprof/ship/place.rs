@@ -51,6 +51,10 @@ impl Place {
         &self.path
     }
 
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// The right to ship this log to this topic: one process has it.
     pub fn lock(&self) -> Result<Lock, Error> {
         let mut lock = self.path.clone().into_os_string();
