@@ -4,9 +4,11 @@
 //! `ADPROF_REQUIRE_SERVERS=1` a missing server is a failure instead. `scripts/test.sh` sets what is read here.
 #![allow(dead_code, unused_imports)] // each test file is a crate of its own and uses a part of this
 
+mod events;
 mod run;
 mod running;
 
+pub use events::{event, field, ids};
 pub use run::{Dir, Output, Run, adprof_path, clean_environment};
 pub use running::{Running, ack};
 

@@ -40,6 +40,7 @@ pub enum Color {
 macro_rules! commands {
     ($($(#[$attr:meta])* $variant:ident => $module:ident, $name:literal;)*) => {
         #[derive(Subcommand)]
+        #[allow(clippy::large_enum_variant, reason = "there is one in a run")]
         pub enum Command { $($(#[$attr])* #[command(name = $name)] $variant(cmd::$module::Args)),* }
 
         impl Command {

@@ -3,18 +3,20 @@
 //! The position beside the log only ever passes events that are in Kafka: a crash sends some
 //! again and loses none. One process at a time ships a log to a topic; another waits for its turn.
 
+mod place;
+
 use crate::given;
 use crate::report::{self, Exit, Failure};
 use crate::stop;
-use adprof::bus::{BusError, Class, Link, Producer, Settings, position};
+use adprof::bus::{BusError, Class, Link, Producer, Settings};
 use adprof::event::{Event, Rules};
 use adprof::lines::Text;
 use adprof::log::{Error, Lock, LogReader, Position, Shipped};
 use adprof::time::Millis;
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use place::Place;
+use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -83,11 +85,10 @@ impl Shipper {
         let shared = Arc::new(Shared::default());
         let mut work = Work {
             shared: shared.clone(),
-            place: place(log, settings.topic()),
+            place: Place::new(log, settings.topic()),
             settings: settings.with_connect_wait(CONNECT),
             role,
             limit: Position::default(),
-            saved: Position::default(),
             saved_at: Instant::now(),
             flight: Flight::default(),
             shipped: 0,
@@ -126,20 +127,6 @@ impl Shipper {
     }
 }
 
-/// The position file of a log for a topic: beside the log.
-fn place(log: &Path, topic: &str) -> PathBuf {
-    // `events/` is the directory `events`.
-    let mut name = log.components().collect::<PathBuf>().into_os_string();
-    name.push(format!(".ship-{topic}.json"));
-    name.into()
-}
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    topic: String,
-    files: BTreeMap<String, u64>,
-}
-
 /// What was sent and is not known to have arrived, and how far everything before has.
 #[derive(Default)]
 struct Flight {
@@ -163,8 +150,11 @@ impl Flight {
     /// The messages up to this number are in Kafka. Returns how many of them are news.
     fn arrived(&mut self, acked: u64) -> u64 {
         let mut news = 0;
-        while let Some((_, name, end)) = self.waiting.pop_front_if(|(sequence, _, _)| *sequence <= acked) {
+        while let Some(&(sequence, name, end)) = self.waiting.front()
+            && sequence <= acked
+        {
             self.reached.set(&self.names[name], end);
+            self.waiting.pop_front();
             news += 1;
         }
         news
@@ -190,11 +180,10 @@ impl From<BusError> for Stop {
 
 struct Work {
     shared: Arc<Shared>,
-    place: PathBuf,
+    place: Place,
     settings: Settings,
     role: Role,
     limit: Position,
-    saved: Position,
     saved_at: Instant,
     flight: Flight,
     shipped: u64,
@@ -208,8 +197,7 @@ struct Work {
 impl Work {
     fn run(&mut self, mut reader: LogReader) -> Result<(), Failure> {
         let Some(_lock) = self.turn()? else { return Ok(()) };
-        self.saved = self.load()?;
-        self.flight.reached = self.saved.clone();
+        self.flight.reached = self.place.load()?;
         let stop = loop {
             reader = reader.at(self.flight.reached.clone());
             self.flight.waiting.clear();
@@ -236,15 +224,13 @@ impl Work {
 
     /// Waits until no other process ships this log there; `None` when that has shipped all there is.
     fn turn(&mut self) -> Result<Option<Lock>, Failure> {
-        let mut path = self.place.clone().into_os_string();
-        path.push(".lock");
         loop {
-            match Lock::take(Path::new(&path), &self.place) {
+            match self.place.lock() {
                 Ok(lock) => return Ok(Some(lock)),
                 Err(e @ Error::Locked { .. }) => {
                     let closing = self.shared.closing();
                     self.limit = self.shared.state().ends.clone();
-                    if closing && self.role == Role::Beside && covers(&self.load()?, &self.limit) {
+                    if closing && self.role == Role::Beside && covers(&self.place.load()?, &self.limit) {
                         return Ok(None);
                     }
                     if self.role == Role::Alone || self.time_is_up() {
@@ -255,15 +241,6 @@ impl Work {
             }
             thread::sleep(LOOK);
         }
-    }
-
-    fn load(&self) -> Result<Position, Failure> {
-        let saved: Option<Saved> = position::load(&self.place).map_err(given::of_bus)?;
-        let mut position = Position::default();
-        for (file, end) in saved.map(|saved| saved.files).unwrap_or_default() {
-            position.set(&file, end);
-        }
-        Ok(position)
     }
 
     /// A producer, as soon as Kafka answers; `None` when the time is up.
@@ -387,14 +364,7 @@ impl Work {
 
     fn save(&mut self) -> Result<(), Failure> {
         self.saved_at = Instant::now();
-        if self.saved == self.flight.reached {
-            return Ok(());
-        }
-        let files = self.flight.reached.iter().map(|(file, end)| (file.to_owned(), end)).collect();
-        let saved = Saved { topic: self.settings.topic().to_owned(), files };
-        position::save(&self.place, &saved).map_err(given::of_bus)?;
-        self.saved = self.flight.reached.clone();
-        Ok(())
+        self.place.save(&self.flight.reached)
     }
 
     /// Tells once when Kafka goes away, and once when it is back.
@@ -403,12 +373,7 @@ impl Work {
             report::say(format_args!("kafka at {} is back", self.settings.brokers()));
         }
         if !up && !self.down {
-            let why = if why.starts_with("kafka") {
-                why.to_owned()
-            } else {
-                format!("kafka at {}: {why}", self.settings.brokers())
-            };
-            report::warn(format_args!("{why}; the events are safe in the log"));
+            report::warn(format_args!("{}; the events are safe in the log", self.of_kafka(why)));
         }
         self.down = !up;
     }
@@ -435,16 +400,15 @@ impl Work {
             report::say(format_args!("not everything was shipped to topic {topic}: the next run goes on there"));
             return Ok(());
         }
-        let why = if why.starts_with("kafka") {
-            why.to_owned()
-        } else {
-            format!("kafka at {}: {why}", self.settings.brokers())
-        };
-        let hint = format!(
-            "the log is safe; when Kafka is back: adprof collect --ship -b {} -t {topic}",
-            self.settings.brokers()
-        );
-        Err(Failure::new(Exit::Unavailable, why).hint(hint))
+        let (log, brokers) = (self.place.log().display(), self.settings.brokers());
+        let hint =
+            format!("the log is safe; when Kafka is back: adprof collect --ship --log {log} -b {brokers} -t {topic}");
+        Err(Failure::new(Exit::Unavailable, self.of_kafka(why)).hint(hint))
+    }
+
+    /// A reason with the brokers' name, which some have already.
+    fn of_kafka(&self, why: &str) -> String {
+        if why.starts_with("kafka") { why.to_owned() } else { format!("kafka at {}: {why}", self.settings.brokers()) }
     }
 
     fn unreadable(&self, error: Error) -> Failure {
@@ -455,7 +419,7 @@ impl Work {
         }
         failure.hint(format!(
             "if the log was replaced, remove {}: it is then shipped from its beginning",
-            self.place.display()
+            self.place.path().display()
         ))
     }
 }

@@ -15,7 +15,7 @@ use adprof::time::Millis;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -87,6 +87,9 @@ pub fn run(args: Args) -> Result<()> {
         let shipper = Shipper::start(reader, &args.log, settings, ship::Role::Alone)?;
         return shipper.finish(patience);
     }
+    if args.inputs.iter().any(|path| path.as_os_str() == "-") && io::stdin().is_terminal() {
+        report::say("reading events from the terminal, one a line; Ctrl-D ends them");
+    }
     let inputs = args.inputs.iter().map(|path| Opened::open(path)).collect::<Result<Vec<_>>>()?;
     let (mut intake, reader) = args.intake()?;
     args.refuse_loops(&inputs)?;
@@ -98,10 +101,12 @@ pub fn run(args: Args) -> Result<()> {
     tell(&args, &intake, started);
     // What is durable is shipped, whatever ended the input.
     let shipped = shipper.map_or(Ok(()), |shipper| shipper.finish(patience));
-    outcome?;
     let Counts { accepted, refused, .. } = intake.counts();
-    given::check_errors(args.max_errors, refused, accepted + refused)?;
-    shipped
+    let collected = outcome.and_then(|()| given::check_errors(args.max_errors, refused, accepted + refused));
+    if let (Err(_), Err(second)) = (&collected, &shipped) {
+        report::warn(second);
+    }
+    collected.and(shipped)
 }
 
 impl Args {
