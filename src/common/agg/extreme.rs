@@ -34,7 +34,7 @@ fn keep(slot: &mut Option<Value>, new: Datum, wanted: Ordering) {
 
 fn comparable(args: &[Type]) -> Result<Type, String> {
     match one_argument(args)? {
-        Type::Bool => Err("takes a number, a string or a datetime, not a bool".into()),
+        Type::Bool => Err("takes a number, a string or a datetime, not bool".into()),
         ty => Ok(ty),
     }
 }

@@ -134,7 +134,7 @@ registry! {
 /// The type of `name(args)`; the error says what is wrong with the arguments or that there is no such function.
 pub fn result_type(name: &str, args: &[Type]) -> Result<Type, String> {
     match Function::from_name(name) {
-        Some(function) => function.result_type(args),
+        Some(function) => function.result_type(args).map_err(|why| format!("`{name}` {why}")),
         None => Err(format!("unknown aggregation: {name}")),
     }
 }
@@ -143,13 +143,13 @@ pub fn result_type(name: &str, args: &[Type]) -> Result<Type, String> {
 fn one_argument(args: &[Type]) -> Result<Type, String> {
     match args {
         [ty] => Ok(*ty),
-        _ => Err(format!("takes one argument, not {}", args.len())),
+        _ => Err(format!("takes 1 argument, not {}", args.len())),
     }
 }
 
 fn one_number(args: &[Type]) -> Result<Type, String> {
     match one_argument(args)? {
         ty @ (Type::Int | Type::Decimal | Type::Double) => Ok(ty),
-        ty => Err(format!("takes a number, not a {ty}")),
+        ty => Err(format!("takes a number, not {ty}")),
     }
 }
