@@ -38,3 +38,5 @@ pub mod ledger;
 
 // answers: what profiles are for
 pub mod profiles;
+pub mod segment;
+pub mod export;

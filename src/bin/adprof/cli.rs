@@ -58,4 +58,6 @@ commands! {
     Completions => completions, "completions";
     Man => man, "man";
     Query => query, "query";
+    Segment => segment, "segment";
+    Export => export, "export";
 }

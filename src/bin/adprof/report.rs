@@ -127,6 +127,23 @@ pub fn strong(text: &str) -> String {
     if manner().color_data { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
 }
 
+/// A bar for things counted one by one, on a terminal only. `total` is 0 when unknown.
+pub fn counting(total: u64, what: &'static str) -> ProgressBar {
+    if manner().quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
+    let template = if total == 0 {
+        "{prefix} {human_pos} {per_sec} {elapsed}"
+    } else {
+        "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec} eta {eta}"
+    };
+    bar.set_style(ProgressStyle::with_template(template).expect("the templates above are well formed"));
+    bar.set_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
 /// Writes data to stdout. A reader that has gone away ends the program in peace.
 pub fn data(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
