@@ -4,6 +4,8 @@
 mod duckdb;
 #[path = "answers/export.rs"]
 mod export;
+#[path = "answers/live.rs"]
+mod live;
 #[path = "answers/query.rs"]
 mod query;
 #[path = "answers/random.rs"]

@@ -36,6 +36,7 @@ pages! {
     4 architecture "docs/architecture.md";
     5 operators "docs/operators.md";
     6 benchmarks "docs/benchmarks.md";
+    8 audiences "docs/audiences.md";
 }
 
 #[test]

@@ -42,6 +42,22 @@ fn a_file_is_replaced_and_its_name_says_the_format() {
     assert!(dir.adprof("export -o no/such/folder.csv").exits(66).stderr.contains("no/such/folder.csv"));
 }
 
+#[test]
+fn a_reader_that_leaves_is_peace_and_a_full_disk_is_an_error() {
+    let dir = many(5_000);
+    let run = |command: &str| {
+        let mut bash = Command::new("bash");
+        bash.args(["-c", command]).current_dir(dir.path()).env_clear().envs(clean_environment());
+        bash.env("ADPROF", adprof_path()).output().expect("bash runs")
+    };
+    for command in ["export", "export --format ndjson", "segment members --where 'age >= 0'"] {
+        let out = run(&format!("set -o pipefail; \"$ADPROF\" {command} -q | head -1"));
+        assert!(out.status.success() && out.stderr.is_empty(), "{command}: {out:?}");
+        let out = run(&format!("\"$ADPROF\" {command} > /dev/full"));
+        assert_eq!(out.status.code(), Some(74), "{command}: {out:?}");
+    }
+}
+
 fn names(dir: &crate::support::Dir) -> Vec<String> {
     let entries = fs::read_dir(dir.path()).expect("a folder");
     let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8")).collect();

@@ -6,6 +6,7 @@ use crate::ask::{AskArgs, RuleArgs, TagArgs, keeps, members};
 use crate::given::{grouped, rate};
 use crate::report::{self, Exit, Failure};
 use adprof::export::{Cells, Csv, Replacement, Unwritable};
+use adprof::ndjson::shown;
 use adprof::profiles::Profiles;
 use adprof::segment::Rule;
 use anyhow::Result;
@@ -77,7 +78,7 @@ pub fn run(args: Args) -> Result<()> {
             counts
         }
     };
-    let to = output.map(|path| format!(" into {}", path.display())).unwrap_or_default();
+    let to = output.map(|path| format!(" into {}", shown(&path.display().to_string()))).unwrap_or_default();
     let seconds = began.elapsed().as_secs_f64();
     let of = if rows == all { String::new() } else { format!(" of {}", grouped(all)) };
     report::say(format_args!(
@@ -133,6 +134,8 @@ impl Job {
                 (all, out)
             }
         };
+        let mut out = out;
+        out.flush()?;
         let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(((rows, all), out))
     }
