@@ -4,7 +4,7 @@
 
 use crate::cli::{Color, Global};
 use adprof::ndjson;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -134,11 +134,16 @@ pub fn counting(total: u64, what: &'static str) -> ProgressBar {
     }
     let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
     let template = if total == 0 {
-        "{prefix} {human_pos} {per_sec} {elapsed}"
+        "{prefix} {human_pos} {rate} {elapsed}"
     } else {
-        "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec} eta {eta}"
+        "{prefix} {wide_bar} {human_pos}/{human_len} {rate} eta {eta}"
     };
-    bar.set_style(ProgressStyle::with_template(template).expect("the templates above are well formed"));
+    let style = ProgressStyle::with_template(template).expect("the templates above are well formed");
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // What a bar cannot show it leaves out.
+        let _ = write!(out, "{:.0} k/s", state.per_sec() / 1e3);
+    };
+    bar.set_style(style.with_key("rate", rate));
     bar.set_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
