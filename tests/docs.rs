@@ -37,6 +37,7 @@ pages! {
     5 operators "docs/operators.md";
     6 benchmarks "docs/benchmarks.md";
     7 maps "docs/maps.md";
+    8 audiences "docs/audiences.md";
 }
 
 #[test]

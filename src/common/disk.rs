@@ -58,6 +58,10 @@ impl Disk {
         self.len
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// How much of it a sync has covered.
     pub fn durable(&self) -> u64 {
         self.durable

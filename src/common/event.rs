@@ -227,9 +227,9 @@ impl<'a> Event<'a> {
                 format!("`timestamp` {timestamp} is more than 5 min after the receipt at {receipt}"),
             ));
         }
-        for place in STRINGS..KNOWN.len() {
+        for (place, name) in KNOWN.iter().enumerate().skip(STRINGS) {
             if let Some(raw) = fields.present(place) {
-                string(KNOWN[place], raw, if place == TENANT_ID { TENANT_MAX } else { FIELD_MAX })?;
+                string(name, raw, if place == TENANT_ID { TENANT_MAX } else { FIELD_MAX })?;
             }
         }
         let tenant_id = fields.present(TENANT_ID).map(|raw| string("tenantId", raw, TENANT_MAX)).transpose()?;

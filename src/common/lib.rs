@@ -38,6 +38,8 @@ pub mod ledger;
 
 // answers: what profiles are for
 pub mod profiles;
+pub mod segment;
+pub mod export;
 
 // the two paths: carriers, engine and stores put together
 pub mod run;

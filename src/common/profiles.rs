@@ -167,6 +167,14 @@ impl Profiles {
         self.as_of.instant()
     }
 
+    /// Roughly how many profiles there are, never more than there are; `None` where only counting would tell.
+    pub fn about(&self) -> Result<Option<u64>, Error> {
+        match &self.from {
+            From::Embedded { store, .. } => store.stats().map(|stats| Some(stats.states.max(stats.patched))),
+            From::Redis(_) => Ok(None),
+        }
+    }
+
     /// How old the newest checkpoint of the live state was at `now`; `None` without a live state.
     pub fn age(&self, now: Millis) -> Result<Option<Millis>, Error> {
         match &self.from {

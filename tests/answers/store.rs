@@ -35,7 +35,7 @@ update = "import"
 "#;
 
 /// The number of the Redis database that is filled here; only ever with the same profiles.
-const DATABASE: u32 = 7;
+const DATABASE: u32 = 14;
 
 pub const AS_OF: i64 = 1_731_296_325_000;
 

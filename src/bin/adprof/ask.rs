@@ -1,13 +1,20 @@
 //! What is asked of a store: the flags that query, segment and export share, and the profiles they mean.
 //!
-//! The instant is read once, here: an asked one stays, `now` is told as such.
+//! The instant is read once, here: a named one stays, `now` is told as such.
 
 use crate::given::{self, DefinitionArgs, StoreArgs};
-use crate::report::{Exit, Failure};
-use adprof::profiles::{AsOf, Profiles};
-use adprof::tag::{Definitions, Update};
+use crate::report::{self, Exit, Failure};
+use adprof::profiles::{AsOf, Profile, Profiles};
+use adprof::segment::Rule;
+use adprof::store;
+use adprof::tag::{Definitions, Problem, Update};
 use anyhow::Result;
 use jiff::tz::TimeZone;
+use std::io::Read;
+use std::path::Path;
+
+/// Longest rule, in bytes: far beyond what an expression may have, and no more than fits in memory with ease.
+const RULE_MAX: u64 = 1 << 20;
 
 #[derive(clap::Args, Clone)]
 pub struct AskArgs {
@@ -59,6 +66,96 @@ impl TagArgs {
 /// Whether a profile's tag is among the chosen ones.
 pub fn keeps(chosen: Option<&[usize]>, definitions: &Definitions, code: &str) -> bool {
     chosen.is_none_or(|chosen| chosen.iter().any(|tag| &*definitions.tags[*tag].code == code))
+}
+
+#[derive(clap::Args, Clone)]
+pub struct RuleArgs {
+    /// The users this SQL condition over tags is true of: \"ltv_total >= 100 AND last_click_category = 'sports'\"
+    #[arg(long = "where", value_name = "SQL", conflicts_with = "rule")]
+    sql: Option<String>,
+    /// The same as JSON, from a file, or from standard input: {"logic":"AND","conditions":[{"tag_code":…,"op":…,"value":…}]}
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    rule: Option<String>,
+}
+
+impl RuleArgs {
+    /// The rule that was given, read with these definitions; `None` without one.
+    pub fn read(&self, definitions: &Definitions) -> Result<Option<Rule>> {
+        let rule = match (&self.sql, self.rule.as_deref()) {
+            (Some(sql), _) => Rule::from_sql(sql, "--where", definitions),
+            (None, None) => return Ok(None),
+            (None, Some("-")) => {
+                Rule::from_json(&whole(std::io::stdin(), "standard input")?, "standard input", definitions)
+            }
+            (None, Some(rule)) => match rule.strip_prefix('@') {
+                Some(path) => {
+                    let file = std::fs::File::open(path).map_err(|e| report::io(Path::new(path), &e))?;
+                    Rule::from_json(&whole(file, path)?, path, definitions)
+                }
+                None => Rule::from_json(rule, "--rule", definitions),
+            },
+        };
+        let rule = rule.map_err(of_rule)?;
+        report::detail(format_args!("rule: {}", rule.sql()));
+        Ok(Some(rule))
+    }
+}
+
+fn whole(input: impl Read, name: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    input.take(RULE_MAX + 1).read_to_end(&mut bytes).map_err(|e| report::io(Path::new(name), &e))?;
+    if bytes.len() as u64 > RULE_MAX {
+        return Err(usage(format!("{name}: a rule is at most {RULE_MAX} bytes long")).into());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{name}: not UTF-8")))?;
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_string))
+}
+
+fn of_rule(problem: Problem) -> Failure {
+    let hint = problem.hint.clone();
+    let failure = usage(Problem { hint: None, ..problem }.to_string());
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Gives every profile that the rule is true of to `each`, with a bar while it lasts. The number of all profiles.
+pub fn members(
+    profiles: &mut Profiles,
+    mut rule: Option<Rule>,
+    mut each: impl FnMut(Profile) -> Result<()>,
+) -> Result<u64> {
+    let as_of = profiles.as_of();
+    let about = profiles.about().map_err(given::of_store)?;
+    let bar = report::counting(about.unwrap_or(0), "users");
+    let mut all = 0;
+    let outcome = profiles.scan(|profile| {
+        all += 1;
+        if all % 1024 == 0 {
+            bar.inc(1024);
+        }
+        let member = rule.as_mut().is_none_or(|rule| rule.matches(&profile, as_of));
+        if member { each(profile).map_err(Stop::Other) } else { Ok(()) }
+    });
+    bar.finish_and_clear();
+    match outcome {
+        Ok(()) => Ok(all),
+        Err(Stop::Store(error)) => Err(given::of_store(error).into()),
+        Err(Stop::Other(error)) => Err(error),
+    }
+}
+
+/// Why a scan ended early.
+enum Stop {
+    Store(store::Error),
+    Other(anyhow::Error),
+}
+
+impl From<store::Error> for Stop {
+    fn from(error: store::Error) -> Stop {
+        Stop::Store(error)
+    }
 }
 
 /// A usage error.

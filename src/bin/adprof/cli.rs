@@ -61,10 +61,12 @@ commands! {
     Batch => batch, "batch";
     Sink => sink, "sink";
     Query => query, "query";
-    Gen => r#gen, "gen";
+    Segment => segment, "segment";
+    Export => export, "export";
     Init => init, "init";
     Check => check, "check";
     Schema => schema, "schema";
+    Gen => r#gen, "gen";
     Completions => completions, "completions";
     Man => man, "man";
 }

@@ -4,7 +4,7 @@
 
 use crate::cli::{Color, Global};
 use adprof::ndjson;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -130,6 +130,28 @@ fn paint(text: &str, code: &str) -> String {
 /// Text that stands out on stdout, for tables.
 pub fn strong(text: &str) -> String {
     if manner().color_data { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+}
+
+/// A bar for things counted one by one, on a terminal only. `total` is 0 when unknown.
+pub fn counting(total: u64, what: &'static str) -> ProgressBar {
+    if manner().quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
+    let template = if total == 0 {
+        "{prefix} {human_pos} {rate} {elapsed}"
+    } else {
+        "{prefix} {wide_bar} {human_pos}/{human_len} {rate} eta {eta}"
+    };
+    let style = ProgressStyle::with_template(template).expect("the templates above are well formed");
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // What a bar cannot show it leaves out.
+        let _ = write!(out, "{:.0} k/s", state.per_sec() / 1e3);
+    };
+    bar.set_style(style.with_key("rate", rate));
+    bar.set_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// Writes data to stdout. A reader that has gone away ends the program in peace.

@@ -65,7 +65,7 @@ impl DeadFile {
 fn open(path: &Path) -> io::Result<Disk> {
     let mut disk = Disk::append(path)?;
     let mut last = [b'\n'];
-    if disk.len() > 0 {
+    if !disk.is_empty() {
         disk.file().read_exact_at(&mut last, disk.len() - 1)?;
     }
     if last != [b'\n'] {

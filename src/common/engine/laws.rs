@@ -209,7 +209,7 @@ fn naive(samples: &[Sample], as_of: Millis) -> Profiles {
         if let Some(n) = sum(i64::MAX / 2, 1) {
             tags.insert("spent".into(), decimal(n));
         }
-        let largest = paid.iter().filter(|s| within(s, 4000, 1000)).map(|s| micros(&s)).max();
+        let largest = paid.iter().filter(|s| within(s, 4000, 1000)).map(micros).max();
         if let Some(n) = largest {
             tags.insert("largest_4s".into(), decimal(n));
         }

@@ -347,7 +347,7 @@ fn open_disk(path: &Path) -> Result<Disk, Error> {
 /// Appending to a picture or a packed file would destroy it.
 fn check_first_byte(disk: &Disk) -> Result<(), Error> {
     let mut first = [0; 1];
-    if disk.len() == 0 {
+    if disk.is_empty() {
         return Ok(());
     }
     disk.file().read_exact_at(&mut first, 0).map_err(Error::io(disk.path(), "read"))?;

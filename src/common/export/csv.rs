@@ -1,0 +1,157 @@
+//! CSV: a header of `userId` and the tags' codes, then a row for each profile; quoted as RFC 4180 has it, lines end in LF.
+//!
+//! A missing value is an empty cell, and so is an empty string: NDJSON tells them apart. A datetime is in milliseconds.
+//! A cell that a spreadsheet would run as a formula gets a `'` in front, unless it is a plain number.
+
+use crate::ndjson::shown;
+use crate::profiles::Profile;
+use crate::tag::Definitions;
+use crate::value::Value;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+/// How cells are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cells {
+    /// Formulas neutralised: what opens the file runs nothing of it. Such a cell differs from its value by the `'`.
+    Safe,
+    /// Like `Safe`, and what would act on a terminal is escaped: for people to look at.
+    Shown,
+    /// Byte for byte.
+    Raw,
+}
+
+/// Writes profiles as rows.
+pub struct Csv<W: Write> {
+    out: ::csv::Writer<W>,
+    tags: Vec<usize>,
+    cells: Cells,
+    cell: String,
+}
+
+impl<W: Write> Csv<W> {
+    /// Writes the header. `tags` are places in the definitions, a column each.
+    pub fn begin(out: W, definitions: &Definitions, tags: Vec<usize>, cells: Cells) -> io::Result<Csv<W>> {
+        let out = ::csv::WriterBuilder::new().terminator(::csv::Terminator::Any(b'\n')).from_writer(out);
+        let mut csv = Csv { out, tags, cells, cell: String::new() };
+        csv.put("userId", false)?;
+        for i in 0..csv.tags.len() {
+            csv.put(&definitions.tags[csv.tags[i]].code, false)?;
+        }
+        csv.end()?;
+        Ok(csv)
+    }
+
+    pub fn row(&mut self, profile: &Profile) -> io::Result<()> {
+        self.put(profile.key.id(), false)?;
+        for i in 0..self.tags.len() {
+            match &profile.values[self.tags[i]] {
+                None => self.put("", false)?,
+                Some(Value::Str(text) | Value::Json(text)) => self.put(text, false)?,
+                Some(value) => {
+                    let mut cell = std::mem::take(&mut self.cell);
+                    cell.clear();
+                    // A String takes whatever is written.
+                    let _ = write!(cell, "{value}");
+                    self.put(&cell, true)?;
+                    self.cell = cell;
+                }
+            }
+        }
+        self.end()
+    }
+
+    /// Writes what is left and gives back where it went.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.out.flush()?;
+        self.out.into_inner().map_err(::csv::IntoInnerError::into_error)
+    }
+
+    fn put(&mut self, text: &str, number: bool) -> io::Result<()> {
+        let text = match self.cells {
+            Cells::Raw => text.into(),
+            _ if number => text.into(),
+            Cells::Safe => neutral(text),
+            Cells::Shown => neutral(&shown(text)).into_owned().into(),
+        };
+        self.out.write_field(&*text).map_err(io::Error::from)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.write_record(None::<&[u8]>).map_err(io::Error::from)
+    }
+}
+
+/// `text` with a `'` in front where a spreadsheet would take it for a formula or a command.
+fn neutral(text: &str) -> Cow<'_, str> {
+    // Some spreadsheets take the full-width forms of the four signs for the signs.
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    if formula && !is_plain_number(text) { format!("'{text}").into() } else { text.into() }
+}
+
+/// `-5`, `-0.25`, `-1e-7`: what a spreadsheet takes for a number and for nothing else.
+fn is_plain_number(text: &str) -> bool {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    digits(whole) && digits(fraction) && digits(exponent.strip_prefix('-').unwrap_or(exponent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+
+    const TAGS: &str = "[[tag]]\ncode = \"text\"\ntype = \"string\"\nupdate = \"import\"\n\
+                        [[tag]]\ncode = \"n\"\ntype = \"int\"\nupdate = \"import\"\n";
+
+    fn cell(text: &str, cells: Cells) -> String {
+        let definitions = Definitions::parse(TAGS, "test").expect("well formed");
+        let mut csv = Csv::begin(Vec::new(), &definitions, vec![0], cells).expect("written");
+        let values = vec![Some(Value::Str(text.into())), None];
+        csv.row(&Profile { key: Key::user("", "u"), as_of: 0, values, others: Vec::new() }).expect("written");
+        let out = String::from_utf8(csv.finish().expect("written")).expect("UTF-8");
+        out.strip_prefix("userId,text\nu,").expect("a header").strip_suffix('\n').expect("a line").to_string()
+    }
+
+    #[test]
+    fn formulas_are_neutral_and_numbers_stay() {
+        for (text, want) in [
+            ("sports", "sports"),
+            ("", ""),
+            ("=1+1", "'=1+1"),
+            ("+46 70 1", "'+46 70 1"),
+            ("+5", "'+5"),
+            ("-5", "-5"),
+            ("-0.25", "-0.25"),
+            ("-1e-7", "-1e-7"),
+            ("-5+cmd|' /C calc'!A0", "'-5+cmd|' /C calc'!A0"),
+            ("-", "'-"),
+            ("-.5", "'-.5"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("\n=1", "\"'\n=1\""),
+            ("＝1", "'＝1"),
+            ("a=1", "a=1"),
+            ("a,\"b\"", "\"a,\"\"b\"\"\""),
+            ("=\"a\"", "\"'=\"\"a\"\"\""),
+        ] {
+            assert_eq!(cell(text, Cells::Safe), want, "{text:?}");
+        }
+        assert_eq!(cell("=1+1", Cells::Raw), "=1+1");
+        assert_eq!(cell("\u{1b}[2J", Cells::Shown), "\\u001b[2J");
+        assert_eq!(cell("\u{1b}[2J", Cells::Safe), "\u{1b}[2J");
+    }
+
+    #[test]
+    fn a_profile_is_a_row_of_its_tags() {
+        let definitions = Definitions::parse(TAGS, "test").expect("well formed");
+        let mut csv = Csv::begin(Vec::new(), &definitions, vec![1, 0], Cells::Safe).expect("written");
+        let values = vec![None, Some(Value::Int(-5))];
+        csv.row(&Profile { key: Key::user("", "=u"), as_of: 0, values, others: Vec::new() }).expect("written");
+        assert_eq!(csv.finish().expect("written"), b"userId,n,text\n'=u,-5,\n");
+    }
+}
