@@ -7,7 +7,7 @@
 
 use adprof::engine::dedup::Horizon;
 use adprof::engine::live::{Live, Telling};
-use adprof::engine::plan::{Counter, Plan};
+use adprof::engine::plan::Plan;
 use adprof::event::{Event, Rules};
 use adprof::key::Key;
 use adprof::ledger::Ledger;
@@ -123,11 +123,7 @@ fn fill(dir: &Path, users: usize) {
     let store = Embedded::create_or_open(dir).expect("a store");
     let mut ledger = Ledger::new("bench".into(), [1, 2]);
     ledger.number(&plan, START);
-    let numbers = ledger.numbers_of(&plan);
-    let number = |counter: &Counter| {
-        let place = plan.counters.iter().position(|c| c.tag == counter.tag).expect("of this plan");
-        numbers[place].expect("numbered")
-    };
+    let numbers: Vec<u64> = ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
     let mut owner = store.begin_owner("bench").expect("owned");
     let codes: Vec<Arc<str>> = ["ltv_total", "segment_id"].map(Into::into).to_vec();
     for first in (0..users).step_by(CHUNK) {
@@ -152,7 +148,7 @@ fn fill(dir: &Path, users: usize) {
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(CHUNK);
         live.save(|key, state| {
             let mut bytes = Vec::new();
-            state.encode(&plan, number, &mut bytes);
+            state.encode(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));
         });
         let (progress, numbering) = (ledger.progress(), ledger.numbering());

@@ -61,15 +61,11 @@ impl Stream {
             self.live.push(&block, i, &mut Vec::new());
         }
         self.ledger.progress.newest = self.live.newest();
-        let numbers = self.ledger.numbers_of(&plan);
+        let numbers: Vec<u64> = self.ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::new();
         self.live.save(|key, state| {
             let mut bytes = Vec::new();
-            let number = |counter: &adprof::engine::plan::Counter| {
-                let place = plan.counters.iter().position(|c| c.tag == counter.tag).expect("of this plan");
-                numbers[place].expect("numbered")
-            };
-            state.encode(&plan, number, &mut bytes);
+            state.encode(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));
         });
         let (progress, numbering) = (self.ledger.progress(), self.ledger.numbering());

@@ -95,7 +95,7 @@ impl Dedup {
     fn forget(&mut self, now: Millis) {
         // Only the oldest hour is looked at each time: O(1), and no hour waits longer than the next event.
         if let Some((&oldest, hour)) = self.hours.first_key_value()
-            && hour.touched < now - self.horizon.span
+            && hour.touched < now.saturating_sub(self.horizon.span)
         {
             self.drop_hour(oldest);
         }
@@ -129,7 +129,7 @@ impl Dedup {
 
     /// How far back from `now` every duplicate is noticed: the horizon in force.
     pub fn in_force(&self, now: Millis) -> Millis {
-        self.pressed.map_or(self.horizon.span, |pressed| self.horizon.span.min((now - pressed).max(0)))
+        self.pressed.map_or(self.horizon.span, |pressed| self.horizon.span.min(now.saturating_sub(pressed).max(0)))
     }
 
     /// What a checkpoint has to write: new ids by hour, and hours to delete.
