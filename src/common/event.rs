@@ -12,8 +12,8 @@ use crate::ndjson;
 use crate::time::Millis;
 pub use fields::raw_str;
 use fields::{
-    AMOUNT, EVENT_ID, EVENT_TYPE, KNOWN, RECEIVED_AT, RawFields, STRINGS, TENANT_ID, TIMESTAMP, USER_ID, is_null,
-    json_reason, known, read_fields,
+    AMOUNT, EVENT_ID, EVENT_TYPE, KNOWN, RECEIVED_AT, RawFields, STRINGS, TENANT_ID, TIMESTAMP, USER_ID, json_reason,
+    known, read_fields,
 };
 pub use refusal::{Code, Refusal};
 use serde_json::value::RawValue;

@@ -46,11 +46,6 @@ impl Decimal {
         (scaled.abs() < 1e33).then_some(Decimal(scaled as i128))
     }
 
-    pub fn to_f64(self) -> f64 {
-        // The split keeps whole numbers exact far beyond 2⁵³ millionths.
-        (self.0 / SCALE) as f64 + (self.0 % SCALE) as f64 / 1e6
-    }
-
     /// `self / n`, rounded to six places, halves away from zero; `None` for n = 0.
     pub fn checked_div_int(self, n: i128) -> Option<Decimal> {
         div_round(self.0, n).map(Decimal)

@@ -26,9 +26,8 @@ impl Aggregate for Average {
     }
 
     /// Of nothing: NULL. Halves round away from zero.
-    fn value(&self, ty: Type) -> Option<Value> {
-        let average = Decimal(self.0.millionths()).checked_div_int(i128::from(self.0.count()))?;
-        Some(if ty == Type::Double { Value::Double(average.to_f64()) } else { Value::Decimal(average) })
+    fn value(&self, _: Type) -> Option<Value> {
+        Decimal(self.0.millionths()).checked_div_int(i128::from(self.0.count())).map(Value::Decimal)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

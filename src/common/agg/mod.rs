@@ -38,7 +38,7 @@ trait Aggregate: Clone + Default {
     fn subtract(&mut self, _other: &Self) -> bool {
         false
     }
-    /// The value, given its declared type; `None` is NULL.
+    /// The value, given the type that `result_type` said; `None` is NULL.
     fn value(&self, ty: Type) -> Option<Value>;
     fn encode(&self, out: &mut Vec<u8>);
     /// `None` when the bytes are not what `encode` writes.

@@ -62,7 +62,6 @@ impl Aggregate for Sum {
         let whole = i64::try_from(self.millionths / SCALE).ok().filter(|_| self.millionths % SCALE == 0);
         Some(match (ty, whole) {
             (Type::Int, Some(n)) => Value::Int(n),
-            (Type::Double, _) => Value::Double(Decimal(self.millionths).to_f64()),
             _ => Value::Decimal(Decimal(self.millionths)),
         })
     }
