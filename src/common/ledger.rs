@@ -27,6 +27,19 @@ pub struct Counts {
     pub refused: u64,
 }
 
+impl std::ops::Add for Counts {
+    type Output = Counts;
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            consumed: self.consumed + other.consumed,
+            absorbed: self.absorbed + other.absorbed,
+            duplicates: self.duplicates + other.duplicates,
+            refused: self.refused + other.refused,
+        }
+    }
+}
+
 /// Where the input comes from and how far it was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -117,6 +117,26 @@ impl Fetcher {
             let _ = self.send(consumer, Err(e));
         }
         self.control.over.store(true, Release);
+        // Whoever receives learns at once that nothing follows.
+        self.out = bounded(0).0;
+        self.last_commit(consumer);
+    }
+
+    /// What was read is committed when it is kept, which may be after its end: waits for the stop and sends the newest offsets.
+    fn last_commit(&self, consumer: &BaseConsumer<Watch>) {
+        if self.settings.group().is_none() {
+            return;
+        }
+        let all = self.list(self.parts.iter().map(|part| (part.partition, part.next)));
+        let _ = consumer.pause(&all);
+        while !self.control.stop.load(Relaxed) {
+            consumer.poll(TICK);
+        }
+        let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(offsets) = offsets {
+            // A hint: nobody waits for it longer than for the thread.
+            let _ = consumer.commit(&self.list(offsets.into_iter()), CommitMode::Sync);
+        }
     }
 
     fn read(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {

@@ -240,6 +240,11 @@ impl Live {
         }
     }
 
+    /// The keys that `drain` has yet to tell, longest waiting first.
+    pub fn untold_keys(&self) -> impl Iterator<Item = &Key> {
+        self.untold.iter().map(|place| &self.entries[*place as usize].key)
+    }
+
     /// Forgets what is yet to be told: nobody listens.
     pub fn forget_untold(&mut self) {
         for place in self.untold.drain(..) {
@@ -290,6 +295,16 @@ impl Live {
         for place in 0..self.entries.len() {
             self.arm(place as u32);
         }
+    }
+
+    /// Marks a key as changed, so that `drain` tells all of it; one never seen is passed over.
+    pub fn tell(&mut self, key: &Key) {
+        let Some(&place) = self.places.get(key) else { return };
+        let entry = &mut self.entries[place as usize];
+        if entry.changed == 0 {
+            self.untold.push_back(place);
+        }
+        entry.changed = ALL_COUNTERS;
     }
 
     /// Marks every key as changed, so that `drain` tells all of them: for an empty or doubtful projection.

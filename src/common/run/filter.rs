@@ -33,6 +33,7 @@ pub struct Job {
 }
 
 const TICK: Duration = Duration::from_millis(50);
+const KEEP_LETTERS: Duration = Duration::from_secs(1);
 
 /// Reads to the end of the news or until `stop`, writing patches to `out`.
 pub fn run(
@@ -43,27 +44,11 @@ pub fn run(
     out: &mut impl Write,
     observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
-    let mut filter =
-        Filter { live, job, report: Report::default(), patches: Vec::new(), bytes: Vec::new(), told: Instant::now() };
-    while !stop.load(Ordering::Relaxed) {
-        match news.recv_timeout(TICK) {
-            Ok(News::Parcel(parcel)) => filter.take(parcel, observer)?,
-            Ok(News::Words(words)) => observer.say(&words),
-            Ok(News::End) | Err(RecvTimeoutError::Disconnected) => break,
-            Ok(News::Failed(Failure::Input(e))) => return Err(Error::Input(e)),
-            Ok(News::Failed(Failure::Bus(e))) => return Err(Error::Bus(e)),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        filter.tick();
-        filter.write(out)?;
-        filter.report.look_at(filter.live);
-        observer.progress(&filter.report);
-    }
-    filter.end();
-    filter.write(out)?;
+    let mut filter = Filter::new(live, job);
+    let ended = filter.read(news, stop, out, observer);
+    // However it ended: what was refused can be mended.
     observer.keep_letters().map_err(Error::Letters)?;
-    filter.report.look_at(filter.live);
-    Ok(filter.report)
+    ended.map(|()| filter.report)
 }
 
 struct Filter<'a> {
@@ -73,9 +58,46 @@ struct Filter<'a> {
     patches: Vec<Patch>,
     bytes: Vec<u8>,
     told: Instant,
+    kept: Instant,
 }
 
-impl Filter<'_> {
+impl<'a> Filter<'a> {
+    fn new(live: &'a mut Live, job: &'a Job) -> Filter<'a> {
+        let now = Instant::now();
+        Filter { live, job, report: Report::default(), patches: Vec::new(), bytes: Vec::new(), told: now, kept: now }
+    }
+
+    fn read(
+        &mut self,
+        news: &Receiver<News>,
+        stop: &AtomicBool,
+        out: &mut impl Write,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        while !stop.load(Ordering::Relaxed) {
+            match news.recv_timeout(TICK) {
+                Ok(News::Parcel(parcel)) => self.take(parcel, observer)?,
+                Ok(News::Words(words)) => observer.say(&words),
+                Ok(News::End) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(News::Failed(Failure::Input(e))) => return Err(Error::Input(e)),
+                Ok(News::Failed(Failure::Bus(e))) => return Err(Error::Bus(e)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.tick();
+            self.write(out)?;
+            self.report.look_at(self.live);
+            if self.kept.elapsed() >= KEEP_LETTERS {
+                self.kept = Instant::now();
+                observer.keep_letters().map_err(Error::Letters)?;
+            }
+            observer.progress(&self.report);
+        }
+        self.end();
+        self.write(out)?;
+        self.report.look_at(self.live);
+        Ok(())
+    }
+
     fn take(&mut self, parcel: Parcel, observer: &mut dyn Observer) -> Result<(), Error> {
         self.report.counts.consumed += parcel.consumed;
         self.report.counts.refused += parcel.letters.len() as u64;

@@ -5,17 +5,18 @@
 //! input is read again in silence until it has caught up with what was published.
 
 use super::feed::{Failure, News, Parcel};
+pub use super::projection::Projection;
+use super::projection::{Publishing, TOLD, Told};
+use super::publish::Offsets;
 pub use super::publish::PATIENCE;
-use super::publish::{Answer, Order, Publisher, Token};
 use super::saver::{Blob, Save, Saver};
 use super::stream::{Clock, Error, Observer, Report, absorb};
 use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
 use crate::engine::live::{Live, Telling};
 use crate::engine::plan::Plan;
-use crate::ledger::{Decoder, Ledger, Source};
+use crate::ledger::{Counts, Decoder, Ledger, Source};
 use crate::store::embedded::Embedded;
-use crate::store::redis::Redis;
 use crate::store::{self, Kind};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -27,8 +28,8 @@ use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(20);
 const CHECKPOINT: Duration = Duration::from_secs(1);
-/// Keys in one publication: enough to fill Redis's pipe, few enough to keep patches few.
-const PUBLISH_KEYS: usize = 10_000;
+/// Told to stop, so long it goes on to publish what waits; the state knows what is left.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a state is made with.
 pub struct Setup {
@@ -44,20 +45,14 @@ pub struct Setup {
     pub topic: Option<String>,
 }
 
-/// Where profiles are published besides.
-pub struct Projection {
-    pub redis: Redis,
-    /// The name of the token.
-    pub token: String,
-    /// Where each partition ended when reading began: nothing behind it can have been published.
-    pub ends: BTreeMap<i32, i64>,
-}
-
 /// A live state with its store.
 pub struct Keep {
     clock: Clock,
     now: fn() -> Millis,
     ledger: Ledger,
+    /// What became of the input before this run.
+    before: Counts,
+    told: Option<Told>,
     numbers: Vec<u64>,
     live: Live,
     saver: Saver,
@@ -95,10 +90,11 @@ impl Keep {
         }
         let numbers = ledger.numbers_of(&setup.plan).into_iter().map(|n| n.expect("all were just numbered")).collect();
         let live = Live::new(setup.plan, Telling::Drained, setup.horizon, ledger.progress.hash_key);
-        let report = Report { counts: ledger.progress.counts, ..Report::default() };
         let mut keep = Keep {
             clock: setup.clock,
             now: setup.now,
+            before: ledger.progress.counts,
+            told: store.meta(TOLD)?.as_deref().and_then(Told::parse),
             ledger,
             numbers,
             live,
@@ -108,7 +104,7 @@ impl Keep {
             renumbered: true,
             dirty: true,
             saved: Instant::now(),
-            report,
+            report: Report::default(),
         };
         keep.restore(&store)?;
         Ok(keep)
@@ -176,66 +172,90 @@ impl Keep {
         observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
         let mut publishing = match projection {
-            Some(projection) => Some(Publishing::start(projection, &self.ledger, &mut self.live, observer)?),
+            Some(projection) => {
+                let told = self.told.take();
+                Some(Publishing::start(projection, &self.ledger.progress, told, &mut self.live)?)
+            }
             None => None,
         };
-        while !stop.load(Ordering::Relaxed) {
-            match news.recv_timeout(TICK) {
-                Ok(News::Parcel(parcel)) => self.take(parcel, observer)?,
-                Ok(News::Words(words)) => observer.say(&words),
-                Ok(News::End) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(News::Failed(failure)) => {
-                    // What was read before it is good and is kept.
-                    self.checkpoint(observer)?;
-                    self.saver.wait()?;
-                    return Err(match failure {
-                        Failure::Input(e) => Error::Input(e),
-                        Failure::Bus(e) => Error::Bus(e),
-                    });
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if let Clock::Wall(now) = self.clock {
-                self.live.advance(now(), &mut Vec::new());
-            }
-            if let Some(publishing) = &mut publishing {
-                publishing.step(&mut self, observer, Duration::ZERO)?;
-            } else {
-                self.live.forget_untold();
-            }
+        let mut end = None;
+        while end.is_none() && !stop.load(Ordering::Relaxed) {
+            end = self.hear(news, observer)?;
+            end = end.or(self.publish(&mut publishing, observer, Duration::ZERO).err().map(End::Failed));
             let (free, covered) = self.saver.poll()?;
             covered.into_iter().for_each(commit);
             if free && self.dirty && self.saved.elapsed() >= CHECKPOINT {
-                self.checkpoint(observer)?;
+                self.checkpoint(publishing.as_ref(), observer)?;
             }
             self.report.look_at(&self.live);
             observer.progress(&self.report);
         }
-        self.finish(publishing, commit, observer)
+        self.finish(end, publishing, commit, observer)
     }
 
+    /// Takes in what comes within a tick, and lets time pass.
+    fn hear(&mut self, news: &Receiver<News>, observer: &mut dyn Observer) -> Result<Option<End>, Error> {
+        match news.recv_timeout(TICK) {
+            Ok(News::Parcel(parcel)) => self.take(parcel, observer)?,
+            Ok(News::Words(words)) => observer.say(&words),
+            Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return Ok(Some(End::Good)),
+            Ok(News::Failed(Failure::Input(e))) => return Ok(Some(End::Failed(Error::Input(e)))),
+            Ok(News::Failed(Failure::Bus(e))) => return Ok(Some(End::Failed(Error::Bus(e)))),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Clock::Wall(now) = self.clock {
+            self.live.advance(now(), &mut Vec::new());
+        }
+        Ok(None)
+    }
+
+    fn publish(
+        &mut self,
+        publishing: &mut Option<Publishing>,
+        observer: &mut dyn Observer,
+        wait: Duration,
+    ) -> Result<(), Error> {
+        let reached = self.reached();
+        match publishing {
+            Some(publishing) => publishing.step(&mut self.live, reached, &mut self.report, observer, wait),
+            None => {
+                self.live.forget_untold();
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the projection what waits, and makes the last checkpoint: what was absorbed is good, however the input ended.
     fn finish(
         mut self,
+        end: Option<End>,
         mut publishing: Option<Publishing>,
         commit: &dyn Fn(Vec<(i32, i64)>),
         observer: &mut dyn Observer,
     ) -> Result<Report, Error> {
-        let mut trouble = None;
-        if let Some(publishing) = &mut publishing {
-            // A Redis that is down now is told the rest at the next start: the state knows.
-            publishing.hurry.store(true, Ordering::Relaxed);
-            while trouble.is_none() && !publishing.is_done(&self.live) {
-                trouble = publishing.step(&mut self, observer, Duration::from_millis(100)).err();
+        let until = end.is_none().then(|| Instant::now() + LAST_WORDS);
+        let mut trouble = match end {
+            None | Some(End::Good) => Ok(()),
+            Some(End::Failed(e)) => Err(e),
+        };
+        // A Redis that is down now is told the rest at the next start: the state knows.
+        publishing.iter().for_each(Publishing::hurry);
+        while matches!(trouble, Ok(()) | Err(Error::Input(_) | Error::Bus(_)))
+            && publishing.as_ref().is_some_and(|publishing| !publishing.is_done(&self.live))
+            && until.is_none_or(|until| Instant::now() < until)
+        {
+            let wait = Duration::from_millis(100);
+            let told = self.publish(&mut publishing, observer, wait);
+            if told.is_err() {
+                trouble = trouble.and(told);
+                break;
             }
         }
         self.saver.wait()?.into_iter().for_each(commit);
-        self.checkpoint(observer)?;
+        self.checkpoint(publishing.as_ref(), observer)?;
         self.saver.wait()?.into_iter().for_each(commit);
         self.report.look_at(&self.live);
-        match trouble {
-            Some(e) => Err(e),
-            None => Ok(self.report),
-        }
+        trouble.map(|()| self.report)
     }
 
     fn take(&mut self, parcel: Parcel, observer: &mut dyn Observer) -> Result<(), Error> {
@@ -257,7 +277,7 @@ impl Keep {
     }
 
     /// Hands a checkpoint of everything so far to the saver, which must be free.
-    fn checkpoint(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+    fn checkpoint(&mut self, publishing: Option<&Publishing>, observer: &mut dyn Observer) -> Result<(), Error> {
         observer.keep_letters().map_err(Error::Letters)?;
         self.saved = Instant::now();
         self.dirty = false;
@@ -270,8 +290,13 @@ impl Keep {
         });
         let ids = self.id_blobs();
         let progress = &mut self.ledger.progress;
-        (progress.now, progress.newest, progress.counts) = (self.live.now(), self.live.newest(), self.report.counts);
-        let mut meta: Vec<Blob> = Vec::new();
+        (progress.now, progress.newest) = (self.live.now(), self.live.newest());
+        progress.counts = self.before + self.report.counts;
+        if let Some(publishing) = publishing {
+            progress.published = publishing.published();
+        }
+        // Without a projection nobody is told, so that one that comes back has to be told everything.
+        let mut meta: Vec<Blob> = vec![(TOLD.to_string(), publishing.map(|publishing| publishing.told(&self.live)))];
         if std::mem::take(&mut self.renumbered) {
             meta.extend(self.ledger.numbering().map(|(name, bytes)| (name.to_string(), Some(bytes))));
         }
@@ -304,15 +329,17 @@ impl Keep {
     }
 
     /// For each partition the offset read next.
-    fn reached(&self) -> BTreeMap<i32, i64> {
-        offsets(self.ledger.progress.source.as_ref())
+    fn reached(&self) -> Offsets {
+        let source = self.ledger.progress.source.iter();
+        source.flat_map(|s| &s.reached).map(|Owned { partition, next, .. }| (*partition, *next)).collect()
     }
 }
 
-fn offsets(source: Option<&Source>) -> BTreeMap<i32, i64> {
-    source
-        .map(|s| s.reached.iter().map(|Owned { partition, next, .. }| (*partition, *next)).collect())
-        .unwrap_or_default()
+/// Why reading ended.
+enum End {
+    Good,
+    /// The input or the projection failed.
+    Failed(Error),
 }
 
 fn check_input(ledger: &Ledger, dir: &Path, topic: Option<&str>) -> Result<(), Error> {
@@ -332,111 +359,4 @@ fn parse_blob(name: &str) -> Option<(i64, u64)> {
 
 fn corrupt(why: &str) -> Error {
     Error::Store(store::Error::new(Kind::Corrupt, format!("embedded store: {why}")))
-}
-
-/// The projection's side of a run: what was handed over, and when to keep silent.
-struct Publishing {
-    publisher: Publisher,
-    token: String,
-    /// Publish nothing until every partition was read to here: Redis shows it already.
-    silent_until: BTreeMap<i32, i64>,
-    claim: bool,
-    /// Keys still to tell before `round` holds for all events.
-    left: usize,
-    round: BTreeMap<i32, i64>,
-    complete: BTreeMap<i32, i64>,
-    /// Told to stop: a Redis that is down is not waited for any more.
-    hurry: Arc<AtomicBool>,
-}
-
-impl Publishing {
-    /// Looks at the token and decides what Redis has to be told.
-    fn start(
-        projection: Projection,
-        ledger: &Ledger,
-        live: &mut Live,
-        observer: &mut dyn Observer,
-    ) -> Result<Publishing, Error> {
-        let Projection { mut redis, token, ends } = projection;
-        let progress = &ledger.progress;
-        let found = redis.token(&token)?.as_deref().and_then(Token::parse);
-        let mut silent_until = BTreeMap::new();
-        let mut batches = progress.published;
-        match found {
-            Some(found) if found.state == progress.state_id && found.batch >= progress.published => {
-                batches = found.batch;
-                silent_until = found.reached;
-            }
-            Some(found) if found.state != progress.state_id => {
-                observer.say(&format!("taking the projection over from another state: {token}"));
-                silent_until = found.reached;
-                live.tell_again();
-            }
-            // Lost, rewound, or never there.
-            _ => live.tell_again(),
-        }
-        let reached = offsets(progress.source.as_ref());
-        // What does not lie ahead is not waited for: a partition of others, a topic made anew.
-        silent_until.retain(|partition, offset| {
-            *offset = (*offset).min(ends.get(partition).copied().unwrap_or(0));
-            reached.get(partition).copied().unwrap_or(0) < *offset
-        });
-        let hurry = Arc::new(AtomicBool::new(false));
-        let publisher = Publisher::start(redis, token.clone(), progress.state_id.clone(), batches, hurry.clone());
-        Ok(Publishing {
-            publisher,
-            token,
-            silent_until,
-            claim: true,
-            left: 0,
-            round: BTreeMap::new(),
-            complete: reached,
-            hurry,
-        })
-    }
-
-    fn is_done(&self, live: &Live) -> bool {
-        !self.publisher.is_busy() && live.untold() == 0 && self.left == 0
-    }
-
-    /// Takes an answer in if there is one within `wait`, and hands over what has changed.
-    fn step(&mut self, keep: &mut Keep, observer: &mut dyn Observer, wait: Duration) -> Result<(), Error> {
-        match self.publisher.answer(wait) {
-            None => {}
-            Some(Answer::Done { batches, refused }) => {
-                keep.ledger.progress.published += batches;
-                for words in refused.iter().take(3) {
-                    observer.say(&format!("redis refused a profile: {words}"));
-                }
-            }
-            Some(Answer::Lost) => {
-                observer.say("redis has lost data: all profiles are published again");
-                keep.live.tell_again();
-                (self.claim, self.left) = (true, 0);
-            }
-            Some(Answer::Fenced) => return Err(Error::Fenced { token: self.token.clone() }),
-            Some(Answer::Failed(e)) => return Err(Error::Store(e)),
-        }
-        let reached = keep.reached();
-        self.silent_until.retain(|partition, offset| reached.get(partition).copied().unwrap_or(0) < *offset);
-        let untold = keep.live.untold();
-        if self.publisher.is_busy() || untold == 0 || !self.silent_until.is_empty() {
-            return Ok(());
-        }
-        if self.left == 0 {
-            // Keys wait in line: when those waiting now are told, everything read so far shows.
-            (self.left, self.round) = (untold, reached);
-        }
-        let mut patches = Vec::new();
-        let n = untold.min(PUBLISH_KEYS).min(self.left);
-        keep.live.drain(n, |patch| patches.push(patch));
-        self.left -= n;
-        if self.left == 0 {
-            self.complete = self.round.clone();
-        }
-        keep.report.patches += patches.len() as u64;
-        let order = Order { patches, reached: self.complete.clone(), claim: std::mem::take(&mut self.claim) };
-        self.publisher.order(order);
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod feed;
 pub mod filter;
 pub mod keep;
+mod projection;
 mod publish;
 mod saver;
 pub mod stream;

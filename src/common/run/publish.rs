@@ -1,32 +1,39 @@
 //! Publishing: patches into Redis by a thread of its own, each batch under a token.
 //!
 //! The token names the state that publishes, counts its batches, and says up to which
-//! offsets every event shows in Redis. It changes in the transaction that writes a batch,
+//! offsets events may show in Redis. It changes in the transaction that writes a batch,
 //! so a batch is in or it is not, and whoever lost data or a race finds another token.
 
 use crate::patch::Patch;
 use crate::store::redis::{Patience, Published, Redis};
 use crate::store::{Error, Kind};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Patches in one transaction.
 const BATCH: usize = 500;
+
+/// For each partition an offset.
+pub type Offsets = BTreeMap<i32, i64>;
 
 /// What stands in Redis beside the profiles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Token {
     /// The state that publishes.
     pub state: String,
+    /// How often it had to publish everything. A state that knows of fewer does not know what Redis lacks.
+    #[serde(default)]
+    pub round: u64,
     /// Its batches so far.
     pub batch: u64,
-    /// For each partition the offset up to which every event shows.
-    pub reached: BTreeMap<i32, i64>,
+    /// For each partition the offset below which every event that shows lies: published anew from an
+    /// earlier one, a profile would go backwards.
+    pub reached: Offsets,
 }
 
 impl Token {
@@ -37,28 +44,49 @@ impl Token {
     fn text(&self) -> String {
         serde_json::to_string(self).expect("plain data has a JSON form")
     }
+
+    /// Whether Redis holds all that `known`, read from a checkpoint, says was published.
+    fn continues(&self, known: &Token) -> bool {
+        self.state == known.state && self.round == known.round && self.batch >= known.batch
+    }
 }
 
-/// Patches to publish, and the offsets that every event shows up to once they are in.
-pub struct Order {
-    pub patches: Vec<Patch>,
-    pub reached: BTreeMap<i32, i64>,
-    /// Takes the projection over whatever token is found: the first order, and the first after data was lost.
-    pub claim: bool,
+/// What to do next.
+pub enum Order {
+    /// Take the projection over, whatever token is found.
+    Claim { reached: Offsets },
+    /// Write these patches, made when the input was read up to `reached`.
+    Patches { patches: Arc<Vec<Patch>>, reached: Offsets },
+    /// See whether the token still stands.
+    Look,
 }
 
 /// What became of an order.
 pub enum Answer {
+    /// The projection is ours. `found` stood there before; `sound`: nothing is missing but what the state knows of.
+    Claimed {
+        token: Token,
+        found: Option<Token>,
+        sound: bool,
+    },
     /// All of it is in. Keys that Redis would not take, with the reason.
     Done {
-        batches: u64,
-        refused: Vec<String>,
+        batch: u64,
+        refused: Vec<(String, String)>,
     },
-    /// Redis has lost data: everything has to be told again.
+    /// Redis has lost data: it has to be claimed again.
     Lost,
     /// Another state publishes under this name.
     Fenced,
     Failed(Error),
+    /// Redis cannot be reached; the order's answer is still to come.
+    Down {
+        why: String,
+    },
+    /// It can be again.
+    Back {
+        after: Duration,
+    },
 }
 
 /// The publishing thread.
@@ -67,28 +95,34 @@ pub struct Publisher {
     answers: Receiver<Answer>,
     thread: Option<JoinHandle<()>>,
     busy: bool,
+    hurry: Arc<AtomicBool>,
 }
 
 impl Publisher {
-    /// Publishes under the token `name` for the state `state`, whose batches so far were `batches`.
-    /// With `hurry` set it does not wait for a Redis that is down.
-    pub fn start(redis: Redis, name: String, state: String, batches: u64, hurry: Arc<AtomicBool>) -> Publisher {
+    /// Publishes under the name `name`, going on from `known`: what the state's checkpoint says of its token.
+    pub fn start(redis: Redis, name: String, known: Token) -> Publisher {
         let (orders, inbox) = bounded::<Order>(1);
-        let (outbox, answers) = bounded(1);
+        let (outbox, answers) = unbounded();
+        let hurry = Arc::new(AtomicBool::new(false));
+        let mut work = Work { redis, name, token: known, expected: None, hurry: hurry.clone(), outbox, down: None };
         let thread = std::thread::spawn(move || {
-            let token = Token { state, batch: batches, reached: BTreeMap::new() };
-            let mut work = Work { redis, name, token, expected: None, hurry };
             for order in inbox {
-                if outbox.send(work.publish(order)).is_err() {
+                let answer = work.follow(order);
+                if work.outbox.send(answer).is_err() {
                     return;
                 }
             }
         });
-        Publisher { orders: Some(orders), answers, thread: Some(thread), busy: false }
+        Publisher { orders: Some(orders), answers, thread: Some(thread), busy: false, hurry }
     }
 
     pub fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    /// From now on a Redis that is down is not waited for: the order fails.
+    pub fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
     }
 
     /// Hands an order over; only when not busy.
@@ -99,19 +133,20 @@ impl Publisher {
         orders.send(order).expect("the thread lives as long as the sender");
     }
 
-    /// The answer to the last order, when it is there; waits up to `wait` for it.
+    /// The next answer, when it is there; waits up to `wait` for it.
     pub fn answer(&mut self, wait: Duration) -> Option<Answer> {
         if !self.busy {
             return None;
         }
         let answer = self.answers.recv_timeout(wait).ok()?;
-        self.busy = false;
+        self.busy = matches!(answer, Answer::Down { .. } | Answer::Back { .. });
         Some(answer)
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        self.hurry();
         self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -119,57 +154,101 @@ impl Drop for Publisher {
     }
 }
 
-/// How long one try waits before the reason is looked at again.
+/// How long one try waits before the reason is told and the wish to stop is looked at.
 pub const PATIENCE: Patience =
-    Patience { connect: Duration::from_secs(2), reply: Duration::from_secs(5), give_up: Duration::from_secs(8) };
+    Patience { connect: Duration::from_secs(2), reply: Duration::from_secs(5), give_up: Duration::from_secs(2) };
+const PAUSE: Duration = Duration::from_millis(200);
 
 struct Work {
     redis: Redis,
     name: String,
     token: Token,
-    /// The token as it was last seen or written; `None`: not there.
+    /// The token as it was last written.
     expected: Option<String>,
     hurry: Arc<AtomicBool>,
+    outbox: Sender<Answer>,
+    /// Since when Redis cannot be reached.
+    down: Option<Instant>,
 }
 
 impl Work {
-    fn publish(&mut self, order: Order) -> Answer {
-        match self.try_publish(order) {
-            Ok(answer) => answer,
-            Err(e) => Answer::Failed(e),
+    fn follow(&mut self, order: Order) -> Answer {
+        let answer = match order {
+            Order::Claim { reached } => self.claim(&reached),
+            Order::Patches { patches, reached } => self.publish(&patches, &reached),
+            Order::Look => self.look(),
+        };
+        answer.unwrap_or_else(Answer::Failed)
+    }
+
+    /// Puts our token in the place of whatever stands there; tries again while another writer is faster.
+    fn claim(&mut self, reached: &Offsets) -> Result<Answer, Error> {
+        loop {
+            let text = self.patiently(|work| work.redis.token(&work.name))?;
+            let found = text.as_deref().and_then(Token::parse);
+            let sound = found.as_ref().is_some_and(|found| found.continues(&self.token));
+            let mut new = self.token.clone();
+            if let Some(ours) = found.as_ref().filter(|found| found.state == new.state) {
+                (new.round, new.batch) = (new.round.max(ours.round), new.batch.max(ours.batch));
+            }
+            new.batch += 1;
+            new.round += u64::from(!sound);
+            new.reached = reached.clone();
+            for (partition, offset) in found.iter().flat_map(|found| &found.reached) {
+                let ahead = new.reached.entry(*partition).or_insert(*offset);
+                *ahead = (*ahead).max(*offset);
+            }
+            let new_text = new.text();
+            let put =
+                self.patiently(|work| work.redis.apply_with_token(&[], &work.name, text.as_deref(), &new_text))?;
+            // Its own text found there: an attempt whose answer was lost had been applied.
+            let is_ours = match put {
+                Published::Applied(_) => true,
+                Published::Fenced { found } => found.as_ref() == Some(&new_text),
+            };
+            if is_ours {
+                (self.token, self.expected) = (new.clone(), Some(new_text));
+                return Ok(Answer::Claimed { token: new, found, sound });
+            }
         }
     }
 
-    fn try_publish(&mut self, order: Order) -> Result<Answer, Error> {
-        if order.claim {
-            self.expected = self.patiently(|work| work.redis.token(&work.name))?;
-        }
-        let (mut batches, mut refused) = (0, Vec::new());
-        let parts = order.patches.chunks(BATCH).len().max(1);
-        for i in 0..parts {
-            let part = order.patches.chunks(BATCH).nth(i).unwrap_or(&[]);
-            self.token.batch += 1;
-            if i + 1 == parts {
-                self.token.reached = order.reached.clone();
-            }
-            let new = self.token.text();
-            let published =
-                self.patiently(|work| work.redis.apply_with_token(part, &work.name, work.expected.as_deref(), &new))?;
-            match published {
-                Published::Applied(written) => {
-                    batches += 1;
-                    refused.extend(written.refused.into_iter().map(|r| format!("{}: {}", r.key, r.why)));
-                    self.expected = Some(new);
+    fn publish(&mut self, patches: &[Patch], reached: &Offsets) -> Result<Answer, Error> {
+        let mut refused = Vec::new();
+        self.token.reached = reached.clone();
+        for part in patches.chunks(BATCH) {
+            loop {
+                self.token.batch += 1;
+                let new = self.token.text();
+                let published = self
+                    .patiently(|work| work.redis.apply_with_token(part, &work.name, work.expected.as_deref(), &new))?;
+                match published {
+                    Published::Applied(written) => {
+                        refused.extend(written.refused.into_iter().map(|r| (r.key.redis(), r.why)));
+                        self.expected = Some(new);
+                        break;
+                    }
+                    // An attempt that was given up had been applied: once more, to hear what was refused.
+                    Published::Fenced { found } if found.as_ref() == Some(&new) => self.expected = Some(new),
+                    Published::Fenced { found } => return Ok(self.fenced(found.as_deref())),
                 }
-                Published::Fenced { found } => return Ok(self.fenced(found)),
             }
         }
-        Ok(Answer::Done { batches, refused })
+        Ok(Answer::Done { batch: self.token.batch, refused })
+    }
+
+    fn look(&mut self) -> Result<Answer, Error> {
+        let found = self.patiently(|work| work.redis.token(&work.name))?;
+        Ok(if found == self.expected {
+            Answer::Done { batch: self.token.batch, refused: Vec::new() }
+        } else {
+            self.fenced(found.as_deref())
+        })
     }
 
     /// Another token than expected: an older one of ours or none means that Redis lost data.
-    fn fenced(&self, found: Option<String>) -> Answer {
-        match found.as_deref().map(Token::parse) {
+    fn fenced(&self, found: Option<&str>) -> Answer {
+        match found.map(Token::parse) {
             None => Answer::Lost,
             Some(Some(token)) if token.state == self.token.state && token.batch < self.token.batch => Answer::Lost,
             Some(_) => Answer::Fenced,
@@ -180,9 +259,25 @@ impl Work {
     fn patiently<T>(&mut self, mut attempt: impl FnMut(&mut Work) -> Result<T, Error>) -> Result<T, Error> {
         loop {
             match attempt(self) {
-                Err(e) if e.kind == Kind::Unavailable && !self.hurry.load(Ordering::Relaxed) => {}
-                done => return done,
+                Err(e) if e.kind == Kind::Unavailable && !self.hurry.load(Ordering::Relaxed) => {
+                    if self.down.is_none() {
+                        self.down = Some(Instant::now());
+                        self.tell(Answer::Down { why: e.message });
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                done => {
+                    if let (true, Some(since)) = (done.is_ok(), self.down.take()) {
+                        self.tell(Answer::Back { after: since.elapsed() });
+                    }
+                    return done;
+                }
             }
         }
+    }
+
+    fn tell(&self, answer: Answer) {
+        // Nobody listens any more: the program ends.
+        let _ = self.outbox.send(answer);
     }
 }

@@ -16,7 +16,7 @@ use adprof::run::filter::{self, Emit};
 use adprof::run::keep::{Keep, PATIENCE, Projection, Setup};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::redis::Redis;
-use adprof::store::{Location, RedisUrl};
+use adprof::store::{Embedded, Location, RedisUrl};
 use adprof::tag::{Definitions, Update};
 use adprof::time::{Millis, show_span};
 use anyhow::Result;
@@ -223,8 +223,13 @@ fn keep(args: &Args, plan: &Arc<Plan>, definitions: &Definitions, location: Loca
         hash_key: hash_key(),
         topic: topic.clone(),
     };
+    // A topic that is not there should not leave one behind either.
+    let early = if Embedded::exists(&dir) { None } else { args.consumer(Some(StartOffsets::Beginning))? };
     let mut keep = Keep::open(&dir, setup, &mut desk).map_err(of_stream)?;
-    let consumer = args.consumer(Some(keep.start_offsets()))?;
+    let consumer = match (early, keep.start_offsets()) {
+        (Some(consumer), StartOffsets::Beginning) => Some(consumer),
+        (_, own) => args.consumer(Some(own))?,
+    };
     if let Some(consumer) = &consumer {
         keep.reads(consumer.partitions(), &consumer.assigned()).map_err(of_stream)?;
     }

@@ -1,0 +1,222 @@
+//! The projection's side of a run: what Redis has been told, what it still lacks, and when to keep silent.
+//!
+//! A checkpoint names the keys that were not yet told. What was told since is read again from
+//! the input, in silence up to where the token says that events may show: then both are told.
+
+use super::publish::{Answer, Offsets, Order, Publisher, Token};
+use super::stream::{Error, Observer, Report};
+use crate::engine::live::Live;
+use crate::engine::plan::Plan;
+use crate::key::Key;
+use crate::ledger::Progress;
+use crate::patch::Patch;
+use crate::store::redis::Redis;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+use std::collections::HashSet;
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Keys in one publication: enough to fill Redis's pipe, few enough to keep patches few.
+const PUBLISH_KEYS: usize = 10_000;
+/// So many untold keys are named in a checkpoint; of more it says that all are to be told.
+const NAMED: usize = 20_000;
+/// How often an idle stream looks whether Redis still holds what it was told.
+const LOOK: Duration = Duration::from_secs(1);
+/// So many profiles that Redis refuses are named.
+const SHOWN: usize = 20;
+
+/// Where profiles are published besides.
+pub struct Projection {
+    pub redis: Redis,
+    /// The name of the token.
+    pub token: String,
+    /// Where each partition ended when reading began: nothing behind it can have been published.
+    pub ends: Offsets,
+}
+
+/// The name under which a checkpoint keeps what Redis lacks.
+pub const TOLD: &str = "told";
+
+/// What a checkpoint says of the projection.
+#[derive(Serialize, Deserialize)]
+pub struct Told {
+    round: u64,
+    /// Stands for the definitions and the tags told.
+    plan: u64,
+    /// Keys not told yet, as they are stored; `None`: all of them.
+    untold: Option<Vec<String>>,
+}
+
+impl Told {
+    /// `None` when it cannot be read: then everything is told.
+    pub fn parse(bytes: &[u8]) -> Option<Told> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+pub struct Publishing {
+    publisher: Publisher,
+    name: String,
+    token: Token,
+    plan: u64,
+    claimed: bool,
+    /// The token that was found at the start.
+    first: Option<Token>,
+    /// Publish nothing until every partition was read to here: Redis may show it already.
+    silent_until: Offsets,
+    /// What was handed over and is not answered.
+    flying: Arc<Vec<Patch>>,
+    looked: Instant,
+    refused: HashSet<String>,
+}
+
+impl Publishing {
+    /// Looks at the token and marks what Redis has to be told.
+    pub fn start(
+        projection: Projection,
+        progress: &Progress,
+        told: Option<Told>,
+        live: &mut Live,
+    ) -> Result<Publishing, Error> {
+        let Projection { mut redis, token: name, ends } = projection;
+        let plan = fingerprint(live.plan());
+        let told = told.filter(|told| told.plan == plan);
+        let round = told.as_ref().map_or(0, |told| told.round);
+        let found = redis.token(&name)?.as_deref().and_then(Token::parse);
+        let mut silent_until = found.as_ref().map(|found| found.reached.clone()).unwrap_or_default();
+        // What does not lie ahead is not waited for: a partition of others, a topic made anew.
+        for (partition, offset) in &mut silent_until {
+            *offset = (*offset).min(ends.get(partition).copied().unwrap_or(0));
+        }
+        match told.and_then(|told| told.untold) {
+            Some(keys) => keys.iter().filter_map(|key| Key::from_stored(key)).for_each(|key| live.tell(&key)),
+            None => live.tell_again(),
+        }
+        let state = progress.state_id.clone();
+        let token = Token { state, round, batch: progress.published, reached: Offsets::new() };
+        Ok(Publishing {
+            publisher: Publisher::start(redis, name.clone(), token.clone()),
+            name,
+            token,
+            plan,
+            claimed: false,
+            first: found,
+            silent_until,
+            flying: Arc::default(),
+            looked: Instant::now(),
+            refused: HashSet::new(),
+        })
+    }
+
+    /// Told to stop: a Redis that is down is not waited for any more.
+    pub fn hurry(&self) {
+        self.publisher.hurry();
+    }
+
+    /// Whether Redis shows everything, or must not be told more for now.
+    pub fn is_done(&self, live: &Live) -> bool {
+        !self.publisher.is_busy() && (live.untold() == 0 || !self.silent_until.is_empty())
+    }
+
+    /// Batches that Redis has acknowledged.
+    pub fn published(&self) -> u64 {
+        self.token.batch
+    }
+
+    /// What a checkpoint of `live` has to say.
+    pub fn told(&self, live: &Live) -> Vec<u8> {
+        let untold = (live.untold() + self.flying.len() <= NAMED).then(|| {
+            let flying = self.flying.iter().map(|patch| &patch.key);
+            flying.chain(live.untold_keys()).map(|key| key.as_str().to_string()).collect()
+        });
+        let told = Told { round: self.token.round, plan: self.plan, untold };
+        serde_json::to_vec(&told).expect("plain data has a JSON form")
+    }
+
+    /// Takes answers in, waiting up to `wait` for one, and hands over what has changed. `reached`: how far the input was read.
+    pub fn step(
+        &mut self,
+        live: &mut Live,
+        reached: Offsets,
+        report: &mut Report,
+        observer: &mut dyn Observer,
+        wait: Duration,
+    ) -> Result<(), Error> {
+        if let Some(answer) = self.publisher.answer(wait) {
+            self.take(answer, live, observer)?;
+        }
+        self.silent_until.retain(|partition, offset| reached.get(partition).copied().unwrap_or(0) < *offset);
+        if self.publisher.is_busy() || !self.silent_until.is_empty() {
+            return Ok(());
+        }
+        if !self.claimed {
+            self.publisher.order(Order::Claim { reached });
+        } else if live.untold() > 0 {
+            let mut patches = Vec::with_capacity(PUBLISH_KEYS.min(live.untold()));
+            live.drain(PUBLISH_KEYS, |patch| patches.push(patch));
+            report.patches += patches.len() as u64;
+            self.flying = Arc::new(patches);
+            self.publisher.order(Order::Patches { patches: self.flying.clone(), reached });
+        } else if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.publisher.order(Order::Look);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, answer: Answer, live: &mut Live, observer: &mut dyn Observer) -> Result<(), Error> {
+        match answer {
+            Answer::Claimed { token, found, sound } => {
+                if !sound {
+                    live.tell_again();
+                }
+                if found.as_ref().is_some_and(|found| found.state != token.state) {
+                    observer.say(&format!("took the projection over from another state: `{}`", self.name));
+                }
+                if found != self.first {
+                    // Its writer went on until it was taken over.
+                    self.silent_until = found.map(|found| found.reached).unwrap_or_default();
+                }
+                (self.token, self.claimed) = (token, true);
+            }
+            Answer::Done { batch, refused } => {
+                (self.token.batch, self.looked) = (batch, Instant::now());
+                self.flying = Arc::default();
+                self.report_refused(refused, observer);
+            }
+            Answer::Lost => {
+                observer.say("redis has lost data: all profiles are published again");
+                self.flying = Arc::default();
+                self.claimed = false;
+                live.tell_again();
+            }
+            Answer::Fenced => return Err(Error::Fenced { token: self.name.clone() }),
+            Answer::Failed(e) => return Err(Error::Store(e)),
+            Answer::Down { why } => observer.say(&format!("redis cannot be reached, waiting for it: {why}")),
+            Answer::Back { after } => observer.say(&format!("redis is back after {:.1} s", after.as_secs_f64())),
+        }
+        Ok(())
+    }
+
+    /// Names each key that Redis refuses once.
+    fn report_refused(&mut self, refused: Vec<(String, String)>, observer: &mut dyn Observer) {
+        for (key, why) in refused {
+            if self.refused.len() < SHOWN && !self.refused.contains(&key) {
+                observer.say(&format!("redis refused a profile: `{key}`: {why}"));
+                self.refused.insert(key);
+            }
+        }
+    }
+}
+
+/// Stands for the definitions and the tags that are told: with others Redis has to be told everything.
+fn fingerprint(plan: &Plan) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(plan.definitions.text.as_bytes());
+    for tag in &plan.outputs {
+        hasher.write_u64(*tag as u64);
+    }
+    hasher.finish()
+}
