@@ -75,7 +75,9 @@ fn cdnow_has_its_known_sums_in_redis() {
     let mut ltv = BTreeMap::new();
     for some in ids.chunks(1000) {
         let mut pipe = redis::pipe();
-        some.iter().for_each(|id| drop(pipe.cmd("HGETALL").arg(format!("profile:{id}"))));
+        for id in some {
+            pipe.cmd("HGETALL").arg(format!("profile:{id}"));
+        }
         let hashes: Vec<BTreeMap<String, String>> = pipe.query(&mut connection).expect("answered");
         for (id, mut hash) in some.iter().zip(hashes) {
             ltv.insert(id.clone(), hash.remove("ltv_total").expect("a value"));

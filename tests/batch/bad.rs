@@ -42,7 +42,8 @@ fn a_last_line_without_an_end_counts_when_it_is_an_event_and_is_told_when_it_is_
 #[test]
 fn bad_lines_are_counted_by_code_and_kept_with_their_place_and_bytes() {
     let dir = Dir::new();
-    let bad: [&[u8]; 4] = [b"{\"eventId\":", b"[1]", b"\xff\xfe", br#"{"eventId":"e","userId":"u","eventType":"click"}"#];
+    let bad: [&[u8]; 4] =
+        [b"{\"eventId\":", b"[1]", b"\xff\xfe", br#"{"eventId":"e","userId":"u","eventType":"click"}"#];
     let mut log = Vec::new();
     let mut want = Vec::new();
     for (i, line) in bad.iter().enumerate() {

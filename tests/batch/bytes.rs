@@ -1,8 +1,9 @@
 //! One log, however it lies: the same bytes. And the right ones, by an independent fold.
 
-use crate::support::{Dir, agrees};
+use crate::support::{Dir, adprof_path, agrees};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::process::Command;
 
 const START: i64 = 1_735_689_600_000;
 const HOUR: i64 = 3_600_000;
@@ -49,10 +50,10 @@ fn zstd(text: &str) -> Vec<u8> {
 fn the_same_events_give_the_same_bytes_however_they_lie() {
     let dir = Dir::new();
     let events = synthetic(&dir);
-    assert!(events.len() > 8 << 20, "several chunks: {}", events.len());
+    assert!(events.len() > 4 << 20, "several chunks: {}", events.len());
     dir.write("one.ndjson", &events);
     let want = dir.adprof("batch --log one.ndjson --tags all").ok();
-    assert!(want.lines().count() > 2000);
+    assert!(want.lines().count() > 1000);
     let same = |what: &str, bytes: String| {
         // Not `assert_eq`, which would print megabytes.
         assert!(bytes == want, "{what}: other bytes");
@@ -141,8 +142,16 @@ fn an_independent_fold_gives_the_same_values_at_every_instant() {
 #[test]
 fn bad_lines_between_them_change_nothing() {
     let dir = Dir::new();
-    let args = "gen --events 20000 --users 1500 --seed 3 --duplicates 5% --late 5% --bad 3%";
-    let raw = dir.adprof(args).ok();
+    let mut generator = Command::new(adprof_path());
+    generator.args("gen --events 20000 --users 1500 --seed 3 --duplicates 5% --late 5% --bad 3%".split(' '));
+    // Bad lines are not UTF-8, either.
+    let mut raw = generator.output().expect("it runs").stdout;
+    // What adprof itself has made may stand in a log and may not come from outside: no bad line here.
+    raw = raw
+        .split_inclusive(|b| *b == b'\n')
+        .filter(|line| !line.windows(8).any(|w| w == b"\"adprof."))
+        .collect::<Vec<_>>()
+        .concat();
     dir.write("raw.ndjson", &raw);
     let told = dir.adprof("batch --log raw.ndjson --tags all --threads 3 --dead dead.ndjson").exits(0);
     assert!(told.stderr.contains("20,000 events, "), "{}", told.stderr);

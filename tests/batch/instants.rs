@@ -63,7 +63,8 @@ fn a_day_ends_when_its_zone_says_so_be_it_23_or_25_hours_long() {
     ] {
         let end = start + hours * HOUR;
         let amounts = [(start - 1, 1), (start, 10), (end - 1, 100), (end, 1000)];
-        let purchase = |(ts, amount): &(i64, i64)| event(&ts.to_string(), "purchase", *ts, &format!(",\"amount\":{amount}"));
+        let purchase =
+            |(ts, amount): &(i64, i64)| event(&ts.to_string(), "purchase", *ts, &format!(",\"amount\":{amount}"));
         dir.write("events.ndjson", amounts.iter().map(purchase).collect::<String>());
         let ltv = |flags: &str| dir.adprof(&format!("batch --log events.ndjson --tags ltv_total {flags}")).ok();
         let want = |as_of, sum| format!("{{\"userId\":\"u\",\"asOf\":{as_of},\"tags\":{{\"ltv_total\":{sum}}}}}\n");
@@ -80,7 +81,10 @@ fn a_day_ends_when_its_zone_says_so_be_it_23_or_25_hours_long() {
 #[test]
 fn without_a_range_the_instant_is_the_largest_event_time() {
     let dir = Dir::new();
-    dir.write("events.ndjson", event("b", "click", 1_731_296_325_007, "") + &event("a", "click", 1_731_296_325_000, ""));
+    dir.write(
+        "events.ndjson",
+        event("b", "click", 1_731_296_325_007, "") + &event("a", "click", 1_731_296_325_000, ""),
+    );
     let line = dir.adprof("batch --log events.ndjson --tags clicks_1h_count").ok();
     assert_eq!(line, "{\"userId\":\"u\",\"asOf\":1731296325007,\"tags\":{\"clicks_1h_count\":2}}\n");
 }
@@ -109,7 +113,8 @@ fn of_two_bodies_the_first_of_the_log_counts() {
     let one = event("e", "purchase", ts, ",\"amount\":1");
     let two = event("e", "purchase", ts, ",\"amount\":2");
     // So far apart that different threads read them.
-    let between: String = (0..60_000).map(|i| event(&format!("x{i}"), "view", ts, ",\"category\":\"sports\"")).collect();
+    let between: String =
+        (0..60_000).map(|i| event(&format!("x{i}"), "view", ts, ",\"category\":\"sports\"")).collect();
     assert!(between.len() > 5 << 20);
     dir.write("12.ndjson", format!("{one}{between}{two}"));
     dir.write("21.ndjson", format!("{two}{between}{one}"));

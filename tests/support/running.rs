@@ -94,7 +94,8 @@ impl Running {
 
     /// The same, to a process that may have ended by itself.
     pub fn signal_if_there(&self, name: &str) {
-        let _ = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).stderr(Stdio::null()).status();
+        let _ =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).stderr(Stdio::null()).status();
     }
 
     /// The most memory it has held so far, in bytes (Linux).

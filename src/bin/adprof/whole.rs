@@ -34,6 +34,8 @@ pub fn into_file<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T>) -> 
 
 fn replace<T>(path: &Path, like: Option<Permissions>, write: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
     let dir = parent(path);
+    // Before there is anything to leave behind.
+    stop::flag();
     let mut file = beside(path, dir).map_err(|e| cannot(path, &e))?;
     if let Some(permissions) = like {
         file.as_file().set_permissions(permissions).map_err(|e| cannot(path, &e))?;
@@ -56,7 +58,6 @@ fn beside(path: &Path, dir: &Path) -> io::Result<NamedTempFile> {
 
 /// Runs `work`; told to stop meanwhile, the program removes `temporary` and ends at once.
 fn unless_stopped<T>(temporary: PathBuf, work: impl FnOnce() -> T) -> T {
-    stop::flag();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {

@@ -17,8 +17,8 @@ use jiff::tz::TimeZone;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 /// Compute tags from the log: one patch a user
@@ -162,8 +162,7 @@ fn open(paths: &[PathBuf]) -> Result<Log> {
 }
 
 fn fold(job: &Job<'_>, out: &mut impl Write) -> Result<Summary> {
-    let total =
-        job.log.files().iter().map(|f| f.size.filter(|_| f.form == Form::Plain)).sum::<Option<u64>>();
+    let total = job.log.files().iter().map(|f| f.size.filter(|_| f.form == Form::Plain)).sum::<Option<u64>>();
     let bar = report::progress(total.unwrap_or(0), "batch");
     let watching = report::watch(&bar, job.progress);
     let done = std::thread::scope(|scope| {
