@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # servers.sh: a real Redis and a real Apache Kafka for tests, on free loopback ports, gone without a trace afterwards.
 #
-#   scripts/servers.sh start [--redis] [--kafka] [--redis-persist] DIR
+#   scripts/servers.sh start [--redis] [--kafka] [--redis-persist] [--redis-port N] [--kafka-port N] DIR
 #   scripts/servers.sh env DIR
 #   scripts/servers.sh kafka-tool DIR CLASS [ARG...]
 #   scripts/servers.sh stop DIR
@@ -10,6 +10,7 @@
 #   What is missing is installed through apt-get when root; otherwise one line says what is missing and that server
 #   is skipped (with ADPROF_REQUIRE_SERVERS=1: start fails). A server that does not come up fails with the end of its log.
 #   --redis-persist   Redis appends to a file and syncs each write (default: nothing is kept)
+#   --redis-port N, --kafka-port N   on this port, or not at all when it is taken (default: any free one)
 # env prints what DIR/env holds: ADPROF_TEST_REDIS=redis://127.0.0.1:PORT, ADPROF_TEST_KAFKA=127.0.0.1:PORT,
 #   ADPROF_TEST_KAFKA_LIBS=<folder of jars>; a server that was skipped has no line.
 # kafka-tool runs a class from Kafka's jars. stop ends exactly the processes that start began and removes what they wrote.
@@ -116,6 +117,9 @@ fail_with_log() {
     exit 1
 }
 
+# The server of folder $1 found port $2 taken, or each that was tried.
+no_port() { fail_with_log "$1" "found $(if [[ -n $2 ]]; then echo "port $2"; else echo "each of $TRIES ports"; fi) taken"; }
+
 new_folder() {
     rm -rf "$1"
     mkdir -p "$1"
@@ -137,10 +141,11 @@ redis_answers() {
 }
 
 start_redis() {
-    local dir=$1 port try keep=(--save '' --appendonly no)
+    local dir=$1 port try tries=$TRIES keep=(--save '' --appendonly no)
     [[ -z ${2-} ]] || keep=(--save '' --appendonly yes --appendfsync always)
-    for ((try = 0; try < TRIES; try++)); do
-        port=$(free_port)
+    [[ -z ${3-} ]] || tries=1
+    for ((try = 0; try < tries; try++)); do
+        port=${3:-$(free_port)}
         new_folder "$dir"
         launch "$dir" redis-server --bind 127.0.0.1 --port "$port" --dir "$dir" --daemonize no "${keep[@]}"
         if await "$dir" redis_answers "$dir" "$port"; then
@@ -148,7 +153,7 @@ start_redis() {
             return
         fi
     done
-    fail_with_log "$dir" "found each of $TRIES ports taken"
+    no_port "$dir" "${3-}"
 }
 
 # ---- Kafka ------------------------------------------------------------------
@@ -266,9 +271,10 @@ kafka_answers() {
 }
 
 start_kafka() {
-    local dir=$1 port control try
-    for ((try = 0; try < TRIES; try++)); do
-        port=$(free_port)
+    local dir=$1 port control try tries=$TRIES
+    [[ -z ${2-} ]] || tries=1
+    for ((try = 0; try < tries; try++)); do
+        port=${2:-$(free_port)}
         control=$(free_port "$port")
         new_folder "$dir"
         write_kafka_properties "$dir" "$port" "$control" >"$dir/server.properties"
@@ -282,7 +288,7 @@ start_kafka() {
             return
         fi
     done
-    fail_with_log "$dir" "found each of $TRIES ports taken"
+    no_port "$dir" "${2-}"
 }
 
 # 16 random bytes in URL-safe base64 without padding, as Kafka writes cluster ids; never with a dash in front.
@@ -305,12 +311,17 @@ end_all() {
 }
 
 start() {
-    local redis='' kafka='' persist='' dir=''
+    local redis='' kafka='' persist='' dir='' redis_at='' kafka_at=''
     while (($#)); do
         case $1 in
         --redis) redis=1 ;;
         --kafka) kafka=1 ;;
         --redis-persist) redis=1 persist=1 ;;
+        --redis-port | --kafka-port)
+            [[ ${2-} =~ ^[0-9]+$ ]] || usage_error "$1 takes a port"
+            if [[ $1 == --redis-port ]]; then redis=1 redis_at=$2; else kafka=1 kafka_at=$2; fi
+            shift
+            ;;
         -*) usage_error "unknown flag: $1" ;;
         *) [[ -z $dir ]] || usage_error "one DIR only, then: $1"; dir=$1 ;;
         esac
@@ -334,7 +345,7 @@ start() {
     local env=''
     if [[ -n $redis ]]; then
         if need redis-server redis-server; then
-            start_redis "$dir/redis" "$persist"
+            start_redis "$dir/redis" "$persist" "$redis_at"
             env+="export ADPROF_TEST_REDIS=redis://127.0.0.1:$redis_port"$'\n'
         else
             skip redis
@@ -342,7 +353,7 @@ start() {
     fi
     if [[ -n $kafka ]]; then
         if need_java && with_lock "$(kafka_home).lock" fetch_kafka; then
-            start_kafka "$dir/kafka"
+            start_kafka "$dir/kafka" "$kafka_at"
             env+="export ADPROF_TEST_KAFKA=127.0.0.1:$kafka_port"$'\n'
             env+="export ADPROF_TEST_KAFKA_LIBS=$(printf '%q' "$(kafka_home)")"$'\n'
         else

@@ -5,10 +5,12 @@
 #![allow(dead_code, unused_imports)] // each test file is a crate of its own and uses a part of this
 
 mod events;
+mod oracle;
 mod run;
 mod running;
 
 pub use events::{event, field, ids};
+pub use oracle::{agrees, oracle};
 pub use run::{Dir, Output, Run, adprof_path, clean_environment};
 pub use running::{Running, ack};
 
@@ -60,6 +62,13 @@ pub fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("test").to_owned();
     // In one piece: tests beside it write, too.
     let _ = io::stderr().write_all(format!("skipped {test}: {why}\n").as_bytes());
+}
+
+/// A number that no other call of this run had: for names in shared folders.
+pub fn unique() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("adprof-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn server(variable: &str, what: &str) -> Option<String> {

@@ -92,6 +92,12 @@ impl Running {
         assert!(status.expect("kill runs").success());
     }
 
+    /// The same, to a process that may have ended by itself.
+    pub fn signal_if_there(&self, name: &str) {
+        let _ =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).stderr(Stdio::null()).status();
+    }
+
     /// The most memory it has held so far, in bytes (Linux).
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");

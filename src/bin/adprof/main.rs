@@ -7,9 +7,11 @@ mod feed;
 mod given;
 mod intake;
 mod kafka;
+mod letters;
 mod report;
 mod ship;
 mod stop;
+mod whole;
 
 use clap::Parser;
 use std::process::ExitCode;

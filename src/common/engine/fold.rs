@@ -10,17 +10,43 @@ use crate::rows::Block;
 use crate::time::Millis;
 use hashbrown::{HashMap, HashSet};
 
-/// What happened to the events of a fold.
+/// Which events count, and the instant the values are true at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// The first event time that counts; none: all of the past.
+    pub since: Option<Millis>,
+    /// The instant of the values: the last event time that counts; none: the largest there is.
+    pub as_of: Option<Millis>,
+}
+
+impl Range {
+    pub fn holds(&self, timestamp: Millis) -> bool {
+        self.since.is_none_or(|since| since <= timestamp) && self.as_of.is_none_or(|as_of| timestamp <= as_of)
+    }
+}
+
+/// What happened to the events of a fold: each is one of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub absorbed: u64,
     pub duplicates: u64,
+    /// Distinct, but not in the range.
+    pub outside: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Tally) {
+        self.absorbed += other.absorbed;
+        self.duplicates += other.duplicates;
+        self.outside += other.outside;
+    }
 }
 
 /// States of some keys, under construction. Blocks come in the order of the log: of duplicates the first one counts.
 pub struct Fold<'p> {
     plan: &'p Plan,
     hash_key: HashKey,
+    range: Range,
     seen: HashSet<Identity>,
     places: HashMap<Key, u32>,
     states: Vec<(Key, State)>,
@@ -37,6 +63,7 @@ impl<'p> Fold<'p> {
         Fold {
             plan,
             hash_key,
+            range: Range::default(),
             seen: HashSet::new(),
             places: HashMap::new(),
             states: Vec::new(),
@@ -48,12 +75,23 @@ impl<'p> Fold<'p> {
         }
     }
 
+    /// The same fold, of the events in `range` only.
+    pub fn within(self, range: Range) -> Fold<'p> {
+        Fold { range, ..self }
+    }
+
     /// Adds the events of a block, one aggregation at a time.
+    ///
+    /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.
     pub fn add(&mut self, block: &Block) {
         self.rows.clear();
         for i in 0..block.len() {
             if !self.seen.insert(identity(&self.hash_key, block, i)) {
                 self.tally.duplicates += 1;
+                continue;
+            }
+            if !self.range.holds(block.timestamp(i)) {
+                self.tally.outside += 1;
                 continue;
             }
             self.newest = self.newest.max(block.timestamp(i));

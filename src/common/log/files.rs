@@ -48,8 +48,11 @@ pub struct Stray {
 }
 
 impl Log {
-    /// Lists a file (plain, gzip or zstd by its first bytes), a pipe, or a directory of date partitions.
+    /// Lists a file (plain, gzip or zstd by its first bytes), a pipe, a directory of date partitions, or standard input (`-`).
     pub fn open(path: &Path) -> Result<Log, Error> {
+        if path.as_os_str() == "-" {
+            return Ok(Log::stdin());
+        }
         let metadata = fs::metadata(path).map_err(Error::io(path, "open"))?;
         if metadata.is_dir() {
             return list(path);
@@ -63,6 +66,12 @@ impl Log {
             size: regular.then_some(metadata.len()),
         };
         Ok(Log { files: vec![Arc::new(file)], strays: Vec::new() })
+    }
+
+    /// Standard input is read as a pipe, whatever it is: opened by a name it might be out of reach, or at another place.
+    fn stdin() -> Log {
+        let file = LogFile { path: "-".into(), name: "stdin".into(), day: None, form: Form::Plain, size: None };
+        Log { files: vec![Arc::new(file)], strays: Vec::new() }
     }
 
     /// Keeps the partitions of the days in `since..until`, the end not included. A log without partitions is kept whole.

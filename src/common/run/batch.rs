@@ -5,6 +5,7 @@
 //! files, their order, or duplicates.
 
 use crate::engine::dedup::HashKey;
+pub use crate::engine::fold::Range;
 use crate::engine::fold::{Fold, Tally};
 use crate::engine::plan::Plan;
 use crate::event::{Code, Event, Refusal, Rules, too_long};
@@ -23,17 +24,8 @@ use std::sync::mpsc;
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
 const PARTITIONS: usize = 256;
 const CHUNK_BYTES: u64 = 16 << 20;
-/// A chunk of a packed file may be huge: its blocks are handed over after so many lines.
-const HAND_OVER_LINES: usize = 64 * 1024;
-
-/// Which events count, and the instant the values are true at.
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
-    /// The first event time that counts; none: all of the past.
-    pub since: Option<Millis>,
-    /// The instant of the values: the last event time that counts; none: the largest in the log.
-    pub as_of: Option<Millis>,
-}
+/// A chunk of a packed file may be huge: its blocks are handed over after so many bytes, which bounds their text.
+const HAND_OVER_BYTES: u64 = 16 << 20;
 
 /// One run over a log.
 pub struct Job<'a> {
@@ -60,15 +52,12 @@ pub struct Refused<'a> {
     pub text: Text<'a>,
 }
 
-/// What a run did.
+/// What a run did: each line is an event inside the range, a duplicate, an event outside the range, or refused.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
+    /// Lines that are not blank.
     pub lines: u64,
-    /// Events inside the range.
-    pub events: u64,
-    /// Events outside it.
-    pub outside: u64,
-    pub duplicates: u64,
+    pub events: Tally,
     pub refused: BTreeMap<Code, u64>,
     pub keys: u64,
     pub as_of: Option<Millis>,
@@ -83,8 +72,6 @@ impl Summary {
 
     fn add(&mut self, other: Summary) {
         self.lines += other.lines;
-        self.events += other.events;
-        self.outside += other.outside;
         for (code, n) in other.refused {
             *self.refused.entry(code).or_default() += n;
         }
@@ -117,10 +104,9 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     let mut summary = scatter(job, &piles, &newest)?;
     let newest = newest.into_inner();
     summary.as_of = job.range.as_of.or((newest > Millis::MIN).then_some(newest));
-    if let Some(as_of) = summary.as_of {
-        let (tally, keys) = gather(job, piles, as_of, out).map_err(Failure::Output)?;
-        summary.duplicates = tally.duplicates;
-        summary.keys = keys;
+    match summary.as_of {
+        Some(as_of) => (summary.events, summary.keys) = gather(job, piles, as_of, out).map_err(Failure::Output)?,
+        None => summary.events.outside = summary.lines - summary.refused_total(),
     }
     Ok(summary)
 }
@@ -157,66 +143,60 @@ struct Reader<'a> {
     piles: &'a [Pile],
     newest: &'a AtomicI64,
     blocks: Vec<Block>,
+    /// The largest event time in the range.
+    largest: Millis,
     summary: Summary,
 }
 
 impl<'a> Reader<'a> {
     fn new(job: &'a Job<'a>, piles: &'a [Pile], newest: &'a AtomicI64) -> Reader<'a> {
         let blocks = (0..PARTITIONS).map(|_| Block::new(&job.plan.definitions.projection)).collect();
-        Reader { job, piles, newest, blocks, summary: Summary::default() }
+        Reader { job, piles, newest, blocks, largest: Millis::MIN, summary: Summary::default() }
     }
 
     fn read(&mut self, chunk: &Chunk) -> Result<(), Error> {
         let mut lines = chunk.lines()?;
         let (mut told, mut handed) = (0, 0);
-        let mut largest = Millis::MIN;
         while let Some(line) = lines.next()? {
-            match self.line(line.text) {
-                Ok(timestamp) => largest = largest.max(timestamp),
-                Err(refusal) => self.refuse(&refusal, chunk, line.offset, line.text),
+            if let Err(refusal) = self.line(line.text) {
+                self.refuse(&refusal, chunk, line.offset, line.text);
             }
-            let so_far = lines.so_far();
-            if so_far.lines.is_multiple_of(HAND_OVER_LINES as u64) {
-                self.job.progress.fetch_add(so_far.bytes - told, Ordering::Relaxed);
-                told = so_far.bytes;
+            let so_far = lines.so_far().bytes;
+            if so_far - told >= HAND_OVER_BYTES {
+                self.job.progress.fetch_add(so_far - told, Ordering::Relaxed);
+                told = so_far;
                 self.hand_over((chunk.sequence, handed));
                 handed += 1;
             }
         }
         let end = lines.finish();
         self.job.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
-        self.summary.lines += end.lines;
         if let Some(torn) = end.torn {
             // Nothing tells a write cut short from a file made by hand but whether it is an event.
-            match self.line(Text::Whole(&end.last)) {
-                Ok(timestamp) if !end.last.is_empty() => {
-                    largest = largest.max(timestamp);
-                    self.summary.lines += 1;
-                }
-                _ => self.summary.torn.push(torn),
+            if end.last.is_empty() || self.line(Text::Whole(&end.last)).is_err() {
+                self.summary.torn.push(torn);
             }
         }
-        self.newest.fetch_max(largest, Ordering::Relaxed);
+        self.newest.fetch_max(self.largest, Ordering::Relaxed);
         self.hand_over((chunk.sequence, handed));
         Ok(())
     }
 
-    /// Takes one line in; gives its event time, or the smallest instant when it does not count.
-    fn line(&mut self, text: Text<'_>) -> Result<Millis, Refusal> {
+    /// Takes one line in, be it inside the range or not: its duplicates are found later on.
+    fn line(&mut self, text: Text<'_>) -> Result<(), Refusal> {
         let Text::Whole(bytes) = text else { return Err(too_long()) };
-        let Some(event) = Event::parse(bytes, self.job.received, self.job.rules)? else { return Ok(Millis::MIN) };
-        let Range { since, as_of } = self.job.range;
-        if since.is_some_and(|since| event.timestamp < since) || as_of.is_some_and(|as_of| event.timestamp > as_of) {
-            self.summary.outside += 1;
-            return Ok(Millis::MIN);
+        let Some(event) = Event::parse(bytes, self.job.received, self.job.rules)? else { return Ok(()) };
+        self.summary.lines += 1;
+        if self.job.range.holds(event.timestamp) {
+            self.largest = self.largest.max(event.timestamp);
         }
-        self.summary.events += 1;
         let block = &mut self.blocks[partition(&event.user_id)];
         block.push(&event, &self.job.plan.definitions.projection, self.job.received);
-        Ok(event.timestamp)
+        Ok(())
     }
 
     fn refuse(&mut self, refusal: &Refusal, chunk: &Chunk, offset: u64, text: Text<'_>) {
+        self.summary.lines += 1;
         *self.summary.refused.entry(refusal.code).or_default() += 1;
         (self.job.refused)(Refused { refusal, file: &chunk.file, offset, text });
     }
@@ -267,8 +247,7 @@ fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) 
         let mut waiting = BTreeMap::new();
         let mut turn = 0;
         for (p, bytes, part, n) in receive {
-            tally.absorbed += part.absorbed;
-            tally.duplicates += part.duplicates;
+            tally.add(part);
             keys += n;
             waiting.insert(p, bytes);
             while let Some(bytes) = waiting.remove(&turn) {
@@ -288,7 +267,7 @@ fn fold(
     as_of: Millis,
 ) -> (usize, Vec<u8>, Tally, u64) {
     blocks.sort_unstable_by_key(|(place, _)| *place);
-    let mut fold = Fold::new(job.plan, job.hash_key);
+    let mut fold = Fold::new(job.plan, job.hash_key).within(job.range);
     for (_, block) in blocks {
         fold.add(&block);
     }

@@ -1,23 +1,24 @@
 //! `adprof batch`: the nightly path, from the log to one patch a user.
 
 use crate::given::{self, DefinitionArgs, MaxErrors};
+use crate::letters::Letters;
 use crate::report::{self, Exit, Failure};
-use adprof::dead::{DeadFile, DeadLetter, Place};
+use crate::whole::into_file;
 use adprof::engine::plan::Plan;
 use adprof::event::Rules;
-use adprof::lines::Text;
-use adprof::log::{Log, line_number};
-use adprof::run::batch::{self, Job, Range, Refused, Summary};
+use adprof::lines::Form;
+use adprof::log::Log;
+use adprof::run::batch::{self, Job, Range, Summary};
 use adprof::tag::Update;
 use adprof::time::{self, day_bounds};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Compute tags from the log: one patch a user
@@ -95,13 +96,27 @@ pub fn run(args: Args) -> Result<()> {
         refused: &|refused| letters.take(refused),
         progress: &progress,
     };
-    let summary = match &args.output {
-        None => fold(&job, &mut io::stdout().lock())?,
-        Some(path) => into_file(path, |file| fold(&job, file))?,
+    let close = |summary: Summary| {
+        letters.finish()?;
+        tell(&summary, started);
+        let checked = given::check_errors(args.max_errors, summary.refused_total(), summary.lines);
+        if args.dead.is_some() { checked } else { checked.map_err(advise) }
     };
-    letters.finish()?;
-    tell(&summary, started);
-    given::check_errors(args.max_errors, summary.refused_total(), summary.lines)
+    let outcome = match args.output.as_deref().filter(|path| path.as_os_str() != "-") {
+        None => fold(&job, &mut io::stdout().lock()).and_then(close),
+        // Too much bad input leaves the old file as well.
+        Some(path) => into_file(path, |file| fold(&job, file).and_then(close)),
+    };
+    // Also when nobody wanted the patches any longer: what was refused is known by then.
+    letters.finish().and(outcome)
+}
+
+/// The usual hint points at dead letters, of which there are none here.
+fn advise(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure.hint("--dead FILE keeps each refused line with its code and its reason").into(),
+        Err(error) => error,
+    }
 }
 
 fn cores() -> usize {
@@ -133,7 +148,6 @@ impl Args {
 fn open(paths: &[PathBuf]) -> Result<Log> {
     let mut whole: Option<Log> = None;
     for path in paths {
-        let path = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
         let log = Log::open(path).map_err(given::of_log)?;
         whole = Some(match whole {
             None => log,
@@ -148,8 +162,7 @@ fn open(paths: &[PathBuf]) -> Result<Log> {
 }
 
 fn fold(job: &Job<'_>, out: &mut impl Write) -> Result<Summary> {
-    let total =
-        job.log.files().iter().map(|f| f.size.filter(|_| f.form == adprof::lines::Form::Plain)).sum::<Option<u64>>();
+    let total = job.log.files().iter().map(|f| f.size.filter(|_| f.form == Form::Plain)).sum::<Option<u64>>();
     let bar = report::progress(total.unwrap_or(0), "batch");
     let watching = report::watch(&bar, job.progress);
     let done = std::thread::scope(|scope| {
@@ -165,16 +178,6 @@ fn fold(job: &Job<'_>, out: &mut impl Write) -> Result<Summary> {
     })
 }
 
-/// Writes to a temporary file beside `path` that takes its name when it is whole and on the disk.
-fn into_file<T>(path: &Path, write: impl FnOnce(&mut std::fs::File) -> Result<T>) -> Result<T> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| report::io(dir, &e))?;
-    let done = write(file.as_file_mut())?;
-    file.as_file().sync_all().map_err(|e| report::io(path, &e))?;
-    file.persist(path).map_err(|e| report::io(path, &e.error))?;
-    Ok(done)
-}
-
 fn tell(summary: &Summary, started: Instant) {
     let seconds = started.elapsed().as_secs_f64();
     for torn in &summary.torn {
@@ -185,10 +188,10 @@ fn tell(summary: &Summary, started: Instant) {
             torn.offset
         ));
     }
-    let mut words = format!("{} events", given::grouped(summary.events - summary.duplicates));
+    let mut words = format!("{} events", given::grouped(summary.events.absorbed));
     for (n, what) in [
-        (summary.duplicates, "duplicates"),
-        (summary.outside, "outside the range"),
+        (summary.events.duplicates, "duplicates"),
+        (summary.events.outside, "outside the range"),
         (summary.refused_total(), "refused"),
     ] {
         if n > 0 {
@@ -204,58 +207,4 @@ fn tell(summary: &Summary, started: Instant) {
         given::grouped(summary.keys),
         given::rate(summary.lines, seconds)
     ));
-}
-
-/// Refused lines: the first few are shown, all go to the dead letters where those are wanted.
-struct Letters {
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    file: Option<DeadFile>,
-    shown: u32,
-    failed: Option<io::Error>,
-}
-
-const SHOWN: u32 = 3;
-
-impl Letters {
-    fn new(path: Option<&Path>) -> Letters {
-        Letters { inner: Mutex::new(Inner { file: path.map(DeadFile::new), shown: 0, failed: None }) }
-    }
-
-    fn take(&self, refused: Refused<'_>) {
-        let mut inner = self.inner.lock().expect("a panic ends the program");
-        let path = refused.file.path.display();
-        if inner.shown < SHOWN {
-            inner.shown += 1;
-            let place = match line_number(&refused.file.path, refused.offset) {
-                Ok(line) if refused.file.size.is_some() => format!("{path}:{line}"),
-                _ => format!("{path}: byte {}", refused.offset),
-            };
-            report::warn(format_args!("{place}: {}", refused.refusal));
-        }
-        if let Some(file) = &mut inner.file {
-            let source = path.to_string();
-            let (original, truncated) = match refused.text {
-                Text::Whole(bytes) => (bytes, None),
-                Text::TooLong { head, len } => (head, Some(len)),
-            };
-            let letter = DeadLetter::new(refused.refusal, &source, Place::Byte { offset: refused.offset }, original);
-            if let Err(e) = file.put(&DeadLetter { truncated, ..letter }) {
-                inner.failed.get_or_insert(e);
-            }
-        }
-    }
-
-    fn finish(self) -> Result<()> {
-        let mut inner = self.inner.into_inner().expect("a panic ends the program");
-        if let Some(e) = inner.failed.take() {
-            return Err(e).context("cannot write the dead letters");
-        }
-        match &mut inner.file {
-            Some(file) => file.sync().with_context(|| format!("cannot write {}", file.path().display())),
-            None => Ok(()),
-        }
-    }
 }
