@@ -1,69 +1,47 @@
-//! A file that appears whole or not at all: written beside its place, and moved there when it is on the disk.
+//! Output into a file that appears whole or not at all, for every command with `-o`.
 //!
-//! Whoever had the old file keeps it, whatever happens before the move. A stop by signal leaves nothing behind.
+//! Whoever had the old file keeps it, whatever happens before the end. A stop by signal leaves nothing behind.
 
 use crate::report::{self, Exit, Failure};
 use crate::stop;
-use adprof::disk::{parent, sync_dir};
+use adprof::export::{Replacement, Unwritable};
 use anyhow::Result;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use tempfile::NamedTempFile;
 
 /// Lets `write` fill a file that takes the name `path` when `write` succeeds.
 ///
 /// What is not a file, such as a device or a pipe, is written as it stands: replacing it would destroy it.
 pub fn into_file<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    match fs::metadata(path) {
-        Ok(there) if there.is_dir() => {
-            Err(Failure::new(Exit::Usage, format!("{}: is a directory", path.display())).into())
-        }
-        Ok(there) if !there.is_file() => {
-            write(&mut File::options().write(true).open(path).map_err(|e| cannot(path, &e))?)
-        }
-        // Through a link: the link stays, and what it leads to is replaced.
-        Ok(there) => replace(&fs::canonicalize(path).map_err(|e| cannot(path, &e))?, Some(there.permissions()), write),
-        Err(_) => replace(path, None, write),
+    let named = |e: anyhow::Error| match e.downcast::<io::Error>() {
+        Ok(e) => cannot(path, &e).into(),
+        Err(other) => other,
+    };
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut there = File::options().write(true).open(path).map_err(|e| cannot(path, &e))?;
+        return write(&mut there).map_err(named);
     }
-}
-
-fn replace<T>(path: &Path, like: Option<Permissions>, write: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    let dir = parent(path);
     // Before there is anything to leave behind.
     stop::flag();
-    let mut file = beside(path, dir).map_err(|e| cannot(path, &e))?;
-    if let Some(permissions) = like {
-        file.as_file().set_permissions(permissions).map_err(|e| cannot(path, &e))?;
-    }
-    let temporary = file.path().to_owned();
-    let done = unless_stopped(temporary, || write(file.as_file_mut()))?;
-    file.as_file().sync_all().map_err(|e| cannot(path, &e))?;
-    file.persist(path).map_err(|e| cannot(path, &e.error))?;
-    sync_dir(dir).map_err(|e| cannot(path, &e))?;
+    let mut new = Replacement::begin(path).map_err(|why| unwritable(path, &why))?;
+    let beside = new.beside().to_owned();
+    let done = unless_stopped(&beside, || write(new.file())).map_err(named)?;
+    new.commit().map_err(|e| cannot(path, &e))?;
     Ok(done)
 }
 
-/// A file of a hidden name in the same directory, as readable as any other file made here.
-fn beside(path: &Path, dir: &Path) -> io::Result<NamedTempFile> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!(".{name}.");
-    let usual = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(&prefix).suffix(".tmp").permissions(usual).tempfile_in(dir)
-}
-
 /// Runs `work`; told to stop meanwhile, the program removes `temporary` and ends at once.
-fn unless_stopped<T>(temporary: PathBuf, work: impl FnOnce() -> T) -> T {
+fn unless_stopped<T>(temporary: &Path, work: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let watch = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 if stop::asked() {
-                    let _ = fs::remove_file(&temporary);
+                    let _ = fs::remove_file(temporary);
                     std::process::exit(stop::code());
                 }
                 thread::park_timeout(Duration::from_millis(50));
@@ -71,8 +49,18 @@ fn unless_stopped<T>(temporary: PathBuf, work: impl FnOnce() -> T) -> T {
         });
         let done = work();
         over.store(true, Ordering::Relaxed);
+        watch.thread().unpark();
         done
     })
+}
+
+fn unwritable(path: &Path, why: &Unwritable) -> Failure {
+    match why {
+        Unwritable::Io(e) => cannot(path, e),
+        Unwritable::NotAFile => Failure::new(Exit::Usage, format!("{}: {why}", path.display()))
+            .hint("write to standard output instead, without -o"),
+        Unwritable::Busy => Failure::new(Exit::TryAgain, format!("{}: {why}", path.display())),
+    }
 }
 
 /// A place that is not there is no missing input: nothing can be written to it.
@@ -84,8 +72,9 @@ fn cannot(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
     use std::io::Write;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn put(path: &Path, text: &str) -> Result<()> {
         into_file(path, |file| Ok(file.write_all(text.as_bytes())?))

@@ -7,7 +7,7 @@ use crate::disk::{parent, sync_dir};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -74,22 +74,22 @@ impl Replacement {
         Ok(Replacement { path, beside, file, done: false })
     }
 
+    /// What is written until then.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Where it is written until then.
+    pub fn beside(&self) -> &Path {
+        &self.beside
+    }
+
     /// Makes it the file, on the disk when this returns.
     pub fn commit(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.beside, &self.path)?;
         self.done = true;
         sync_dir(parent(&self.path))
-    }
-}
-
-impl Write for Replacement {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
@@ -126,6 +126,7 @@ fn take(beside: &Path) -> Result<File, Unwritable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn names(dir: &Path) -> Vec<String> {
@@ -143,13 +144,13 @@ mod tests {
         fs::write(&path, "old").expect("written");
         fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
         let mut new = Replacement::begin(&path).expect("begun");
-        new.write_all(b"new").expect("written");
+        new.file().write_all(b"new").expect("written");
         assert_eq!(fs::read_to_string(&path).expect("read"), "old");
         new.commit().expect("committed");
         assert_eq!(fs::read_to_string(&path).expect("read"), "new");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         let mut given_up = Replacement::begin(&path).expect("begun");
-        given_up.write_all(b"newer").expect("written");
+        given_up.file().write_all(b"newer").expect("written");
         drop(given_up);
         assert_eq!(
             (fs::read_to_string(&path).expect("read").as_str(), names(dir.path())),
@@ -164,7 +165,7 @@ mod tests {
         fs::write(dir.path().join(".a.csv.adprof-tmp"), "half a file, longer than the next").expect("written");
         let mut new = Replacement::begin(&path).expect("begun");
         assert!(matches!(Replacement::begin(&path), Err(Unwritable::Busy)));
-        new.write_all(b"whole").expect("written");
+        new.file().write_all(b"whole").expect("written");
         new.commit().expect("committed");
         assert_eq!(
             (fs::read_to_string(&path).expect("read").as_str(), names(dir.path())),
@@ -179,7 +180,7 @@ mod tests {
         fs::write(&real, "old").expect("written");
         symlink(&real, &link).expect("linked");
         let mut new = Replacement::begin(&link).expect("begun");
-        new.write_all(b"new").expect("written");
+        new.file().write_all(b"new").expect("written");
         new.commit().expect("committed");
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         assert_eq!(fs::read_to_string(&real).expect("read"), "new");

@@ -4,8 +4,9 @@
 
 use crate::ask::{AskArgs, RuleArgs, TagArgs, keeps, members};
 use crate::given::{grouped, rate};
-use crate::report::{self, Exit, Failure};
-use adprof::export::{Cells, Csv, Replacement, Unwritable};
+use crate::report;
+use crate::whole::into_file;
+use adprof::export::{Cells, Csv};
 use adprof::ndjson::shown;
 use adprof::profiles::Profiles;
 use adprof::segment::Rule;
@@ -70,13 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let (rows, all) = match output {
         None => job.write(&mut profiles, io::stdout())?.0,
-        Some(path) => {
-            let wrong = |e: io::Error| report::io(path, &e);
-            let begun = Replacement::begin(path).map_err(|why| unwritable(path, &why))?;
-            let (counts, file) = job.write(&mut profiles, begun).map_err(|e| in_file(path, e))?;
-            file.commit().map_err(wrong)?;
-            counts
-        }
+        Some(path) => into_file(path, |file| Ok(job.write(&mut profiles, file)?.0))?,
     };
     let to = output.map(|path| format!(" into {}", shown(&path.display().to_string()))).unwrap_or_default();
     let seconds = began.elapsed().as_secs_f64();
@@ -138,22 +133,5 @@ impl Job {
         out.flush()?;
         let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(((rows, all), out))
-    }
-}
-
-/// An error of writing names the file.
-fn in_file(path: &Path, error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<io::Error>() {
-        Ok(e) => report::io(path, &e).into(),
-        Err(other) => other,
-    }
-}
-
-fn unwritable(path: &Path, why: &Unwritable) -> Failure {
-    match why {
-        Unwritable::Io(e) => report::io(path, e),
-        Unwritable::NotAFile => Failure::new(Exit::Usage, format!("{}: {why}", path.display()))
-            .hint("write to standard output instead, without -o"),
-        Unwritable::Busy => Failure::new(Exit::TryAgain, format!("{}: {why}", path.display())),
     }
 }
