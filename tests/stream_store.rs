@@ -75,10 +75,13 @@ fn killed_again_and_again_each_message_counts_once_and_readers_never_fail() {
         });
         for _ in 0..10 {
             let stream = dir.start(&command);
-            kafka::pause(150 + random.below(1200));
-            let reader = dir.adprof("query --store file:s u-0000001 u-0000002").output();
-            // Before the first checkpoint there may be no store yet.
-            assert!(reader.code == 0 || reader.code == 66, "{}", reader.stderr);
+            let until = Instant::now() + Duration::from_millis(150 + random.below(1200));
+            while Instant::now() < until {
+                let reader = dir.adprof("query --store file:s u-0000001 u-0000002").output();
+                // Before the first checkpoint there may be no store yet.
+                assert!(reader.code == 0 || reader.code == 66, "{}", reader.stderr);
+                kafka::pause(20);
+            }
             stream.signal("KILL");
             assert_eq!(stream.end().0, 128 + 9);
         }

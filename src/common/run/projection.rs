@@ -56,6 +56,7 @@ impl Told {
     }
 }
 
+/// A projection while it is published.
 pub struct Publishing {
     publisher: Publisher,
     name: String,

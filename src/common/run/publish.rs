@@ -281,3 +281,35 @@ impl Work {
         let _ = self.outbox.send(answer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(state: &str, round: u64, batch: u64) -> Token {
+        Token { state: state.into(), round, batch, reached: Offsets::from([(0, 7)]) }
+    }
+
+    #[test]
+    fn redis_holds_what_a_checkpoint_knows_of_when_it_is_as_new_and_of_the_same_round() {
+        let known = token("a", 2, 10);
+        for (found, sound) in [
+            (token("a", 2, 10), true),
+            (token("a", 2, 11), true),
+            (token("a", 2, 9), false),
+            (token("a", 3, 11), false),
+            (token("b", 2, 11), false),
+        ] {
+            assert_eq!(found.continues(&known), sound, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_reads_back_and_one_of_an_older_version_is_of_no_round() {
+        let now = token("a", 2, 10);
+        assert_eq!(Token::parse(&now.text()), Some(now));
+        let old = Token::parse(r#"{"state":"a","batch":10,"reached":{"0":7}}"#);
+        assert_eq!(old, Some(token("a", 0, 10)));
+        assert_eq!(Token::parse("mine"), None);
+    }
+}
