@@ -10,13 +10,17 @@ mod kafka;
 mod report;
 mod ship;
 mod stop;
+mod usage;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     report::on_panic();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::fail(&error),
+    };
     let name = cli.command.name();
     report::set(&cli.global);
     match cli.command.run() {
