@@ -22,12 +22,14 @@ dir=$(cd "${1:-$(mktemp -d)}" && pwd)
 [[ -z $(ls -A "$dir") ]] || die "$dir is not empty"
 
 say "building (the first time takes some minutes)"
+SECONDS=0
 (cd "$here" && cargo build --release --locked)
 program=$(cd "$here" && cd "${CARGO_TARGET_DIR:-target}" && pwd)/release
 export PATH=$program:$PATH
 # What is set for real work must not reach into a demonstration.
 unset REDIS_URL ADPROF_STORE ADPROF_DEFINITIONS
 cd "$dir"
+built=$SECONDS
 SECONDS=0
 
 step() { printf '\n# %s\n' "$*"; }
@@ -38,8 +40,8 @@ run() {
     eval "$1" </dev/null
 }
 
-step "1. Events that look like real ones, validated and put into a log that survives a crash."
-run "adprof gen --events $EVENTS --users $USERS > events.jsonl"
+step "1. A week of events that look like real ones, up to now, validated and put into a log that survives a crash."
+run "adprof gen --events $EVENTS --users $USERS --start 7d --days 7 > events.jsonl"
 run "head -n 1 events.jsonl"
 run "adprof collect < events.jsonl"
 
@@ -49,7 +51,7 @@ run "adprof stream --store file:./adprof-store < ad-events.log"
 step "3. Nightly: the daily tags from the whole log, into the same profiles."
 run "adprof batch --log ad-events.log | adprof sink file"
 
-step "4. Who is this user?"
+step "4. Who is this user? The clicks of the last hour fall with time alone: ask again later."
 run "adprof query --format table u-0000001"
 
 step "5. Who has spent 100 or more?"
@@ -60,6 +62,8 @@ step "6. That audience as a file for other programs."
 run "adprof export --where 'ltv_total >= 100' --format csv -o audience.csv"
 run "head -n 3 audience.csv"
 
-printf '\nDone in %s s. The log, the store and the files are in %s; go on there with\n' "$SECONDS" "$dir"
-# shellcheck disable=SC2016  # the reader's shell expands it
-printf '  export PATH=%q:$PATH; cd %q; adprof --help\n' "$program" "$dir"
+printf '\nDone: the six steps took %s s, the build before them %s s. Everything is in %s; go on there with\n' \
+    "$SECONDS" "$built" "$dir"
+# shellcheck disable=SC2016  # the reader'"'"'s shell expands it
+printf '  export PATH=%q:$PATH\n  cd %q\n' "$program" "$dir"
+printf '  adprof init      # the definitions of the five tags, to change and to add to\n  adprof --help\n'

@@ -42,8 +42,8 @@ impl AskArgs {
 
 #[derive(clap::Args, Clone)]
 pub struct TagArgs {
-    /// Which tags: all, or codes
-    #[arg(long, value_name = "CODE[,CODE...]", value_delimiter = ',')]
+    /// The tags to show: all, or codes [default: all]
+    #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
 }
 
@@ -70,10 +70,10 @@ pub fn keeps(chosen: Option<&[usize]>, definitions: &Definitions, code: &str) ->
 
 #[derive(clap::Args, Clone)]
 pub struct RuleArgs {
-    /// The users this SQL condition over tags is true of: \"ltv_total >= 100 AND last_click_category = 'sports'\"
+    /// The users this SQL condition over tags is true of, such as: ltv_total >= 100 AND last_click_category = 'sports'
     #[arg(long = "where", value_name = "SQL", conflicts_with = "rule")]
     sql: Option<String>,
-    /// The same as JSON, from a file, or from standard input: {"logic":"AND","conditions":[{"tag_code":…,"op":…,"value":…}]}
+    /// The same as JSON, from a file (@FILE), or from stdin (-): {"logic":"AND","conditions":[{"tag_code":…,"op":…,"value":…}]}
     #[arg(long, value_name = "JSON|@FILE|-")]
     rule: Option<String>,
 }

@@ -3,13 +3,35 @@
 use crate::cmd;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+const TRY: &str = "Try it without any server, in an empty directory:
+  adprof gen --events 100000 | adprof collect
+  adprof batch --tags all | adprof sink file
+  adprof query u-0000001
+
+Each command has examples: adprof COMMAND --help";
+
+const MORE: &str = "Environment:
+  ADPROF_DEFINITIONS  the definition file, where -d names none
+  ADPROF_STORE        where profiles live, where --store does not say
+  REDIS_URL           the address of Redis, with its password if there is one
+  NO_COLOR            no colours
+
+Exit codes:
+   0  done; also when the reader of a pipe has gone away
+   2  the command line is wrong
+  65  too much bad input (--max-errors)
+  66  no such input
+  69  Kafka or Redis does not answer
+  70  a bug
+  74  reading or writing failed
+  75  try again: another process holds the lock
+  77  not allowed
+  78  the definition file is wrong";
+
 /// User profiles from ad events, live and nightly, from one definition file.
 #[derive(Parser)]
 #[command(name = "adprof", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Try it without any server:
-  adprof gen --events 100000 | adprof collect
-  adprof batch --tags all | adprof sink file
-  adprof query u-0000001")]
+#[command(after_help = TRY, after_long_help = format!("{TRY}\n\n{MORE}"))]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -19,7 +41,7 @@ pub struct Cli {
 
 #[derive(Args, Clone)]
 pub struct Global {
-    /// Say less: errors only
+    /// Say less: errors and warnings only
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "General")]
     pub quiet: bool,
     /// Say more

@@ -1,12 +1,13 @@
 //! What was given: flags that several commands share, resolved to what they mean.
 
 use crate::report::{self, Exit, Failure};
-use adprof::store::{self, Choice, Embedded, Location, choose};
+use adprof::store::{self, Choice, Embedded, Location, RedisUrl, choose};
 use adprof::tag::{Definitions, Update};
 use adprof::time::{Millis, parse_instant, parse_span};
 use anyhow::Result;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where the definition file lies when nobody says.
@@ -67,14 +68,22 @@ pub fn tags(definitions: &Definitions, asked: &[String], usual: Update) -> Resul
         [all] if all == "all" => {
             Ok((0..definitions.tags.len()).filter(|t| definitions.tags[*t].update != Update::Import).collect())
         }
-        codes => definitions.select(codes).map_err(|unknown| {
-            let failure = Failure::new(Exit::Usage, unknown.to_string());
-            match unknown.hint() {
-                Some(hint) => failure.hint(hint).into(),
-                None => failure.hint(format!("{} defines the tags", definitions.source)).into(),
-            }
-        }),
+        codes => {
+            let codes: Vec<String> = codes.iter().map(|code| code.trim().to_string()).collect();
+            definitions.select(&codes).map_err(|unknown| {
+                let failure = Failure::new(Exit::Usage, format!("--tags: {unknown}"));
+                failure.hint(unknown.hint().unwrap_or_else(|| all_tags(definitions))).into()
+            })
+        }
     }
+}
+
+/// Names the tags there are, as far as a line holds them.
+fn all_tags(definitions: &Definitions) -> String {
+    const SHOWN: usize = 10;
+    let codes: Vec<&str> = definitions.tags.iter().take(SHOWN).map(|tag| &*tag.code).collect();
+    let more = if definitions.tags.len() > SHOWN { ", …" } else { "" };
+    format!("the tags are {}{more}", codes.join(", "))
 }
 
 #[derive(clap::Args, Clone)]
@@ -97,9 +106,21 @@ impl StoreArgs {
             redis_url: redis_url.as_deref(),
         })
         .map_err(of_store)?;
+        if let (Some(_), Location::Redis(url)) = (&self.store, &location) {
+            without_password(url)?;
+        }
         report::detail(format_args!("store: {location} ({origin})"));
         Ok(location)
     }
+}
+
+/// Refuses an address that was typed with a password in it.
+pub fn without_password(url: &RedisUrl) -> Result<()> {
+    if !url.has_password() {
+        return Ok(());
+    }
+    let message = format!("a password on the command line, where every user of this machine can read it: {url}");
+    Err(Failure::new(Exit::Usage, message).hint("put the address into the environment: REDIS_URL").into())
 }
 
 /// A store's error with its exit code.
@@ -126,7 +147,25 @@ pub fn of_bus(error: adprof::bus::BusError) -> Failure {
         Class::Io => Exit::Io,
         Class::NotAllowed => Exit::NotAllowed,
     };
-    with_hint(Failure::new(exit, error.to_string()), error.hint())
+    with_hint(Failure::new(exit, of_kafka(&error.to_string())), error.hint())
+}
+
+/// librdkafka's words without its bookkeeping: `(after 0ms in state CONNECT, 1 identical error(s) suppressed)`.
+pub fn of_kafka(words: &str) -> String {
+    let Some((before, after)) = words.split_once(" (after ") else { return words.to_string() };
+    let mut depth = 1usize;
+    let end = after.find(|c| {
+        depth = match c {
+            '(' => depth + 1,
+            ')' => depth - 1,
+            _ => depth,
+        };
+        depth == 0
+    });
+    match end {
+        Some(end) => format!("{before}{}", of_kafka(&after[end + 1..])),
+        None => words.to_string(),
+    }
 }
 
 /// The log's error with its exit code.
@@ -140,7 +179,14 @@ pub fn of_log(error: adprof::log::Error) -> Failure {
         Error::Poisoned { .. } | Error::Shrunk { .. } => Exit::Io,
         Error::Newline | Error::NoDay { .. } => Exit::Bug,
     };
-    Failure::new(exit, report::without_os_error(&error.to_string()))
+    let hint = match &error {
+        Error::Locked { .. } => "stop it; or give each writer a name in a log directory: --log DIR/ --writer NAME",
+        Error::Io { doing: "open", source, .. } if source.kind() == ErrorKind::NotFound => {
+            "`adprof collect` writes a log; --log names another"
+        }
+        _ => return Failure::new(exit, report::plain(&error.to_string())),
+    };
+    Failure::new(exit, report::plain(&error.to_string())).hint(hint)
 }
 
 fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
@@ -152,7 +198,12 @@ fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
 
 /// Reads an instant as `--as-of`, `--since` and `--until` take it.
 pub fn instant(text: &str, zone: &TimeZone) -> Result<Millis> {
-    parse_instant(text, now(), zone).map_err(|why| Failure::new(Exit::Usage, why).into())
+    parse_instant(text, now(), zone).map_err(|why| match why.split_once(" (write ") {
+        Some((what, how)) => {
+            Failure::new(Exit::Usage, what).hint(format!("write {}", how.trim_end_matches(')'))).into()
+        }
+        None => Failure::new(Exit::Usage, why).into(),
+    })
 }
 
 /// Reads a span such as `5s` as milliseconds, for clap.
@@ -247,6 +298,14 @@ mod tests {
         assert!(MaxErrors::parse("101%").is_err() && MaxErrors::parse("-1").is_err());
         assert_eq!((grouped(1_234_567), grouped(12)), ("1,234,567".to_string(), "12".to_string()));
         assert_eq!((rate(3_100_000, 1.0), rate(412_000, 1.0)), ("3.1 M".to_string(), "412 k".to_string()));
+    }
+
+    #[test]
+    fn the_words_of_librdkafka_lose_their_bookkeeping() {
+        let words = "b: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT, 1 identical error(s) suppressed); x";
+        assert_eq!(of_kafka(words), "b: Connect to ipv4#127.0.0.1:1 failed: Connection refused; x");
+        assert_eq!(of_kafka("a (after"), "a (after");
+        assert_eq!(of_kafka("a (after (b"), "a (after (b");
     }
 
     #[test]

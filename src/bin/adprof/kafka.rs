@@ -6,20 +6,20 @@ use adprof::bus::Settings;
 use anyhow::Result;
 use std::path::PathBuf;
 
+// The heading stands at each flag: given once, above, it would go on over the flags of the command.
 #[derive(clap::Args, Clone)]
-#[command(next_help_heading = "Kafka")]
 pub struct KafkaArgs {
-    /// The brokers
-    #[arg(short, long, value_name = "HOST:PORT,...", requires = "topic")]
+    /// The brokers to begin with
+    #[arg(short, long, value_name = "HOST:PORT,...", requires = "topic", help_heading = "Kafka")]
     pub brokers: Option<String>,
     /// The topic
-    #[arg(short, long, value_name = "TOPIC")]
+    #[arg(short, long, value_name = "TOPIC", help_heading = "Kafka")]
     pub topic: Option<String>,
     /// A librdkafka property; secrets go into a -F file
-    #[arg(short = 'X', value_name = "KEY=VALUE", requires = "topic")]
+    #[arg(short = 'X', value_name = "KEY=VALUE", requires = "topic", help_heading = "Kafka")]
     pub properties: Vec<String>,
-    /// A file of librdkafka properties, for TLS, SASL and secrets; it may name the brokers
-    #[arg(short = 'F', value_name = "FILE", requires = "topic")]
+    /// A file of librdkafka properties, one key=value a line: the place for secrets; it may name the brokers
+    #[arg(short = 'F', value_name = "FILE", requires = "topic", help_heading = "Kafka")]
     pub file: Option<PathBuf>,
 }
 

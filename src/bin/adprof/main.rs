@@ -12,13 +12,17 @@ mod report;
 mod ship;
 mod stop;
 mod whole;
+mod usage;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     report::on_panic();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::fail(&error),
+    };
     let name = cli.command.name();
     report::set(&cli.global);
     match cli.command.run() {

@@ -4,6 +4,7 @@
 
 use crate::cli::{Color, Global};
 use adprof::ndjson;
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -55,28 +56,29 @@ impl std::error::Error for Failure {}
 
 /// An I/O error on a path, with the exit code its kind asks for.
 pub fn io(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(exit_of(error), format!("{}: {}", path.display(), describe(error)))
+    Failure::new(exit_of(error), format!("{}: {}", path.display(), plain(&error.to_string())))
 }
 
 pub fn exit_of(error: &io::Error) -> Exit {
     match error.kind() {
-        ErrorKind::NotFound => Exit::NoInput,
+        ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => Exit::NoInput,
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NotAllowed,
         ErrorKind::WouldBlock | ErrorKind::ResourceBusy => Exit::TryAgain,
         _ => Exit::Io,
     }
 }
 
-/// A message without Rust's ` (os error 2)`.
-pub fn without_os_error(text: &str) -> String {
-    text.split(" (os error").next().unwrap_or(text).to_string()
-}
-
-/// The system's words in lower case.
-fn describe(error: &io::Error) -> String {
-    let text = without_os_error(&error.to_string());
-    let mut chars = text.chars();
-    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+/// A message with the system's words as ours are: `No space left on device (os error 28)` without its number, in lower case.
+pub fn plain(text: &str) -> String {
+    let Some((before, after)) = text.split_once(" (os error ") else { return text.to_string() };
+    // What some libraries add, such as ` at path "…"`, names files that nobody typed.
+    let rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    let rest = if rest.starts_with(" at path ") { "" } else { rest };
+    let (context, words) =
+        before.rsplit_once(": ").map_or(("", before), |(_, words)| before.split_at(before.len() - words.len()));
+    let mut chars = words.chars();
+    let words: String = chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default();
+    format!("{context}{words}{rest}")
 }
 
 struct Manner {
@@ -157,29 +159,24 @@ pub fn counting(total: u64, what: &'static str) -> ProgressBar {
 /// Writes data to stdout. A reader that has gone away ends the program in peace.
 pub fn data(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()?;
-    Ok(())
+    out.write_all(bytes).and_then(|()| out.flush()).context("stdout")
 }
 
-/// Prints the error and gives the exit code. A closed pipe is success.
+/// Prints the error and gives the exit code. A closed pipe is success. `command` is empty where none was understood.
 pub fn fail(command: &str, error: &anyhow::Error) -> ExitCode {
     let (exit, message, hint) = match error.downcast_ref::<Failure>() {
         Some(failure) => (failure.exit, format!("{error:#}"), failure.hint.clone()),
         None => match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
             Some(io) if io.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
-            Some(io) => (exit_of(io), format!("{error:#}"), None),
+            Some(io) => (exit_of(io), plain(&format!("{error:#}")), None),
             None => (Exit::Bug, format!("{error:#}"), None),
         },
     };
     let mut err = io::stderr();
+    let name = if command.is_empty() { "adprof:".to_string() } else { format!("adprof {command}:") };
     for (i, line) in message.lines().enumerate() {
         let line = ndjson::shown(line);
-        let _ = if i == 0 {
-            writeln!(err, "{} {line}", paint(&format!("adprof {command}:"), "31"))
-        } else {
-            writeln!(err, "{line}")
-        };
+        let _ = if i == 0 { writeln!(err, "{} {line}", paint(&name, "31")) } else { writeln!(err, "{line}") };
     }
     if let Some(hint) = hint {
         let _ = writeln!(err, "{} {}", paint("hint:", "36"), ndjson::shown(&hint));
@@ -237,5 +234,22 @@ impl Watch<'_> {
 
     pub fn stop(&self) {
         self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn the_system_speaks_as_we_do() {
+        assert_eq!(plain("stdout: No space left on device (os error 28)"), "stdout: no space left on device");
+        assert_eq!(plain("Is a directory (os error 21)"), "is a directory");
+        assert_eq!(
+            plain("cannot open `X: Y`: Not a directory (os error 20); why"),
+            "cannot open `X: Y`: not a directory; why"
+        );
+        assert_eq!(plain("No such file or directory (os error 2) at path \"/x/.tmp1\""), "no such file or directory");
+        assert_eq!(plain("unknown tag: Ltv"), "unknown tag: Ltv");
     }
 }

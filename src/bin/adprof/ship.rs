@@ -408,7 +408,8 @@ impl Work {
 
     /// A reason with the brokers' name, which some have already.
     fn of_kafka(&self, why: &str) -> String {
-        if why.starts_with("kafka") { why.to_owned() } else { format!("kafka at {}: {why}", self.settings.brokers()) }
+        let why = given::of_kafka(why);
+        if why.starts_with("kafka") { why } else { format!("kafka at {}: {why}", self.settings.brokers()) }
     }
 
     fn unreadable(&self, error: Error) -> Failure {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use super::error::BusError;
 use super::guard;
@@ -128,7 +129,7 @@ impl Settings {
         if let Err(e) = ClientConfig::new().set(key, value).create_native_config() {
             let shown =
                 if guard::is_secret(key) { "a value that librdkafka refuses".into() } else { config_reason(&e) };
-            return Err(setting(origin, shown, hint_for(key)));
+            return Err(setting(origin, shown, hint_for(key, &e)));
         }
         self.properties.push((key.to_owned(), value.to_owned()));
         Ok(())
@@ -219,15 +220,19 @@ fn plain(key: &str) -> &str {
 /// librdkafka's reason for refusing a property, without the value, which it quotes.
 fn config_reason(e: &KafkaError) -> String {
     match e {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => "librdkafka has no such property".into(),
         KafkaError::ClientConfig(_, why, _, _) => why.clone(),
         KafkaError::ClientCreation(why) => why.clone(),
         other => other.to_string(),
     }
 }
 
-fn hint_for(key: &str) -> Option<&'static str> {
+fn hint_for(key: &str, error: &KafkaError) -> Option<&'static str> {
+    if matches!(error, KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) {
+        return Some("the names are in librdkafka's CONFIGURATION.md");
+    }
     if key == "security.protocol" || key.starts_with("ssl.") {
-        return Some("this build may lack TLS: `adprof doctor` shows what librdkafka was built with");
+        return Some("this build speaks to Kafka without TLS");
     }
     key.starts_with("sasl.").then_some("this build may lack that SASL mechanism; PLAIN is always there")
 }

@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long)]
     replay: bool,
     /// Write accepted events to stdout (-) instead of a log
-    #[arg(long, value_name = "-", value_parser = ["-"], conflicts_with_all = ["ack", "topic", "ship"])]
+    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, conflicts_with_all = ["ack", "topic", "ship"])]
     to: Option<String>,
     /// Acknowledge each durable commit by a line on stdout: {"lines":N,"accepted":N,"refused":N}, counted from the start
     #[arg(long)]

@@ -7,9 +7,10 @@ use clap_complete::Shell;
 /// Print a completion script for your shell
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  adprof completions bash > /etc/bash_completion.d/adprof
+  adprof completions bash > ~/.local/share/bash-completion/completions/adprof
   adprof completions zsh > ~/.zfunc/_adprof")]
 pub struct Args {
+    /// The shell
     shell: Shell,
 }
 

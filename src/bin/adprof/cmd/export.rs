@@ -19,17 +19,15 @@ const BUFFER: usize = 1 << 16;
 
 /// Write profiles as CSV or NDJSON
 ///
-/// Examples:
-///   adprof export -o profiles.csv
-///   adprof export --where "ltv_total >= 100" --tags ltv_total,segment_id -o buyers.csv
-///   adprof export --format ndjson | gzip > profiles.ndjson.gz
-///   adprof export --rule @rule.json --as-of 2026-11-20T10:00:00Z -o audience.csv
-///
 /// CSV has the column userId and one for each tag of the definitions; a missing value is an empty cell, a datetime
 /// is in milliseconds. Cells that a spreadsheet would run as a formula (= + - @ TAB CR LF in front) get a ' in front,
 /// ids too; plain numbers stay. NDJSON has the profiles as `query` shows them.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = r#"Examples:
+  adprof export -o profiles.csv
+  adprof export --where "ltv_total >= 100" --tags ltv_total,segment_id -o buyers.csv
+  adprof export --format ndjson | gzip > profiles.ndjson.gz
+  adprof export --rule @rule.json --as-of 2026-11-20T10:00:00Z -o audience.csv"#)]
 pub struct Args {
     #[command(flatten)]
     rule: RuleArgs,
@@ -37,7 +35,7 @@ pub struct Args {
     tags: TagArgs,
     #[command(flatten)]
     ask: AskArgs,
-    /// [default: csv, or what the name of the file says]
+    /// How to write [default: what the name of the file says, else csv]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Where to write; a file there is replaced at the end, at once. Without it, or with `-`: standard output

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// Write the manual pages into a directory
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  adprof man /usr/local/share/man/man1")]
+  adprof man /usr/local/share/man/man1
+  adprof man ./man && man -l ./man/adprof-stream.1")]
 pub struct Args {
     /// Where to write adprof.1, adprof-collect.1, …
     directory: PathBuf,

@@ -20,17 +20,15 @@ const BATCH: usize = 1000;
 
 /// Show the profiles of users
 ///
-/// Examples:
-///   adprof query u-001
-///   adprof query --tags clicks_1h_count,ltv_total u-001 u-002
-///   adprof query --as-of 2026-11-20T10:00:00Z u-001
-///   adprof query --store redis://127.0.0.1:6379 u-001 | jq .tags
-///   cut -f1 users.tsv | adprof query -
-///
 /// Windowed values are computed for the instant asked about, even when no stream runs. A user without a
 /// profile is no error: the table says so, and in NDJSON `tags` is empty.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  adprof query u-001
+  adprof query --tags clicks_1h_count,ltv_total u-001 u-002
+  adprof query --as-of 2026-11-20T10:00:00Z u-001
+  adprof query --store redis://127.0.0.1:6379 u-001 | jq .tags
+  cut -f1 users.tsv | adprof query -")]
 pub struct Args {
     /// Ids of users, or `-`: one a line on standard input, answered as they come
     #[arg(required = true, value_name = "ID")]

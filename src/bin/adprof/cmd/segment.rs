@@ -14,18 +14,18 @@ use std::io::{self, IsTerminal};
 /// Bytes of output gathered before they are written.
 const CHUNK: usize = 1 << 16;
 
+const EXAMPLES: &str = r#"Examples:
+  adprof segment size --where "ltv_total >= 100 AND last_click_category = 'sports'"
+  adprof segment members --where "clicks_1h_count > 3" | adprof query -
+  adprof segment size --rule '{"tag_code":"ltv_total","op":">=","value":100}'
+  adprof segment members --rule @rule.json > ids.txt"#;
+
 /// Find the users a rule is true of
-///
-/// Examples:
-///   adprof segment size --where "ltv_total >= 100 AND last_click_category = 'sports'"
-///   adprof segment members --where "clicks_1h_count > 3" | adprof query -
-///   adprof segment size --rule '{"tag_code":"ltv_total","op":">=","value":100}'
-///   adprof segment members --rule @rule.json > ids.txt
 ///
 /// A user without a value for a tag is no member of a rule that compares it, nor of its NOT; IS NULL finds
 /// such users. as_of() in a rule is the instant asked about.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -40,6 +40,7 @@ enum What {
 }
 
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 struct Asked {
     #[command(flatten)]
     rule: RuleArgs,

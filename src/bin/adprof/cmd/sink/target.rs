@@ -36,10 +36,7 @@ pub fn place(to: &str, at: Option<&str>) -> Result<Location> {
 
 fn typed_redis(url: &str) -> Result<Location> {
     let url = RedisUrl::parse(url).map_err(given::of_store)?;
-    if url.has_password() {
-        let message = format!("a password on the command line, where every user of this machine can read it: {url}");
-        return Err(usage(message, "put the address into the environment: REDIS_URL"));
-    }
+    given::without_password(&url)?;
     Ok(Location::Redis(url))
 }
 
