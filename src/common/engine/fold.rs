@@ -48,7 +48,8 @@ pub struct Fold<'p> {
     hash_key: HashKey,
     range: Range,
     seen: HashSet<Identity>,
-    places: HashMap<Key, u32>,
+    /// By the user's id, which a row's key is made of: the key itself is made once, not for every row.
+    places: HashMap<Box<str>, u32>,
     states: Vec<(Key, State)>,
     /// The largest event time so far: no value will be asked for an earlier instant.
     newest: Millis,
@@ -93,7 +94,7 @@ impl<'p> Fold<'p> {
                 continue;
             }
             self.newest = self.newest.max(block.timestamp(i));
-            let place = self.place(self.plan.key(block, i));
+            let place = self.place(block, i);
             self.rows.push((i as u32, place));
         }
         self.tally.absorbed += self.rows.len() as u64;
@@ -105,13 +106,13 @@ impl<'p> Fold<'p> {
         }
     }
 
-    fn place(&mut self, key: Key) -> u32 {
-        if let Some(place) = self.places.get(&key) {
+    fn place(&mut self, block: &Block, i: usize) -> u32 {
+        if let Some(place) = self.places.get(block.user(i)) {
             return *place;
         }
         let place = u32::try_from(self.states.len()).expect("fewer than 2^32 keys in one part of a log");
-        self.states.push((key.clone(), State::new(self.plan)));
-        self.places.insert(key, place);
+        self.states.push((self.plan.key(block, i), State::new(self.plan)));
+        self.places.insert(block.user(i).into(), place);
         place
     }
 
