@@ -23,7 +23,9 @@ use std::sync::mpsc;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
 const PARTITIONS: usize = 256;
-const CHUNK_BYTES: u64 = 16 << 20;
+/// So many chunks a thread keep all of them busy to the end; the larger a chunk, the fewer and larger its blocks.
+const CHUNKS_A_THREAD: u64 = 8;
+const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
 /// A chunk of a packed file may be huge: its blocks are handed over after so many bytes, which bounds their text.
 const HAND_OVER_BYTES: u64 = 16 << 20;
 
@@ -113,7 +115,8 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
 
 /// Parses every chunk and piles its rows up by partition.
 fn scatter(job: &Job<'_>, piles: &[Pile], newest: &AtomicI64) -> Result<Summary, Failure> {
-    let chunks = job.log.chunks(CHUNK_BYTES);
+    let share = job.log.size() / (job.threads.max(1) as u64 * CHUNKS_A_THREAD);
+    let chunks = job.log.chunks(share.clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end()));
     let next = AtomicUsize::new(0);
     let threads = job.threads.clamp(1, chunks.len().max(1));
     let parts: Vec<Result<Summary, Error>> = std::thread::scope(|scope| {
