@@ -128,7 +128,9 @@ fn committed(broker: &str, topic: &str) -> i64 {
     let consumer: BaseConsumer =
         kafka::config(broker).set("group.id", format!("{topic}-group")).create().expect("client");
     let mut list = TopicPartitionList::new();
-    (0..2).for_each(|partition| drop(list.add_partition(topic, partition)));
+    for partition in 0..2 {
+        list.add_partition(topic, partition);
+    }
     let found = consumer.committed_offsets(list, Duration::from_secs(10)).expect("answered");
     found.elements().iter().filter_map(|e| e.offset().to_raw()).filter(|offset| *offset > 0).sum()
 }

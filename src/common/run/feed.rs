@@ -75,12 +75,10 @@ pub fn lines(input: impl Read, parser: &Parser, out: &Sender<News>) {
     loop {
         match lines.next() {
             Ok(None) => {
-                let _ = out.send(News::Parcel(parcel)).and_then(|()| out.send(News::End));
-                return;
+                return close(out, parcel, News::End);
             }
             Err(e) => {
-                let _ = out.send(News::Parcel(parcel)).and_then(|()| out.send(News::Failed(Failure::Input(e))));
-                return;
+                return close(out, parcel, News::Failed(Failure::Input(e)));
             }
             Ok(Some(line)) => {
                 let place = Place::Line { line: line.number, offset: line.offset };
@@ -102,6 +100,13 @@ pub fn lines(input: impl Read, parser: &Parser, out: &Sender<News>) {
                 return;
             }
         }
+    }
+}
+
+/// Sends the last parcel and why nothing follows, if somebody still listens.
+fn close(out: &Sender<News>, parcel: Parcel, last: News) {
+    if out.send(News::Parcel(parcel)).is_ok() {
+        let _ = out.send(last);
     }
 }
 
