@@ -234,6 +234,37 @@ fn a_redis_that_lost_its_data_is_told_everything_again_within_seconds() {
 }
 
 #[test]
+fn a_state_far_behind_redis_catches_up_in_silence() {
+    let (Some(broker), Some(server)) = (kafka::broker(), Server::start()) else { return };
+    let dir = folder();
+    let topic = kafka::create_topic(&broker, "silence", 2);
+    let stream = published(&dir, &broker, &topic, &server);
+    stream.signal("TERM");
+    assert_eq!(stream.end().0, 0);
+    let copy = |from: &str, to: &str| {
+        let status = Command::new("cp").args(["-a", from, to]).current_dir(dir.path()).status();
+        assert!(status.expect("cp runs").success());
+    };
+    // An old checkpoint under a newer Redis: what a crash leaves behind, only more so.
+    copy("adprof-state", "old");
+    produce(&broker, &topic, &clicks(100, 150_000));
+    let command = format!("stream -b {broker} -t {topic} -e --store {}", server.url());
+    dir.adprof(&command).exits(0);
+    assert!(all_show(&mut server.client(), 7505));
+    std::fs::remove_dir_all(dir.file("adprof-state")).expect("removed");
+    copy("old", "adprof-state");
+    let stream = dir.start(&command);
+    let (mut redis, mut asked) = (server.client(), 0);
+    while std::fs::exists(format!("/proc/{}/exe", stream.pid())).is_ok_and(|there| there) && asked < 1_000_000 {
+        assert!(all_show(&mut redis, 7505), "a count went back");
+        asked += 1;
+    }
+    let (code, words) = stream.end();
+    assert!(code == 0 && !words.contains("lost"), "{code}: {words}");
+    assert!(all_show(&mut redis, 7505));
+}
+
+#[test]
 fn another_state_on_the_same_topic_takes_over_and_the_first_is_fenced_with_75() {
     let (Some(broker), Some(server)) = (kafka::broker(), Server::start()) else { return };
     let dir = folder();

@@ -39,7 +39,7 @@ fn a_file_is_replaced_and_its_name_says_the_format() {
     dir.adprof("export -o out.ndjson --where agee>18").exits(2);
     assert_eq!(dir.read("out.ndjson"), dir.adprof("query u-001").ok());
     assert!(dir.adprof("export -o adprof-store").exits(2).stderr.contains("not a regular file"));
-    assert!(dir.adprof("export -o no/such/folder.csv").exits(66).stderr.contains("no/such/folder.csv"));
+    assert!(dir.adprof("export -o no/such/folder.csv").exits(74).stderr.contains("no/such/folder.csv"));
 }
 
 #[test]

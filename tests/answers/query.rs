@@ -28,7 +28,7 @@ fn chosen_tags_come_alone_and_an_unknown_one_is_named_with_its_nearest() {
     );
     assert_eq!(dir.adprof("query --tags all u-001").ok(), format!("{U1}\n"));
     let out = dir.adprof("query --tags agee u-001").exits(2);
-    assert_eq!(out.stderr, "adprof query: unknown tag: agee\nhint: did you mean age?\n");
+    assert_eq!(out.stderr, "adprof query: --tags: unknown tag: agee\nhint: did you mean age?\n");
 }
 
 #[test]

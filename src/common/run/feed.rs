@@ -75,10 +75,10 @@ pub fn lines(input: impl Read, parser: &Parser, out: &Sender<News>) {
     loop {
         match lines.next() {
             Ok(None) => {
-                return end(out, parcel, News::End);
+                return close(out, parcel, News::End);
             }
             Err(e) => {
-                return end(out, parcel, News::Failed(Failure::Input(e)));
+                return close(out, parcel, News::Failed(Failure::Input(e)));
             }
             Ok(Some(line)) => {
                 let place = Place::Line { line: line.number, offset: line.offset };
@@ -103,8 +103,8 @@ pub fn lines(input: impl Read, parser: &Parser, out: &Sender<News>) {
     }
 }
 
-/// Sends the last parcel and why it is the last, unless whoever listened has gone.
-fn end(out: &Sender<News>, parcel: Parcel, last: News) {
+/// Sends the last parcel and why nothing follows, if somebody still listens.
+fn close(out: &Sender<News>, parcel: Parcel, last: News) {
     if out.send(News::Parcel(parcel)).is_ok() {
         let _ = out.send(last);
     }

@@ -11,11 +11,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// For each partition the offset read next.
-pub type Offsets = Vec<(i32, i64)>;
-
 /// A named blob to write, or to remove.
 pub type Blob = (String, Option<Vec<u8>>);
+
+/// For each partition the offset up to which it is on the disk.
+pub type Covered = Vec<(i32, i64)>;
 
 /// One checkpoint.
 pub struct Save {
@@ -24,12 +24,12 @@ pub struct Save {
     pub meta: Vec<Blob>,
     pub ids: Vec<Blob>,
     /// For the group's offsets: how far each partition is read once this is on the disk.
-    pub offsets: Offsets,
+    pub offsets: Covered,
 }
 
 pub struct Saver {
     orders: Option<Sender<Save>>,
-    answers: Receiver<Result<Offsets, Error>>,
+    answers: Receiver<Result<Covered, Error>>,
     thread: Option<JoinHandle<()>>,
     busy: bool,
 }
@@ -51,7 +51,7 @@ impl Saver {
     }
 
     /// Whether a checkpoint may be handed over; gives what the last one covered when it has just been done.
-    pub fn poll(&mut self) -> Result<(bool, Option<Offsets>), Error> {
+    pub fn poll(&mut self) -> Result<(bool, Option<Covered>), Error> {
         let mut covered = None;
         if self.busy
             && let Ok(answer) = self.answers.try_recv()
@@ -71,7 +71,7 @@ impl Saver {
     }
 
     /// Waits until the checkpoint handed over is on the disk.
-    pub fn wait(&mut self) -> Result<Option<Offsets>, Error> {
+    pub fn wait(&mut self) -> Result<Option<Covered>, Error> {
         loop {
             match self.poll()? {
                 (true, covered) => return Ok(covered),
