@@ -13,7 +13,7 @@ Each command has examples: adprof COMMAND --help";
 const MORE: &str = "Environment:
   ADPROF_DEFINITIONS  the definition file, where -d names none
   ADPROF_STORE        where profiles live, where --store does not say
-  REDIS_URL           the address of Redis, with its password if there is one
+  REDIS_URL           the address of Redis, and its password
   NO_COLOR            no colours
 
 Exit codes:
