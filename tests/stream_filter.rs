@@ -262,3 +262,13 @@ fn a_stopped_filter_writes_its_last_words() {
     assert!(stream.line().expect("a patch").contains("shoes"));
     assert_eq!(stream.end().0, 0);
 }
+
+#[test]
+fn a_password_is_not_typed_on_the_command_line() {
+    let dir = Dir::new();
+    let out = dir.adprof("stream --store redis://:canary@localhost:1").exits(2);
+    assert!(out.stderr.contains("REDIS_URL") && !out.stderr.contains("canary"), "{}", out.stderr);
+    // From the environment it is taken, and shown nowhere.
+    let out = dir.adprof("stream --store redis").env("REDIS_URL", "redis://:canary@127.0.0.1:1").exits(69);
+    assert!(!out.stderr.contains("canary"), "{}", out.stderr);
+}

@@ -114,6 +114,12 @@ impl StoreArgs {
     }
 }
 
+/// The Redis of `REDIS_URL`, or the one on this machine.
+pub fn redis_of_environment() -> Result<Location, store::Error> {
+    let redis_url = std::env::var("REDIS_URL").ok();
+    choose(Choice { redis_url: redis_url.as_deref(), ..Choice::default() }).map(|(location, _)| location)
+}
+
 /// Refuses an address that was typed with a password in it.
 pub fn without_password(url: &RedisUrl) -> Result<()> {
     if !url.has_password() {

@@ -119,6 +119,9 @@ fn advise(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
+/// So many things that are not read are named.
+const SHOWN: usize = 3;
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -155,8 +158,16 @@ fn open(paths: &[PathBuf]) -> Result<Log> {
         });
     }
     let log = whole.expect("clap has a default");
-    for stray in log.strays() {
+    for stray in log.strays().iter().take(SHOWN) {
         report::warn(format_args!("{}: not read: {}", stray.path.display(), stray.why));
+    }
+    if log.strays().len() > SHOWN {
+        report::warn(format_args!("{} more are not read", log.strays().len() - SHOWN));
+    }
+    if log.files().is_empty() {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let failure = Failure::new(Exit::NoInput, format!("{}: no log in it", names.join(", ")));
+        return Err(failure.hint("a log is a file, or a directory of dt=YYYY-MM-DD/*.ndjson").into());
     }
     Ok(log)
 }
@@ -201,9 +212,9 @@ fn tell(summary: &Summary, started: Instant) {
     for (code, n) in &summary.refused {
         words.push_str(&format!(", {code} {n}"));
     }
-    let as_of = summary.as_of.map_or("no event".to_string(), time::show);
+    let as_of = summary.as_of.map(|t| format!(" as of {}", time::show(t))).unwrap_or_default();
     report::say(format_args!(
-        "{words}; {} profiles as of {as_of} in {seconds:.2} s, {} events/s",
+        "{words}; {} profiles{as_of} in {seconds:.2} s, {} events/s",
         given::grouped(summary.keys),
         given::rate(summary.lines, seconds)
     ));

@@ -69,7 +69,7 @@ pub struct Args {
     /// The tags to compute: all, or codes [default: those with update = "realtime"]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
-    /// Keep the profiles here: file:DIR or redis://… ; without it patches go to stdout
+    /// Keep the profiles here: file:DIR, redis://… or redis (the address in REDIS_URL); without it patches go to stdout
     #[arg(long, value_name = "WHERE")]
     store: Option<String>,
     /// The directory of the state behind a Redis store
@@ -133,8 +133,17 @@ pub fn run(args: Args) -> Result<()> {
 
 impl Args {
     fn location(&self) -> Result<Option<Location>> {
-        let parsed = self.store.as_deref().map(Location::parse).transpose();
-        Ok(parsed.map_err(given::of_store)?)
+        let location = match self.store.as_deref() {
+            None => return Ok(None),
+            // The address from the environment, where a password is not shown to everyone.
+            Some("redis") => given::redis_of_environment(),
+            Some(text) => Location::parse(text),
+        };
+        let location = location.map_err(given::of_store)?;
+        if let (Location::Redis(url), true) = (&location, self.store.as_deref() != Some("redis")) {
+            given::without_password(url)?;
+        }
+        Ok(Some(location))
     }
 
     fn clock(&self, usual: Which) -> Clock {
@@ -311,11 +320,11 @@ fn describe(report: &Report) -> String {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }
     }
-    words.push_str(&format!(
-        "; {} users, {} patches",
-        given::grouped(report.keys as u64),
-        given::grouped(report.patches)
-    ));
+    words.push_str(&format!("; {} users", given::grouped(report.keys as u64)));
+    // An embedded store is told by its checkpoints, not by patches.
+    if report.patches > 0 {
+        words.push_str(&format!(", {} patches", given::grouped(report.patches)));
+    }
     words
 }
 
