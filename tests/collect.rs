@@ -233,6 +233,23 @@ fn told_to_stop_it_commits_what_it_took_and_ends_well() {
 }
 
 #[test]
+fn half_a_line_that_follows_keeps_no_acknowledgement_back() {
+    let dir = Dir::new();
+    let mut collect = dir.start("collect --ack");
+    for id in 0..200 {
+        // Two writes: the half may arrive while the whole line is being taken.
+        collect.feed(event(2 * id));
+        collect.feed(&event(2 * id + 1)[..40]);
+        collect.acknowledged(2 * id + 1);
+        collect.feed(&event(2 * id + 1)[40..]);
+        collect.acknowledged(2 * id + 2);
+    }
+    collect.close();
+    assert_eq!(collect.end().0, 0);
+    assert_eq!(ids(&dir.read("ad-events.log")).len(), 400);
+}
+
+#[test]
 fn the_second_signal_ends_at_once() {
     let dir = Dir::new();
     let mut collect = dir.start("collect --ack -b 127.0.0.1:1 -t events --ship-timeout 60s");

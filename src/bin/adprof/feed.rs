@@ -6,8 +6,11 @@
 use crate::stop;
 use adprof::lines::open_input;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use memchr::memchr;
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +26,8 @@ type Block = (Vec<u8>, usize);
 
 /// An input, decoded and read ahead.
 pub struct Feed {
+    /// Blocks read ahead in which a line ends.
+    ends_ahead: Arc<AtomicUsize>,
     full: Receiver<io::Result<Block>>,
     empty: Sender<Vec<u8>>,
     now: Block,
@@ -34,28 +39,43 @@ impl Feed {
     pub fn start(raw: Box<dyn Read + Send>) -> io::Result<Feed> {
         let (send, full) = bounded(AHEAD);
         let (empty, used) = bounded(AHEAD);
+        let ends_ahead = Arc::new(AtomicUsize::new(0));
+        let ends = ends_ahead.clone();
         thread::Builder::new().name("input".into()).spawn(move || {
-            if let Err(e) = pump(raw, &send, &used) {
+            if let Err(e) = pump(raw, &send, &used, &ends) {
                 // Nobody listens any more when this fails.
                 let _ = send.send(Err(e));
             }
         })?;
-        Ok(Feed { full, empty, now: (Vec::new(), 0), given: 0 })
+        Ok(Feed { ends_ahead, full, empty, now: (Vec::new(), 0), given: 0 })
     }
 
-    /// Whether everything that has arrived was given out: the next read may have to wait.
+    /// Whether no line ends in what has arrived and was not given out: the next line may have to be waited for.
     pub fn idle(&self) -> bool {
-        self.given == self.now.1 && self.full.is_empty()
+        self.ends_ahead.load(Ordering::Acquire) == 0 && !ends_line(&self.now.0[self.given..self.now.1])
     }
 }
 
-fn pump(raw: Box<dyn Read + Send>, full: &Sender<io::Result<Block>>, used: &Receiver<Vec<u8>>) -> io::Result<()> {
+fn ends_line(bytes: &[u8]) -> bool {
+    memchr(b'\n', bytes).is_some()
+}
+
+fn pump(
+    raw: Box<dyn Read + Send>,
+    full: &Sender<io::Result<Block>>,
+    used: &Receiver<Vec<u8>>,
+    ends_ahead: &AtomicUsize,
+) -> io::Result<()> {
     let mut input = open_input(raw)?;
     while !stop::asked() {
         let mut buffer = used.try_recv().unwrap_or_else(|_| vec![0; BLOCK]);
         match input.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(n) => {
+                // Before it is sent: who takes it counts it down.
+                if ends_line(&buffer[..n]) {
+                    ends_ahead.fetch_add(1, Ordering::Release);
+                }
                 if full.send(Ok((buffer, n))).is_err() {
                     return Ok(());
                 }
@@ -74,6 +94,9 @@ impl Read for Feed {
                 Ok(block) => {
                     let (used, _) = std::mem::replace(&mut self.now, block?);
                     self.given = 0;
+                    if ends_line(&self.now.0[..self.now.1]) {
+                        self.ends_ahead.fetch_sub(1, Ordering::Release);
+                    }
                     // The very first is none: read into, it would look like the end. No room: one more than are needed.
                     if !used.is_empty() {
                         let _ = self.empty.try_send(used);
