@@ -84,6 +84,7 @@ summary() {
     if [[ -n ${ADPROF_TEST_PYTHON-} ]]; then
         used+=("duckdb $("$ADPROF_TEST_PYTHON" -c 'import duckdb; print(duckdb.__version__)')")
     else skipped+=(duckdb); fi
+    if have strace; then used+=(strace); else skipped+=("strace (fsync before the acknowledgement, faults of the disk)"); fi
     say "$1; used: $(list "${used[@]}"); skipped: $(list "${skipped[@]}")"
 }
 
@@ -94,6 +95,8 @@ list() {
 }
 
 need_build_tools
+# With it tests see that a sync comes before the word, and let one fail.
+need strace strace || true
 step cargo build --locked --bins
 
 # An address from outside would make tests write into servers that are not theirs.

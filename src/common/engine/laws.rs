@@ -69,6 +69,12 @@ value = "CASE WHEN spent_12s >= 5 AND clicks_5s > 0 THEN 'hot' WHEN spent > 0 TH
 [[tag]]
 code = "idle"
 value = "as_of() - last_active > 8000"
+[[tag]]
+code = "quiet"
+value = "as_of() - last_active >= 5000"
+[[tag]]
+code = "warm"
+value = "last_active + 3000 > as_of() OR as_of() - last_active BETWEEN 6000 AND 7000"
 "#;
 
 type Profiles = BTreeMap<Key, BTreeMap<String, Value>>;
@@ -279,10 +285,16 @@ proptest! {
         let (mut told, mut out) = (live(&plan, Telling::Each), Vec::new());
         feed(&mut told, &in_order, &mut out);
         told.advance(80_000, &mut out);
-        let mut so_far = Profiles::new();
+        let (mut so_far, mut told_at) = (Profiles::new(), None);
         let mut patches = out.into_iter().peekable();
         while let Some(patch) = patches.next() {
             let instant = patch.as_of;
+            if told_at.is_none_or(|before| before < instant) {
+                // Nothing was told late: what was told before still holds right up to this instant.
+                let want = profiles(batch(&plan, &in_order, instant - 1));
+                prop_assert_eq!(&so_far, &want, "right before {}", instant);
+            }
+            told_at = Some(instant);
             apply(&mut so_far, patch);
             if patches.peek().is_none_or(|next| next.as_of > instant) {
                 let want = profiles(batch(&plan, &in_order, instant));
@@ -390,11 +402,19 @@ fn a_count_falls_to_zero_by_time_alone_at_the_end_of_its_pane() {
     );
     out.clear();
     live.advance(5_999, &mut out);
-    assert_eq!(out, []);
+    assert_eq!(told(&out, "clicks_5s"), []);
     live.advance(6_000, &mut out);
-    let Patch { as_of, tags, .. } = &out[0];
-    assert_eq!((*as_of, &*tags[0].0, &tags[0].1), (6_000, "clicks_5s", &Some(Value::Int(0))));
     live.advance(10_000, &mut out);
-    let Patch { as_of, tags, .. } = &out[1];
-    assert_eq!((*as_of, &*tags[0].0, &tags[0].1), (9_235, "idle", &Some(Value::Bool(true))));
+    assert_eq!(told(&out, "clicks_5s"), [(6_000, Some(Value::Int(0)))]);
+    assert_eq!(told(&out, "quiet"), [(6_234, Some(Value::Bool(true)))]);
+    assert_eq!(told(&out, "idle"), [(9_235, Some(Value::Bool(true)))]);
+    let warm = [(4_234, false), (7_234, true), (8_235, false)];
+    assert_eq!(told(&out, "warm"), warm.map(|(at, b)| (at, Some(Value::Bool(b)))));
+}
+
+/// What was told of one tag, and when.
+fn told(patches: &[Patch], code: &str) -> Vec<(Millis, Option<Value>)> {
+    let of =
+        |patch: &Patch| patch.tags.iter().find(|(c, _)| &**c == code).map(|(_, value)| (patch.as_of, value.clone()));
+    patches.iter().filter_map(of).collect()
 }
