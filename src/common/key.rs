@@ -27,6 +27,15 @@ impl Key {
         out.push_str(user_id);
     }
 
+    /// Whether a key, as it is stored, is `Key::user(tenant, user_id)`.
+    pub fn is_user(stored: &[u8], tenant: &str, user_id: &str) -> bool {
+        let (tenant, user_id) = (tenant.as_bytes(), user_id.as_bytes());
+        stored.len() == tenant.len() + 2 + user_id.len()
+            && &stored[tenant.len() + 2..] == user_id
+            && &stored[..tenant.len()] == tenant
+            && &stored[tenant.len()..tenant.len() + 2] == b"\0\0"
+    }
+
     pub fn new<'a>(tenant: &str, entity: &str, parts: impl IntoIterator<Item = &'a str>) -> Key {
         let entity = if entity == USER { "" } else { entity };
         let mut text = format!("{tenant}\0{entity}");
@@ -45,6 +54,11 @@ impl Key {
     /// The inverse of `as_str`; `None` when the text is not a key.
     pub fn from_stored(text: &str) -> Option<Key> {
         (text.bytes().filter(|b| *b == 0).count() >= 2).then(|| Key(text.into()))
+    }
+
+    /// The id of a user of the default tenant, from the key as it is stored; `None` for any other key.
+    pub fn plain_user(stored: &str) -> Option<&str> {
+        stored.strip_prefix("\0\0").filter(|id| !id.as_bytes().contains(&0))
     }
 
     pub fn tenant(&self) -> &str {
@@ -134,8 +148,18 @@ mod tests {
         assert_eq!(item.parts().collect::<Vec<_>>(), ["i:9", "50%"]);
         assert_eq!(Key::from_stored(item.as_str()), Some(item));
         assert_eq!(Key::from_stored("u-001"), None);
+        assert_eq!(Key::plain_user(user.as_str()), Some("a:b%"));
+        assert_eq!(Key::plain_user(Key::user("acme", "u-001").as_str()), None);
+        assert_eq!(Key::plain_user(Key::new("", "item", ["i-9"]).as_str()), None);
+        assert_eq!(Key::plain_user(Key::new("", "user", ["i-9", "2026"]).as_str()), None);
         let mut written = String::new();
         Key::write_user("acme", "u-001", &mut written);
         assert_eq!(written, Key::user("acme", "u-001").as_str());
+        assert!(Key::is_user(written.as_bytes(), "acme", "u-001"));
+        for (tenant, user) in
+            [("", "u-001"), ("acme", "u-002"), ("acmf", "u-001"), ("acme\0\0u", "01"), ("acm", "eu-001")]
+        {
+            assert!(!Key::is_user(written.as_bytes(), tenant, user), "{tenant} {user}");
+        }
     }
 }

@@ -6,6 +6,9 @@ use std::fmt;
 
 /// Millionths in one unit.
 pub const SCALE: i128 = 1_000_000;
+const MILLION: u64 = SCALE as u64;
+/// The longest text there is: 39 digits, a sign and a point.
+const TEXT_MAX: usize = 41;
 
 /// An exact decimal of up to six places: the number of millionths.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -54,6 +57,53 @@ impl Decimal {
     /// `self * other`, rounded to six places, halves away from zero; `None` on overflow.
     pub fn checked_mul(self, other: Decimal) -> Option<Decimal> {
         div_round(self.0.checked_mul(other.0)?, SCALE).map(Decimal)
+    }
+
+    /// Appends what `Display` writes.
+    pub fn push(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.text(&mut [0; TEXT_MAX]).as_bytes());
+    }
+
+    /// The number as text, without zeros at the end: written from the last digit to the first.
+    fn text(self, buffer: &mut [u8; TEXT_MAX]) -> &str {
+        let n = self.0.unsigned_abs();
+        let mut at = TEXT_MAX;
+        let mut put = |byte: u8| {
+            at -= 1;
+            buffer[at] = byte;
+        };
+        // Nearly all fit 64 bits, where a division costs a tenth.
+        let (mut whole, mut fraction) = match u64::try_from(n) {
+            Ok(n) => (u128::from(n / MILLION), n % MILLION),
+            Err(_) => (n / u128::from(MILLION), (n % u128::from(MILLION)) as u64),
+        };
+        if fraction != 0 {
+            let mut significant = false;
+            for _ in 0..6 {
+                significant |= fraction % 10 != 0;
+                if significant {
+                    put(b'0' + (fraction % 10) as u8);
+                }
+                fraction /= 10;
+            }
+            put(b'.');
+        }
+        while whole > u128::from(u64::MAX) {
+            put(b'0' + (whole % 10) as u8);
+            whole /= 10;
+        }
+        let mut whole = whole as u64;
+        loop {
+            put(b'0' + (whole % 10) as u8);
+            whole /= 10;
+            if whole == 0 {
+                break;
+            }
+        }
+        if self.0 < 0 {
+            put(b'-');
+        }
+        std::str::from_utf8(&buffer[at..]).expect("digits are ASCII")
     }
 
     /// Reads a number in JSON's grammar, exactly.
@@ -122,14 +172,7 @@ fn scale_digits(whole: &str, fraction: &str, exponent: i32) -> Result<i128, Deci
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let n = self.0.unsigned_abs();
-        let (whole, fraction) = (n / SCALE as u128, n % SCALE as u128);
-        if fraction == 0 {
-            return write!(f, "{sign}{whole}");
-        }
-        let places = format!("{fraction:06}");
-        write!(f, "{sign}{whole}.{}", places.trim_end_matches('0'))
+        f.write_str(self.text(&mut [0; TEXT_MAX]))
     }
 }
 
@@ -151,6 +194,21 @@ mod tests {
             ("0e999999999999", "0"),
         ] {
             assert_eq!(Decimal::parse(text).expect(text).to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_written_as_their_digits() {
+        for n in
+            [i128::MAX, i128::MIN, i128::from(u64::MAX) * SCALE + 10, i128::from(u64::MAX), 1 << 64, -1, 0, 999_999]
+        {
+            let digits = format!("{:07}", n.unsigned_abs());
+            let (whole, fraction) = digits.split_at(digits.len() - 6);
+            let naive = format!("{}{whole}.{fraction}", if n < 0 { "-" } else { "" });
+            assert_eq!(Decimal(n).to_string(), naive.trim_end_matches('0').trim_end_matches('.'));
+            let mut out = Vec::new();
+            Decimal(n).push(&mut out);
+            assert_eq!(out, Decimal(n).to_string().as_bytes());
         }
     }
 

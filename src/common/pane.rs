@@ -25,6 +25,11 @@ impl Window {
         pane.saturating_mul(self.resolution).saturating_add(self.span)
     }
 
+    /// The first instant whose events still count at `as_of`.
+    pub fn since(&self, as_of: Millis) -> Millis {
+        self.oldest(as_of).saturating_mul(self.resolution)
+    }
+
     /// The oldest pane that still counts at `as_of`.
     pub fn oldest(&self, as_of: Millis) -> i64 {
         self.pane(as_of) - self.span / self.resolution + 1
@@ -56,6 +61,7 @@ mod tests {
             let law = t < ts - ts % resolution + window.span;
             prop_assert_eq!(window.pane(ts) >= window.oldest(t), law);
             prop_assert_eq!(t < window.expiry(window.pane(ts)), law);
+            prop_assert_eq!(ts >= window.since(t), law);
         }
     }
 

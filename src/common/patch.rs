@@ -7,7 +7,7 @@ use crate::key::{Key, USER};
 use crate::limits::{FIELD_MAX, USER_ID_MAX};
 use crate::ndjson;
 use crate::time::Millis;
-use crate::value::Value;
+use crate::value::{Datum, Value};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -28,19 +28,15 @@ impl Patch {
     pub fn push_line(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         push_key(out, &self.key);
-        out.extend_from_slice(format!(",\"asOf\":{},\"tags\":{{", self.as_of).as_bytes());
+        push_instant(out, self.as_of);
         for (i, (code, value)) in self.tags.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            ndjson::push_str(out, code);
-            out.push(b':');
+            push_code(out, code, i == 0);
             match value {
                 Some(value) => value.push_json(out),
-                None => out.extend_from_slice(b"null"),
+                None => Datum::Null.push_json(out),
             }
         }
-        out.extend_from_slice(b"}}\n");
+        out.extend_from_slice(END);
     }
 
     /// Reads one line; the error says why it is not a patch.
@@ -56,6 +52,61 @@ impl Patch {
     }
 }
 
+/// What the lines of many patches share, written once: those of the same tags at the same instant.
+pub struct Form {
+    instant: Vec<u8>,
+    codes: Vec<Vec<u8>>,
+}
+
+impl Form {
+    pub fn new<'c>(as_of: Millis, codes: impl IntoIterator<Item = &'c str>) -> Form {
+        let mut instant = Vec::new();
+        push_instant(&mut instant, as_of);
+        let rendered = |(i, code)| {
+            let mut out = Vec::new();
+            push_code(&mut out, code, i == 0);
+            out
+        };
+        Form { instant, codes: codes.into_iter().enumerate().map(rendered).collect() }
+    }
+
+    /// Appends the line of the patch of a key, given as it is stored, with one value a code: what `Patch::push_line` writes.
+    pub fn push_line<'v>(&self, out: &mut Vec<u8>, key: &str, values: impl IntoIterator<Item = Datum<'v>>) {
+        out.push(b'{');
+        match Key::plain_user(key) {
+            Some(user) => push_user(out, user),
+            None => push_key(out, &Key::from_stored(key).expect("a key is stored as one")),
+        }
+        out.extend_from_slice(&self.instant);
+        for (code, value) in self.codes.iter().zip(values) {
+            out.extend_from_slice(code);
+            value.push_json(out);
+        }
+        out.extend_from_slice(END);
+    }
+}
+
+const END: &[u8] = b"}}\n";
+
+fn push_instant(out: &mut Vec<u8>, as_of: Millis) {
+    out.extend_from_slice(b",\"asOf\":");
+    ndjson::push_int(out, as_of);
+    out.extend_from_slice(b",\"tags\":{");
+}
+
+fn push_code(out: &mut Vec<u8>, code: &str, first: bool) {
+    if !first {
+        out.push(b',');
+    }
+    ndjson::push_str(out, code);
+    out.push(b':');
+}
+
+fn push_user(out: &mut Vec<u8>, user: &str) {
+    out.extend_from_slice(b"\"userId\":");
+    ndjson::push_str(out, user);
+}
+
 /// Appends `"userId":"u-001"`, or `"entity":"item","key":"i-9"`, with `"tenantId"` before it when there is one.
 pub fn push_key(out: &mut Vec<u8>, key: &Key) {
     if !key.tenant().is_empty() {
@@ -64,9 +115,7 @@ pub fn push_key(out: &mut Vec<u8>, key: &Key) {
         out.push(b',');
     }
     if key.entity() == USER {
-        out.extend_from_slice(b"\"userId\":");
-        ndjson::push_str(out, key.id());
-        return;
+        return push_user(out, key.id());
     }
     out.extend_from_slice(b"\"entity\":");
     ndjson::push_str(out, key.entity());
@@ -172,8 +221,14 @@ mod tests {
             r#"{"tenantId":"acme","entity":"item","key":["i-9","2026"],"asOf":1,"tags":{}}"#,
         ] {
             let mut out = Vec::new();
-            Patch::parse(line).expect(line).push_line(&mut out);
+            let patch = Patch::parse(line).expect(line);
+            patch.push_line(&mut out);
             assert_eq!(String::from_utf8(out).expect("UTF-8"), format!("{line}\n"));
+            let mut formed = Vec::new();
+            let values = patch.tags.iter().map(|(_, value)| value.as_ref().map_or(Datum::Null, Value::datum));
+            let form = Form::new(patch.as_of, patch.tags.iter().map(|(code, _)| &**code));
+            form.push_line(&mut formed, patch.key.as_str(), values);
+            assert_eq!(String::from_utf8(formed).expect("UTF-8"), format!("{line}\n"));
         }
     }
 

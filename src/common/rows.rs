@@ -61,19 +61,32 @@ struct Span {
 /// Events as columns. Strings share one arena, so a block is a handful of allocations however many rows it has.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
-    heads: Vec<Head>,
+    timestamps: Vec<Millis>,
+    received: Vec<Millis>,
+    ids: Vec<Ids>,
     columns: Vec<Column>,
     text: String,
 }
 
-/// What every row has.
+/// What every row has besides its fields.
 #[derive(Clone, Copy, Debug)]
-struct Head {
-    timestamp: Millis,
-    received: Millis,
-    tenant: Span,
-    user: Span,
-    event_id: Span,
+pub struct Head<'a> {
+    /// Empty for the default tenant.
+    pub tenant: &'a str,
+    pub user: &'a str,
+    pub event_id: &'a str,
+    pub timestamp: Millis,
+    /// The instant of receipt.
+    pub received: Millis,
+}
+
+/// Where a row's ids lie in the arena: `tenant NUL user NUL eventId NUL`, in one piece.
+#[derive(Clone, Copy, Debug)]
+struct Ids {
+    tenant: u32,
+    user: u32,
+    event_id: u32,
+    end: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +95,64 @@ struct Column {
     /// The value's bits; for a string, where it lies in the arena.
     words: Vec<u64>,
     present: Vec<bool>,
+}
+
+/// A row of a block and the place, among the keys of a fold, of the key whose tags it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pick {
+    pub row: u32,
+    pub place: u32,
+}
+
+/// All rows of one column, read only.
+#[derive(Clone, Copy)]
+pub struct ColumnView<'a> {
+    pub ty: Type,
+    /// One a row: a whole number, an instant, millionths of a decimal, the bits of a double, 0 or 1; see `span` for a text.
+    pub words: &'a [u64],
+    /// Whether the row has a value; where not, its word is 0.
+    pub present: &'a [bool],
+    /// The arena that texts lie in.
+    pub text: &'a str,
+}
+
+impl<'a> ColumnView<'a> {
+    /// Where the text of row `i` begins in the arena, and its length in bytes.
+    pub fn span(&self, i: usize) -> (usize, usize) {
+        let Span { start, len } = Span::of_word(self.words[i]);
+        (start as usize, len as usize)
+    }
+
+    /// The value of row `i`, or NULL.
+    #[inline]
+    pub fn datum(&self, i: usize) -> Datum<'a> {
+        if !self.present[i] {
+            return Datum::Null;
+        }
+        let word = self.words[i];
+        match self.ty {
+            Type::Bool => Datum::Bool(word != 0),
+            Type::Int => Datum::Int(word as i64),
+            Type::Decimal => Datum::Decimal(Decimal(i128::from(word as i64))),
+            Type::Double => Datum::Double(f64::from_bits(word)),
+            Type::String => Datum::Str(Span::of_word(word).of(self.text)),
+            Type::Datetime => Datum::Time(word as i64),
+        }
+    }
+}
+
+impl Span {
+    fn word(self) -> u64 {
+        u64::from(self.start) << 32 | u64::from(self.len)
+    }
+
+    fn of_word(word: u64) -> Span {
+        Span { start: (word >> 32) as u32, len: word as u32 }
+    }
+
+    fn of(self, text: &str) -> &str {
+        &text[self.start as usize..(self.start + self.len) as usize]
+    }
 }
 
 impl Block {
@@ -93,16 +164,21 @@ impl Block {
     pub fn with_capacity(projection: &Projection, rows: usize, text: usize) -> Block {
         let column =
             |field: &Field| Column { ty: field.ty, words: Vec::with_capacity(rows), present: Vec::with_capacity(rows) };
-        let columns = projection.fields.iter().map(column).collect();
-        Block { heads: Vec::with_capacity(rows), columns, text: String::with_capacity(text) }
+        Block {
+            timestamps: Vec::with_capacity(rows),
+            received: Vec::with_capacity(rows),
+            ids: Vec::with_capacity(rows),
+            columns: projection.fields.iter().map(column).collect(),
+            text: String::with_capacity(text),
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.heads.len()
+        self.ids.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.ids.is_empty()
     }
 
     /// Bytes of text held: with `len`, what bounds a block.
@@ -110,8 +186,11 @@ impl Block {
         self.text.len()
     }
 
+    /// No rows, and the room of those there were: for the next ones.
     pub fn clear(&mut self) {
-        self.heads.clear();
+        self.timestamps.clear();
+        self.received.clear();
+        self.ids.clear();
         self.text.clear();
         for column in &mut self.columns {
             column.words.clear();
@@ -121,26 +200,50 @@ impl Block {
 
     /// Adds an event as a row. `received` stands in where the event carries no `receivedAt`.
     pub fn push(&mut self, event: &Event, projection: &Projection, received: Millis) {
-        let head = Head {
+        self.push_head(&Head {
+            tenant: event.tenant_id.as_deref().unwrap_or(""),
+            user: &event.user_id,
+            event_id: &event.event_id,
             timestamp: event.timestamp,
             received: event.received_at.unwrap_or(received),
-            tenant: self.keep(event.tenant_id.as_deref().unwrap_or("")),
-            user: self.keep(&event.user_id),
-            event_id: self.keep(&event.event_id),
-        };
-        self.heads.push(head);
+        });
         for (slot, field) in projection.fields.iter().enumerate() {
             let word = self.word(event, field);
-            let column = &mut self.columns[slot];
-            column.words.push(word.unwrap_or(0));
-            column.present.push(word.is_some());
+            self.columns[slot].push(word);
         }
     }
 
-    fn keep(&mut self, text: &str) -> Span {
-        let start = self.text.len() as u32;
-        self.text.push_str(text);
-        Span { start, len: text.len() as u32 }
+    /// Adds a row whose fields are typed already: one value a column, of the column's type or NULL, as `datum` gives them back.
+    pub fn push_typed(&mut self, head: &Head<'_>, values: &[Datum<'_>]) {
+        self.push_head(head);
+        debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            let word = match *value {
+                Datum::Null => None,
+                Datum::Bool(b) => Some(u64::from(b)),
+                Datum::Int(n) | Datum::Time(n) => Some(n as u64),
+                Datum::Decimal(d) => Some(d.0 as i64 as u64),
+                Datum::Double(x) => Some(x.to_bits()),
+                Datum::Str(text) => Some(keep(&mut self.text, text).word()),
+            };
+            column.push(word);
+        }
+    }
+
+    fn push_head(&mut self, head: &Head<'_>) {
+        self.timestamps.push(head.timestamp);
+        self.received.push(head.received);
+        let tenant = self.text.len();
+        let user = tenant + head.tenant.len() + 1;
+        let event_id = user + head.user.len() + 1;
+        let end = event_id + head.event_id.len() + 1;
+        // Ids hold no control characters, so NUL separates.
+        for id in [head.tenant, head.user, head.event_id] {
+            self.text.push_str(id);
+            self.text.push('\0');
+        }
+        let [tenant, user, event_id, end] = [tenant, user, event_id, end].map(|at| at as u32);
+        self.ids.push(Ids { tenant, user, event_id, end });
     }
 
     fn word(&mut self, event: &Event, field: &Field) -> Option<u64> {
@@ -164,10 +267,7 @@ impl Block {
     fn read(&mut self, raw: &RawValue, ty: Type) -> Option<u64> {
         let text = raw.get();
         match ty {
-            Type::String => raw_str(raw).map(|text| {
-                let span = self.keep(&text);
-                u64::from(span.start) << 32 | u64::from(span.len)
-            }),
+            Type::String => raw_str(raw).map(|value| keep(&mut self.text, &value).word()),
             Type::Bool => matches!(text, "true" | "false").then(|| u64::from(text == "true")),
             Type::Int | Type::Datetime => text.parse::<i64>().ok().map(|n| n as u64),
             Type::Decimal => Decimal::parse(text).ok().map(|d| d.0 as i64 as u64),
@@ -181,44 +281,62 @@ impl Block {
     }
 
     pub fn timestamp(&self, i: usize) -> Millis {
-        self.heads[i].timestamp
+        self.timestamps[i]
+    }
+
+    /// Of all rows.
+    pub fn timestamps(&self) -> &[Millis] {
+        &self.timestamps
     }
 
     pub fn received(&self, i: usize) -> Millis {
-        self.heads[i].received
+        self.received[i]
     }
 
     pub fn tenant(&self, i: usize) -> &str {
-        self.text_at(self.heads[i].tenant)
+        let ids = &self.ids[i];
+        &self.text[ids.tenant as usize..ids.user as usize - 1]
     }
 
     pub fn user(&self, i: usize) -> &str {
-        self.text_at(self.heads[i].user)
+        let ids = &self.ids[i];
+        &self.text[ids.user as usize..ids.event_id as usize - 1]
     }
 
     pub fn event_id(&self, i: usize) -> &str {
-        self.text_at(self.heads[i].event_id)
+        let ids = &self.ids[i];
+        &self.text[ids.event_id as usize..ids.end as usize - 1]
     }
 
-    fn text_at(&self, span: Span) -> &str {
-        &self.text[span.start as usize..(span.start + span.len) as usize]
+    /// What makes row `i` the event it is: `tenant NUL user NUL eventId NUL`.
+    pub fn identity(&self, i: usize) -> &[u8] {
+        let ids = &self.ids[i];
+        &self.text.as_bytes()[ids.tenant as usize..ids.end as usize]
+    }
+
+    /// The column of a field of the projection.
+    pub fn column(&self, slot: usize) -> ColumnView<'_> {
+        let Column { ty, words, present } = &self.columns[slot];
+        ColumnView { ty: *ty, words, present, text: &self.text }
     }
 
     pub fn datum(&self, slot: usize, i: usize) -> Datum<'_> {
-        let column = &self.columns[slot];
-        if !column.present[i] {
-            return Datum::Null;
-        }
-        let word = column.words[i];
-        match column.ty {
-            Type::Bool => Datum::Bool(word != 0),
-            Type::Int => Datum::Int(word as i64),
-            Type::Decimal => Datum::Decimal(Decimal(i128::from(word as i64))),
-            Type::Double => Datum::Double(f64::from_bits(word)),
-            Type::String => Datum::Str(self.text_at(Span { start: (word >> 32) as u32, len: word as u32 })),
-            Type::Datetime => Datum::Time(word as i64),
-        }
+        self.column(slot).datum(i)
     }
+}
+
+impl Column {
+    fn push(&mut self, word: Option<u64>) {
+        self.words.push(word.unwrap_or(0));
+        self.present.push(word.is_some());
+    }
+}
+
+/// Adds `text` to the arena.
+fn keep(arena: &mut String, text: &str) -> Span {
+    let start = arena.len() as u32;
+    arena.push_str(text);
+    Span { start, len: text.len() as u32 }
 }
 
 /// The value under `path` inside a raw object.
@@ -267,5 +385,16 @@ mod tests {
         assert_eq!(row.datum(duration), Datum::Int(42));
         assert_eq!(row.datum(wrong), Datum::Null);
         assert_eq!((block.user(0), block.event_id(0), block.timestamp(0), block.received(0)), ("u", "e", 5, 10));
+        assert_eq!(block.identity(0), b"\0u\0e\0");
+
+        let values: Vec<Datum> = (0..projection.fields.len()).map(|slot| row.datum(slot)).collect();
+        let head = Head { tenant: "t", user: "u2", event_id: "e2", timestamp: 6, received: 7 };
+        let mut again = Block::new(&projection);
+        again.push_typed(&head, &values);
+        again.clear();
+        again.push_typed(&head, &values);
+        assert_eq!((0..values.len()).map(|slot| again.datum(slot, 0)).collect::<Vec<_>>(), values);
+        assert_eq!((again.len(), again.tenant(0), again.user(0), again.event_id(0)), (1, "t", "u2", "e2"));
+        assert_eq!((again.timestamps(), again.received(0)), (&[6][..], 7));
     }
 }

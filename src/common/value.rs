@@ -6,6 +6,7 @@
 use crate::money::Decimal;
 use crate::ndjson;
 use std::fmt;
+use std::io::Write;
 
 /// The type of an expression or of a tag.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -75,6 +76,18 @@ impl Datum<'_> {
             Datum::Time(t) => Value::Time(t),
         })
     }
+
+    /// Appends the value as JSON.
+    pub fn push_json(&self, out: &mut Vec<u8>) {
+        match *self {
+            Datum::Null => out.extend_from_slice(b"null"),
+            Datum::Bool(b) => out.extend_from_slice(if b { b"true" } else { b"false" }),
+            Datum::Int(n) | Datum::Time(n) => ndjson::push_int(out, n),
+            Datum::Decimal(d) => d.push(out),
+            Datum::Double(x) => write!(out, "{}", Double(x)).expect("memory takes what is written"),
+            Datum::Str(s) => ndjson::push_str(out, s),
+        }
+    }
 }
 
 /// An owned value.
@@ -107,8 +120,8 @@ impl Value {
     /// Appends the value as JSON.
     pub fn push_json(&self, out: &mut Vec<u8>) {
         match self {
-            Value::Str(s) => ndjson::push_str(out, s),
-            other => out.extend_from_slice(other.to_string().as_bytes()),
+            Value::Json(json) => out.extend_from_slice(json.as_bytes()),
+            other => other.datum().push_json(out),
         }
     }
 
@@ -160,21 +173,26 @@ impl fmt::Display for Value {
             Value::Bool(b) => write!(f, "{b}"),
             Value::Int(n) | Value::Time(n) => write!(f, "{n}"),
             Value::Decimal(d) => write!(f, "{d}"),
-            Value::Double(x) => write_double(f, *x),
+            Value::Double(x) => Double(*x).fmt(f),
             Value::Str(s) | Value::Json(s) => f.write_str(s),
         }
     }
 }
 
-/// The shortest text that reads back as `x`; whole numbers without a point.
-fn write_double(f: &mut fmt::Formatter<'_>, x: f64) -> fmt::Result {
-    if x.fract() == 0.0 && x.abs() < 1e15 {
-        // Adding zero turns -0 into 0.
-        write!(f, "{}", (x + 0.0) as i64)
-    } else if x.abs() >= 1e-5 && x.abs() < 1e16 {
-        write!(f, "{x}")
-    } else {
-        write!(f, "{x:e}")
+/// The shortest text that reads back as the number; whole numbers without a point.
+struct Double(f64);
+
+impl fmt::Display for Double {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let x = self.0;
+        if x.fract() == 0.0 && x.abs() < 1e15 {
+            // Adding zero turns -0 into 0.
+            write!(f, "{}", (x + 0.0) as i64)
+        } else if x.abs() >= 1e-5 && x.abs() < 1e16 {
+            write!(f, "{x}")
+        } else {
+            write!(f, "{x:e}")
+        }
     }
 }
 

@@ -3,16 +3,19 @@
 use super::sum::Sum;
 use super::{Aggregate, Input, one_number};
 use crate::money::Decimal;
-use crate::value::{Type, Value};
+use crate::value::{Datum, Type};
 
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Average(Sum);
 
 impl Aggregate for Average {
+    type Lane = Vec<Average>;
+
     fn result_type(args: &[Type]) -> Result<Type, String> {
         one_number(args).map(|_| Type::Decimal)
     }
 
+    #[inline]
     fn add(&mut self, input: &Input) {
         self.0.add(input);
     }
@@ -26,8 +29,8 @@ impl Aggregate for Average {
     }
 
     /// Of nothing: NULL. Halves round away from zero.
-    fn value(&self, _: Type) -> Option<Value> {
-        Decimal(self.0.millionths()).checked_div_int(i128::from(self.0.count())).map(Value::Decimal)
+    fn datum(&self, _: Type) -> Datum<'_> {
+        Decimal(self.0.millionths()).checked_div_int(i128::from(self.0.count())).map_or(Datum::Null, Datum::Decimal)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

@@ -2,16 +2,19 @@
 
 use super::codec::{get_u64, put_u64};
 use super::{Aggregate, Input};
-use crate::value::{Type, Value};
+use crate::value::{Datum, Type};
 
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Count(u64);
 
 impl Aggregate for Count {
+    type Lane = Vec<Count>;
+
     fn result_type(args: &[Type]) -> Result<Type, String> {
         if args.len() <= 1 { Ok(Type::Int) } else { Err(format!("takes `*` or one argument, not {}", args.len())) }
     }
 
+    #[inline]
     fn add(&mut self, _: &Input) {
         self.0 += 1;
     }
@@ -26,8 +29,8 @@ impl Aggregate for Count {
     }
 
     /// Of nothing: 0.
-    fn value(&self, _: Type) -> Option<Value> {
-        Some(Value::Int(self.0 as i64))
+    fn datum(&self, _: Type) -> Datum<'_> {
+        Datum::Int(self.0 as i64)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

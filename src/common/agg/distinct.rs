@@ -4,7 +4,7 @@
 
 use super::codec::{get_bytes, get_u64, put_bytes, put_u64, put_value};
 use super::{Aggregate, Input, one_argument};
-use crate::value::{Datum, Type, Value};
+use crate::value::{Datum, Type};
 use std::collections::BTreeSet;
 
 // A sorted set: its order of iteration is the order of its bytes, whatever came first.
@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 pub struct Distinct(BTreeSet<Box<[u8]>>);
 
 impl Aggregate for Distinct {
+    type Lane = Vec<Distinct>;
+
     fn result_type(args: &[Type]) -> Result<Type, String> {
         one_argument(args).map(|_| Type::Int)
     }
@@ -37,8 +39,8 @@ impl Aggregate for Distinct {
     }
 
     /// Of nothing: 0.
-    fn value(&self, _: Type) -> Option<Value> {
-        Some(Value::Int(self.0.len() as i64))
+    fn datum(&self, _: Type) -> Datum<'_> {
+        Datum::Int(self.0.len() as i64)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

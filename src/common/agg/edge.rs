@@ -2,10 +2,12 @@
 //!
 //! Earliest and latest by (timestamp, eventId), so two events of one millisecond have an order too.
 
+use super::cells::{Arena, Cell, Text};
 use super::codec::{get_byte, get_i64, get_str, get_value, put_bytes, put_i64, put_value};
+use super::lanes::Lane;
 use super::{Aggregate, Input, one_argument};
 use crate::time::Millis;
-use crate::value::{Type, Value};
+use crate::value::{Datum, Type, Value};
 use std::cmp::Ordering;
 
 /// The value with the instant and the id of the event it came from.
@@ -23,8 +25,43 @@ pub struct First(Option<Box<Captured>>);
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Last(Option<Box<Captured>>);
 
-fn wins(slot: &Option<Box<Captured>>, timestamp: Millis, event_id: &str, wanted: Ordering) -> bool {
-    slot.as_ref().is_none_or(|old| (timestamp, event_id).cmp(&(old.timestamp, &old.event_id)) == wanted)
+/// Whether an event takes the place of the one captured before, by (timestamp, eventId).
+#[inline]
+fn wins(old: Option<(Millis, &[u8])>, timestamp: Millis, event_id: &str, wanted: Ordering) -> bool {
+    old.is_none_or(|old| (timestamp, event_id.as_bytes()).cmp(&old) == wanted)
+}
+
+fn place(slot: &Option<Box<Captured>>) -> Option<(Millis, &[u8])> {
+    slot.as_ref().map(|captured| (captured.timestamp, captured.event_id.as_bytes()))
+}
+
+/// What many keys have captured.
+#[derive(Default)]
+struct Captures {
+    slots: Vec<Slot>,
+    texts: Arena,
+}
+
+/// Captured by one key; no value is NULL, so NULL means that nothing was captured yet.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    timestamp: Millis,
+    event_id: Text,
+    value: Cell,
+}
+
+impl Captures {
+    #[inline(always)]
+    fn add(&mut self, place: usize, input: &Input, wanted: Ordering) {
+        let Captures { slots, texts } = self;
+        let slot = &mut slots[place];
+        let old = (!matches!(slot.value, Cell::Null)).then(|| (slot.timestamp, texts.bytes(slot.event_id)));
+        if wins(old, input.timestamp, input.event_id, wanted) {
+            slot.timestamp = input.timestamp;
+            slot.event_id = texts.put(slot.event_id, input.event_id.as_bytes());
+            texts.put_cell(&mut slot.value, &input.args[0]);
+        }
+    }
 }
 
 fn encode(slot: &Option<Box<Captured>>, out: &mut Vec<u8>) {
@@ -48,14 +85,43 @@ fn decode(input: &mut &[u8]) -> Option<Option<Box<Captured>>> {
 }
 
 macro_rules! edge {
-    ($name:ident, $wanted:expr) => {
+    ($name:ident, $lane:ident, $wanted:expr) => {
+        /// What many keys have captured.
+        #[derive(Default)]
+        pub struct $lane(Captures);
+
+        impl Lane for $lane {
+            const ORDERED: bool = true;
+
+            fn grow(&mut self, places: usize) {
+                self.0.slots.resize(places, Slot::default());
+            }
+
+            #[inline(always)]
+            fn add(&mut self, place: usize, input: &Input) {
+                self.0.add(place, input, $wanted);
+            }
+
+            fn datum(&self, place: usize, _: Type) -> Datum<'_> {
+                self.0.texts.datum(self.0.slots[place].value)
+            }
+
+            fn clear(&mut self) {
+                self.0.slots.clear();
+                self.0.texts.clear();
+            }
+        }
+
         impl Aggregate for $name {
+            const ORDERED: bool = true;
+            type Lane = $lane;
+
             fn result_type(args: &[Type]) -> Result<Type, String> {
                 one_argument(args)
             }
 
             fn add(&mut self, input: &Input) {
-                if wins(&self.0, input.timestamp, input.event_id, $wanted)
+                if wins(place(&self.0), input.timestamp, input.event_id, $wanted)
                     && let Some(value) = input.args[0].to_value()
                 {
                     let event_id = input.event_id.into();
@@ -65,15 +131,15 @@ macro_rules! edge {
 
             fn merge(&mut self, other: &Self) {
                 if let Some(theirs) = &other.0
-                    && wins(&self.0, theirs.timestamp, &theirs.event_id, $wanted)
+                    && wins(place(&self.0), theirs.timestamp, &theirs.event_id, $wanted)
                 {
                     self.0 = Some(theirs.clone());
                 }
             }
 
             /// Of nothing: NULL.
-            fn value(&self, _: Type) -> Option<Value> {
-                self.0.as_ref().map(|captured| captured.value.clone())
+            fn datum(&self, _: Type) -> Datum<'_> {
+                self.0.as_ref().map_or(Datum::Null, |captured| captured.value.datum())
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -87,5 +153,5 @@ macro_rules! edge {
     };
 }
 
-edge!(First, Ordering::Less);
-edge!(Last, Ordering::Greater);
+edge!(First, Firsts, Ordering::Less);
+edge!(Last, Lasts, Ordering::Greater);

@@ -1,6 +1,8 @@
 //! `min(x)`, `max(x)`: the smallest and the largest value; strings by their bytes.
 
+use super::cells::{Arena, Cell};
 use super::codec::{get_byte, get_value, put_value};
+use super::lanes::Lane;
 use super::{Aggregate, Input, one_argument};
 use crate::value::{Datum, Type, Value};
 use std::cmp::Ordering;
@@ -24,11 +26,25 @@ fn order(a: &Datum, b: &Datum) -> Ordering {
     }
 }
 
+/// Whether `new` takes the place of `old`, NULL when there was none yet.
+#[inline]
+fn wins(old: &Datum, new: &Datum, wanted: Ordering) -> bool {
+    old.is_null() || order(new, old) == wanted
+}
+
+/// What is kept of a value: zero for minus zero.
+#[inline]
+fn kept(new: Datum) -> Datum {
+    if let Datum::Double(x) = new { Datum::Double(x + 0.0) } else { new }
+}
+
+fn datum(slot: &Option<Value>) -> Datum<'_> {
+    slot.as_ref().map_or(Datum::Null, Value::datum)
+}
+
 fn keep(slot: &mut Option<Value>, new: Datum, wanted: Ordering) {
-    let better = slot.as_ref().is_none_or(|old| order(&new, &old.datum()) == wanted);
-    if better {
-        let new = if let Datum::Double(x) = new { Datum::Double(x + 0.0) } else { new };
-        *slot = new.to_value();
+    if wins(&datum(slot), &new, wanted) {
+        *slot = kept(new).to_value();
     }
 }
 
@@ -54,8 +70,42 @@ fn decode(input: &mut &[u8]) -> Option<Option<Value>> {
 }
 
 macro_rules! extreme {
-    ($name:ident, $wanted:expr) => {
+    ($name:ident, $lane:ident, $wanted:expr) => {
+        /// The values of many keys.
+        #[derive(Default)]
+        pub struct $lane {
+            cells: Vec<Cell>,
+            texts: Arena,
+        }
+
+        impl Lane for $lane {
+            const ORDERED: bool = false;
+
+            fn grow(&mut self, places: usize) {
+                self.cells.resize(places, Cell::Null);
+            }
+
+            #[inline(always)]
+            fn add(&mut self, place: usize, input: &Input) {
+                let cell = &mut self.cells[place];
+                if wins(&self.texts.datum(*cell), &input.args[0], $wanted) {
+                    self.texts.put_cell(cell, &kept(input.args[0]));
+                }
+            }
+
+            fn datum(&self, place: usize, _: Type) -> Datum<'_> {
+                self.texts.datum(self.cells[place])
+            }
+
+            fn clear(&mut self) {
+                self.cells.clear();
+                self.texts.clear();
+            }
+        }
+
         impl Aggregate for $name {
+            type Lane = $lane;
+
             fn result_type(args: &[Type]) -> Result<Type, String> {
                 comparable(args)
             }
@@ -71,8 +121,8 @@ macro_rules! extreme {
             }
 
             /// Of nothing: NULL.
-            fn value(&self, _: Type) -> Option<Value> {
-                self.0.clone()
+            fn datum(&self, _: Type) -> Datum<'_> {
+                datum(&self.0)
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -86,5 +136,5 @@ macro_rules! extreme {
     };
 }
 
-extreme!(Min, Ordering::Less);
-extreme!(Max, Ordering::Greater);
+extreme!(Min, Minima, Ordering::Less);
+extreme!(Max, Maxima, Ordering::Greater);

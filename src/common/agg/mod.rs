@@ -4,18 +4,23 @@
 //! give the same partial, byte for byte. A new one is a file here and a line in `registry!`.
 
 mod average;
+mod cells;
 pub mod codec;
 mod count;
 mod distinct;
 mod edge;
 mod extreme;
+mod lanes;
 mod sum;
 
 #[cfg(test)]
 mod laws;
 
+use crate::rows::{Block, Pick};
 use crate::time::Millis;
 use crate::value::{Datum, Type, Value};
+pub use lanes::Arguments;
+use lanes::Lane;
 
 /// What one event brings to an aggregation: the arguments and, for ties, its instant and id.
 #[derive(Clone, Copy)]
@@ -30,6 +35,10 @@ pub struct Input<'a> {
 ///
 /// `merge` is commutative and associative and `Default` its neutral element; `decode(encode(x)) = x`.
 trait Aggregate: Clone + Default {
+    /// Whether the instant and the id of an event are looked at.
+    const ORDERED: bool = false;
+    /// Many of them: `Vec<Self>`, or what takes less room or time and means the same.
+    type Lane: Lane;
     /// The type of the value for arguments of these types; the error says what the function takes.
     fn result_type(args: &[Type]) -> Result<Type, String>;
     fn add(&mut self, input: &Input);
@@ -38,8 +47,8 @@ trait Aggregate: Clone + Default {
     fn subtract(&mut self, _other: &Self) -> bool {
         false
     }
-    /// The value, given the type that `result_type` said; `None` is NULL.
-    fn value(&self, ty: Type) -> Option<Value>;
+    /// The value, given the type that `result_type` said, or NULL.
+    fn datum(&self, ty: Type) -> Datum<'_>;
     fn encode(&self, out: &mut Vec<u8>);
     /// `None` when the bytes are not what `encode` writes.
     fn decode(input: &mut &[u8]) -> Option<Self>;
@@ -54,6 +63,11 @@ macro_rules! registry {
         /// What one pane remembers, for any function.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Partial { $($function($partial)),* }
+
+        /// The partials of many keys, one a place, for any function.
+        pub struct Partials(Lanes);
+
+        enum Lanes { $($function(<$partial as Aggregate>::Lane)),* }
 
         /// The names of all functions.
         pub const NAMES: &[&str] = &[$($name),*];
@@ -74,6 +88,11 @@ macro_rules! registry {
                 match self { $(Function::$function => <$partial as Aggregate>::result_type(args)),* }
             }
 
+            /// The partials of no keys yet.
+            pub fn partials(self) -> Partials {
+                match self { $(Function::$function => Partials(Lanes::$function(Default::default()))),* }
+            }
+
             /// The partial of no events.
             pub fn empty(self) -> Partial {
                 match self { $(Function::$function => Partial::$function(Default::default())),* }
@@ -81,6 +100,28 @@ macro_rules! registry {
 
             pub fn decode(self, input: &mut &[u8]) -> Option<Partial> {
                 Some(match self { $(Function::$function => Partial::$function(Aggregate::decode(input)?)),* })
+            }
+        }
+
+        impl Partials {
+            /// Makes room for `places` places; new ones have seen no events.
+            pub fn grow(&mut self, places: usize) {
+                match &mut self.0 { $(Lanes::$function(lane) => lane.grow(places)),* }
+            }
+
+            /// Adds the picked rows of a block, each to its place; rows of which an argument is NULL do not count.
+            pub fn add(&mut self, picks: &[Pick], block: &Block, arguments: Arguments<'_>) {
+                match &mut self.0 { $(Lanes::$function(lane) => lanes::add(lane, picks, block, arguments)),* }
+            }
+
+            /// The value of the partial at a place, given the type that `result_type` said, or NULL.
+            pub fn datum(&self, place: usize, ty: Type) -> Datum<'_> {
+                match &self.0 { $(Lanes::$function(lane) => lane.datum(place, ty)),* }
+            }
+
+            /// Forgets everything, and keeps the memory.
+            pub fn clear(&mut self) {
+                match &mut self.0 { $(Lanes::$function(lane) => lane.clear()),* }
             }
         }
 
@@ -110,7 +151,7 @@ macro_rules! registry {
             }
 
             pub fn value(&self, ty: Type) -> Option<Value> {
-                match self { $(Partial::$function(p) => p.value(ty)),* }
+                match self { $(Partial::$function(p) => p.datum(ty).to_value()),* }
             }
 
             pub fn encode(&self, out: &mut Vec<u8>) {

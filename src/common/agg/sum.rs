@@ -3,7 +3,7 @@
 use super::codec::{get_i128, get_u64, put_i128, put_u64};
 use super::{Aggregate, Input, one_number};
 use crate::money::{Decimal, SCALE};
-use crate::value::{Datum, Type, Value};
+use crate::value::{Datum, Type};
 
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Sum {
@@ -33,11 +33,14 @@ fn millionths(datum: Datum) -> i128 {
 }
 
 impl Aggregate for Sum {
+    type Lane = Vec<Sum>;
+
     /// Of whole numbers whole, else decimal.
     fn result_type(args: &[Type]) -> Result<Type, String> {
         Ok(if one_number(args)? == Type::Int { Type::Int } else { Type::Decimal })
     }
 
+    #[inline]
     fn add(&mut self, input: &Input) {
         self.millionths = self.millionths.saturating_add(millionths(input.args[0]));
         self.count += 1;
@@ -55,15 +58,17 @@ impl Aggregate for Sum {
     }
 
     /// Of nothing: NULL. A whole sum beyond 64 bits stays exact as a decimal.
-    fn value(&self, ty: Type) -> Option<Value> {
+    fn datum(&self, ty: Type) -> Datum<'_> {
         if self.count == 0 {
-            return None;
+            return Datum::Null;
         }
-        let whole = i64::try_from(self.millionths / SCALE).ok().filter(|_| self.millionths % SCALE == 0);
-        Some(match (ty, whole) {
-            (Type::Int, Some(n)) => Value::Int(n),
-            _ => Value::Decimal(Decimal(self.millionths)),
-        })
+        if ty == Type::Int
+            && self.millionths % SCALE == 0
+            && let Ok(whole) = i64::try_from(self.millionths / SCALE)
+        {
+            return Datum::Int(whole);
+        }
+        Datum::Decimal(Decimal(self.millionths))
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 //!
 //! It does no I/O, reads no clock and starts no thread. Time is an argument, and it only moves forward.
 
+pub mod columns;
 pub mod dedup;
 pub mod fold;
 pub mod live;

@@ -90,7 +90,13 @@ impl Plan {
 
     /// Writes the key whose tags row `i` changes, as it is stored.
     pub fn write_key(&self, block: &Block, i: usize, out: &mut String) {
-        Key::write_user("", block.user(i), out);
+        let (tenant, user) = self.user(block, i);
+        Key::write_user(tenant, user, out);
+    }
+
+    /// The tenant and the id of the user whose tags row `i` changes.
+    pub fn user<'b>(&self, block: &'b Block, i: usize) -> (&'b str, &'b str) {
+        ("", block.user(i))
     }
 
     /// The values of a key's tags at `as_of`. A key never seen has none: not even a count of zero.
@@ -119,6 +125,15 @@ impl Plan {
             let row = Tags { values, inputs: &derivation.inputs, as_of };
             values[derivation.tag] = derivation.expr.eval(&row, scratch).to_value();
             scratch.reset();
+        }
+    }
+
+    /// Computes the derived tags from the values of the others, all of them borrowed.
+    pub fn derive_data<'a>(&'a self, values: &mut [Datum<'a>], as_of: Millis, scratch: &'a Scratch) {
+        for derivation in &self.derivations {
+            let inputs = scratch.alloc_slice_fill_iter(derivation.inputs.iter().map(|input| values[*input]));
+            let row: &Data = scratch.alloc(Data { inputs, as_of });
+            values[derivation.tag] = derivation.expr.eval(row, scratch);
         }
     }
 
@@ -244,6 +259,22 @@ struct Tags<'a> {
 impl Row for Tags<'_> {
     fn datum(&self, slot: usize) -> Datum<'_> {
         self.values[self.inputs[slot]].as_ref().map_or(Datum::Null, Value::datum)
+    }
+
+    fn as_of(&self) -> Datum<'_> {
+        Datum::Time(self.as_of)
+    }
+}
+
+/// The same, from values that are borrowed: one for each slot.
+struct Data<'a> {
+    inputs: &'a [Datum<'a>],
+    as_of: Millis,
+}
+
+impl Row for Data<'_> {
+    fn datum(&self, slot: usize) -> Datum<'_> {
+        self.inputs[slot]
     }
 
     fn as_of(&self) -> Datum<'_> {

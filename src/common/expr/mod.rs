@@ -23,6 +23,7 @@ mod like;
 mod lower;
 pub(crate) mod node;
 mod number;
+pub mod select;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -155,6 +156,14 @@ impl Expr {
     /// Whether the row passes as a filter: NULL is not true.
     pub fn is_true<R: Row>(&self, row: &R, scratch: &Scratch) -> bool {
         matches!(eval::eval(&self.node, row, scratch), Datum::Bool(true))
+    }
+
+    /// The slot that it is and nothing more.
+    pub fn slot(&self) -> Option<usize> {
+        match self.node.what {
+            What::Slot { slot, .. } => Some(slot),
+            _ => None,
+        }
     }
 
     /// Adds the slots it reads, each once.

@@ -4,9 +4,10 @@
 //! in the order of the log. What comes out depends on the events alone, not on threads,
 //! files, their order, or duplicates.
 
+use crate::engine::columns::Columns;
 use crate::engine::dedup::HashKey;
 pub use crate::engine::fold::Range;
-use crate::engine::fold::{Fold, Tally};
+use crate::engine::fold::Tally;
 use crate::engine::plan::Plan;
 use crate::event::{Code, Event, Refusal, Rules, too_long};
 use crate::lines::Text;
@@ -235,12 +236,13 @@ fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) 
         for _ in 0..job.threads.max(1) {
             let send = send.clone();
             scope.spawn(move || {
+                let mut columns = Columns::new(job.plan, job.hash_key, job.range, as_of);
                 loop {
                     let p = next.fetch_add(1, Ordering::Relaxed);
                     let Some(pile) = piles.get(p) else { return };
                     let blocks = std::mem::take(&mut *pile.lock().expect("a panic ends the program"));
                     // An error of the writer hangs up the channel: nothing is left to do.
-                    if send.send(fold(job, p, blocks, as_of)).is_err() {
+                    if send.send(fold(&mut columns, p, blocks)).is_err() {
                         return;
                     }
                 }
@@ -263,22 +265,14 @@ fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) 
     Ok((tally, keys))
 }
 
-fn fold(
-    job: &Job<'_>,
-    p: usize,
-    mut blocks: Vec<((usize, usize), Block)>,
-    as_of: Millis,
-) -> (usize, Vec<u8>, Tally, u64) {
+fn fold(columns: &mut Columns<'_>, p: usize, mut blocks: Vec<((usize, usize), Block)>) -> (usize, Vec<u8>, Tally, u64) {
     blocks.sort_unstable_by_key(|(place, _)| *place);
-    let mut fold = Fold::new(job.plan, job.hash_key).within(job.range);
+    columns.reset();
+    columns.reserve(blocks.iter().map(|(_, block)| block.len()).sum());
     for (_, block) in blocks {
-        fold.add(&block);
+        columns.add(&block);
     }
-    let tally = fold.tally;
-    let (mut bytes, mut keys) = (Vec::new(), 0);
-    fold.finish(as_of, |patch| {
-        patch.push_line(&mut bytes);
-        keys += 1;
-    });
-    (p, bytes, tally, keys)
+    let mut bytes = Vec::new();
+    let keys = columns.finish(&mut bytes);
+    (p, bytes, columns.tally, keys)
 }

@@ -1,0 +1,161 @@
+//! How long the nightly fold takes an event: blocks of partitions of 20,000 events of 4,000 users, as a job of 5 million has.
+//!
+//!   cargo bench --bench fold -- [--rounds N] [--states]
+//!
+//! With `--states` it is the fold of states with panes, which the live path and stores need. Prints nanoseconds of CPU an event for taking events in and for telling the values, with eight tags and with 24.
+
+use adprof::engine::columns::Columns;
+use adprof::engine::fold::{Fold, Range};
+use adprof::engine::plan::Plan;
+use adprof::event::{Event, Rules};
+use adprof::rows::Block;
+use adprof::tag::Definitions;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const START: i64 = 1_790_000_000_000;
+const DAY: i64 = 86_400_000;
+/// Different partitions; a round goes over all of them.
+const PARTITIONS: usize = 16;
+const EVENTS: usize = 20_000;
+const USERS: u64 = 4_000;
+const ROWS: usize = 2048;
+
+/// What the built-in definitions lack of the eight usual tags.
+const THREE_MORE: &str = r#"
+[[tag]]
+code = "purchases_count"
+value = "count(*)"
+where = "eventType = 'purchase'"
+[[tag]]
+code = "first_active_ts"
+type = "datetime"
+value = "min(timestamp)"
+[[tag]]
+code = "views_7d"
+value = "count(*)"
+where = "eventType = 'view'"
+window = "7d"
+"#;
+
+fn main() {
+    let (mut rounds, mut states) = (16, false);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("--rounds takes a number"),
+            "--states" => states = true,
+            // Cargo adds it.
+            "--bench" => {}
+            other => panic!("unknown: {other}"),
+        }
+    }
+    let eight = format!("{}{THREE_MORE}", adprof::tag::sample());
+    let many = format!("{eight}{}", sixteen_more());
+    for text in [eight, many] {
+        measure(&text, rounds, states);
+    }
+}
+
+/// Four tags for each of four types of events.
+fn sixteen_more() -> String {
+    let mut out = String::new();
+    for kind in ["view", "click", "purchase", "impression"] {
+        let filter = format!("where = \"eventType = '{kind}'\"");
+        for (code, value, rest) in [
+            ("all", "count(*)", ""),
+            ("1d", "count(*)", "window = \"1d\""),
+            ("last", "last(category)", ""),
+            ("latest", "max(timestamp)", "type = \"datetime\""),
+        ] {
+            out.push_str(&format!("[[tag]]\ncode = \"{kind}_{code}\"\nvalue = \"{value}\"\n{filter}\n{rest}\n"));
+        }
+    }
+    out
+}
+
+fn measure(text: &str, rounds: usize, states: bool) {
+    let definitions = Arc::new(Definitions::parse(text, "bench").expect("right"));
+    let all: Vec<usize> = (0..definitions.tags.len()).collect();
+    let plan = Plan::new(definitions, &all);
+    let partitions: Vec<Vec<Block>> = (0..PARTITIONS).map(|p| partition(&plan, p as u64)).collect();
+    let as_of = START + 10 * DAY;
+    let (mut adding, mut telling) = (Duration::ZERO, Duration::ZERO);
+    let (mut keys, mut bytes, mut events) = (0, 0, 0);
+    let range = Range { since: None, as_of: Some(as_of) };
+    let mut columns = Columns::new(&plan, [1, 2], range, as_of);
+    for _ in 0..rounds {
+        for blocks in &partitions {
+            let mut out = Vec::new();
+            let began = Instant::now();
+            let added;
+            if states {
+                let mut fold = Fold::new(&plan, [1, 2]).within(range);
+                blocks.iter().for_each(|block| fold.add(block));
+                added = Instant::now();
+                fold.finish(as_of, |patch| {
+                    patch.push_line(&mut out);
+                    keys += 1;
+                });
+            } else {
+                columns.reset();
+                columns.reserve(EVENTS);
+                blocks.iter().for_each(|block| columns.add(block));
+                added = Instant::now();
+                keys += columns.finish(&mut out);
+            }
+            bytes += std::hint::black_box(out).len();
+            events += EVENTS as u64;
+            adding += added - began;
+            telling += added.elapsed();
+        }
+    }
+    let each = |time: Duration, n: u64| time.as_nanos() as f64 / n as f64;
+    println!(
+        "{} tags: add {:.1} ns, finish {:.1} ns an event ({:.0} ns a key), {} events, {keys} keys, {bytes} bytes",
+        all.len(),
+        each(adding, events),
+        each(telling, events),
+        each(telling, keys),
+        events,
+    );
+}
+
+/// The events of one partition, in the order of a log.
+fn partition(plan: &Plan, p: u64) -> Vec<Block> {
+    let projection = &plan.definitions.projection;
+    let mut random = p;
+    let mut blocks = vec![Block::with_capacity(projection, ROWS, ROWS * 64)];
+    for i in 0..EVENTS {
+        let r = next(&mut random);
+        let user = (p << 40 | r % USERS).wrapping_mul(0x9e37_79b9) % 100_000_000;
+        let ts = START + (i as i64 * 10 * DAY) / EVENTS as i64 - ((r >> 20) % 3_000) as i64;
+        let (kind, amount) = match (r >> 40) % 100 {
+            0..=2 => ("purchase", format!(",\"amount\":{}.{:02}", (r >> 48) % 200, (r >> 56) % 100)),
+            3..=19 => ("click", String::new()),
+            20..=54 => ("view", String::new()),
+            _ => ("impression", String::new()),
+        };
+        let category = ["toys", "electronics", "books", "sports", "fashion", "garden"][(r >> 32) as usize % 6];
+        let id = next(&mut random);
+        let line = format!(
+            r#"{{"eventId":"e-{id:016x}","userId":"u-{user:08}","eventType":"{kind}","timestamp":{ts},"category":"{category}"{amount}}}"#
+        );
+        let event = Event::parse(line.as_bytes(), ts, &Rules::default()).expect("valid").expect("not blank");
+        let block = blocks.last_mut().expect("there is one");
+        block.push(&event, projection, ts);
+        if block.len() == ROWS {
+            blocks.push(Block::with_capacity(projection, ROWS, ROWS * 64));
+        }
+    }
+    blocks
+}
+
+/// splitmix64
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,121 @@
+//! Places: the keys of a fold, numbered in the order in which they came.
+//!
+//! The bytes of all keys lie in one arena, so that a new key costs no allocation.
+
+use crate::key::Key;
+use std::hash::BuildHasher;
+
+/// Keys by number, and numbers by key.
+#[derive(Default)]
+pub struct Places {
+    /// A power of two of them, or none: the upper half of a key's hash and its number plus one; 0 is free.
+    slots: Vec<u64>,
+    /// Where each key ends in the arena.
+    ends: Vec<u32>,
+    /// The keys as they are stored, one after the other.
+    arena: String,
+    key: String,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Places {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The key of a place, as it is stored.
+    pub fn key(&self, place: usize) -> &str {
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.arena[start as usize..self.ends[place] as usize]
+    }
+
+    /// The place of a user, a new one for a new user.
+    #[inline]
+    pub fn of_user(&mut self, tenant: &str, user: &str) -> u32 {
+        let mut hash = self.hasher.hash_one(user.as_bytes());
+        if !tenant.is_empty() {
+            hash ^= self.hasher.hash_one(tenant.as_bytes()).rotate_left(1);
+        }
+        if self.ends.len() * 3 >= self.slots.len() * 2 {
+            self.grow();
+        }
+        let tag = hash >> 32;
+        let mask = self.slots.len() - 1;
+        let mut at = tag as usize & mask;
+        while self.slots[at] != 0 {
+            let (known, place) = (self.slots[at] >> 32, self.slots[at] as u32 - 1);
+            if known == tag && Key::is_user(self.bytes(place as usize), tenant, user) {
+                return place;
+            }
+            at = (at + 1) & mask;
+        }
+        let place = u32::try_from(self.ends.len()).expect("fewer than 2^32 keys in one part of a log");
+        self.slots[at] = tag << 32 | u64::from(place + 1);
+        Key::write_user(tenant, user, &mut self.key);
+        self.arena.push_str(&self.key);
+        self.ends.push(u32::try_from(self.arena.len()).expect("the keys of one part of a log are below 4 GiB"));
+        place
+    }
+
+    /// The places in the order of their keys.
+    pub fn in_order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.len() as u32).collect();
+        order.sort_unstable_by(|a, b| self.bytes(*a as usize).cmp(self.bytes(*b as usize)));
+        order
+    }
+
+    /// Forgets all keys, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.slots.fill(0);
+        self.ends.clear();
+        self.arena.clear();
+    }
+
+    fn bytes(&self, place: usize) -> &[u8] {
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.arena.as_bytes()[start as usize..self.ends[place] as usize]
+    }
+
+    fn grow(&mut self) {
+        let slots = (self.slots.len() * 2).max(1024);
+        let old = std::mem::replace(&mut self.slots, vec![0; slots]);
+        for slot in old.into_iter().filter(|slot| *slot != 0) {
+            let mut at = (slot >> 32) as usize & (slots - 1);
+            while self.slots[at] != 0 {
+                at = (at + 1) & (slots - 1);
+            }
+            self.slots[at] = slot;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_has_one_place_and_the_order_is_that_of_keys(ids in prop::collection::vec(("[ab]?", "[a-c]{1,4}|[a-z]{3,40}"), 0..3000)) {
+            let mut places = Places::default();
+            for _ in 0..2 {
+                let mut keys: Vec<Key> = Vec::new();
+                for (tenant, user) in &ids {
+                    let place = places.of_user(tenant, user) as usize;
+                    let key = Key::user(tenant, user);
+                    prop_assert!(place <= keys.len());
+                    if place == keys.len() {
+                        prop_assert!(!keys.contains(&key));
+                        keys.push(key.clone());
+                    }
+                    prop_assert_eq!(&keys[place], &key);
+                    prop_assert_eq!(places.key(place), key.as_str());
+                }
+                let in_order: Vec<Key> = places.in_order().iter().map(|place| keys[*place as usize].clone()).collect();
+                keys.sort();
+                prop_assert_eq!(in_order, keys);
+                places.clear();
+            }
+        }
+    }
+}
