@@ -84,9 +84,10 @@ fn measure(text: &str, rounds: usize, states: bool) {
     let (mut keys, mut bytes, mut events) = (0, 0, 0);
     let range = Range { since: None, as_of: Some(as_of) };
     let mut columns = Columns::new(&plan, [1, 2], range, as_of);
+    let mut out = Vec::new();
     for _ in 0..rounds {
         for blocks in &partitions {
-            let mut out = Vec::new();
+            out.clear();
             let began = Instant::now();
             let added;
             if states {
@@ -104,7 +105,7 @@ fn measure(text: &str, rounds: usize, states: bool) {
                 added = Instant::now();
                 keys += columns.finish(&mut out);
             }
-            bytes += std::hint::black_box(out).len();
+            bytes += std::hint::black_box(&out).len();
             events += EVENTS as u64;
             adding += added - began;
             telling += added.elapsed();

@@ -11,13 +11,18 @@ pub fn push_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a whole number.
+#[inline]
 pub fn push_int(out: &mut Vec<u8>, n: i64) {
+    // Most are small counts.
+    if (0..10).contains(&n) {
+        return out.push(b'0' + n as u8);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
     // Almost every string is plain: one scan, one copy.
-    if text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\') {
+    if is_plain(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -33,6 +38,24 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
             c => out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()),
         }
     }
+}
+
+/// Whether every byte is printable ASCII that JSON takes as it is. Eight bytes are looked at together.
+fn is_plain(text: &[u8]) -> bool {
+    let Some((first, _)) = text.split_first_chunk::<8>() else {
+        return text.iter().all(|b| (0x20..0x7f).contains(b) && !matches!(b, b'"' | b'\\'));
+    };
+    // What is left over at the end is looked at together with some bytes before it.
+    let last = text.last_chunk::<8>().unwrap_or(first);
+    text.as_chunks::<8>().0.iter().chain([last]).all(|eight| {
+        let eight = u64::from_le_bytes(*eight);
+        let each = |byte: u8| u64::from_ne_bytes([byte; 8]);
+        // The top bit of a byte that is zero; right for the lowest such byte, which is all that `any` needs.
+        let zero = |x: u64| x.wrapping_sub(each(1)) & !x;
+        let control = eight.wrapping_sub(each(0x20)) & !eight;
+        let special = zero(eight ^ each(b'"')) | zero(eight ^ each(b'\\')) | zero(eight ^ each(0x7f));
+        (control | special | eight) & each(0x80) == 0
+    })
 }
 
 /// Whether a terminal would act on `c` instead of showing it.
@@ -60,6 +83,22 @@ pub fn shown(text: &str) -> std::borrow::Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_is_what_each_byte_alone_is() {
+        for len in 0..20 {
+            for at in 0..len {
+                for byte in 0..=255u8 {
+                    for around in [b' ', b'a', b'~'] {
+                        let mut text = vec![around; len];
+                        text[at] = byte;
+                        let plain = (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+                        assert_eq!(is_plain(&text), plain, "{text:?}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_character_reads_back_and_none_deceives() {

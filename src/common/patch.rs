@@ -54,35 +54,71 @@ impl Patch {
 
 /// What the lines of many patches share, written once: those of the same tags at the same instant.
 pub struct Form {
-    instant: Vec<u8>,
-    codes: Vec<Vec<u8>>,
+    instant: Piece,
+    codes: Vec<Piece>,
 }
 
 impl Form {
     pub fn new<'c>(as_of: Millis, codes: impl IntoIterator<Item = &'c str>) -> Form {
-        let mut instant = Vec::new();
-        push_instant(&mut instant, as_of);
-        let rendered = |(i, code)| {
-            let mut out = Vec::new();
-            push_code(&mut out, code, i == 0);
-            out
-        };
-        Form { instant, codes: codes.into_iter().enumerate().map(rendered).collect() }
+        let code = |(i, code)| Piece::new(|out| push_code(out, code, i == 0));
+        Form {
+            instant: Piece::new(|out| push_instant(out, as_of)),
+            codes: codes.into_iter().enumerate().map(code).collect(),
+        }
     }
 
-    /// Appends the line of the patch of a key, given as it is stored, with one value a code: what `Patch::push_line` writes.
-    pub fn push_line<'v>(&self, out: &mut Vec<u8>, key: &str, values: impl IntoIterator<Item = Datum<'v>>) {
-        out.push(b'{');
+    /// Appends the line of the patch of a key, given as it is stored: what `Patch::push_line` writes.
+    ///
+    /// `value` appends the JSON of the value of the n-th code.
+    #[inline]
+    pub fn push_line(&self, out: &mut Vec<u8>, key: &str, mut value: impl FnMut(usize, &mut Vec<u8>)) {
         match Key::plain_user(key) {
-            Some(user) => push_user(out, user),
-            None => push_key(out, &Key::from_stored(key).expect("a key is stored as one")),
+            Some(user) => {
+                out.extend_from_slice(b"{\"userId\":");
+                ndjson::push_str(out, user);
+            }
+            None => {
+                out.push(b'{');
+                push_key(out, &Key::from_stored(key).expect("a key is stored as one"));
+            }
         }
-        out.extend_from_slice(&self.instant);
-        for (code, value) in self.codes.iter().zip(values) {
-            out.extend_from_slice(code);
-            value.push_json(out);
+        self.instant.push(out);
+        for (n, code) in self.codes.iter().enumerate() {
+            code.push(out);
+            value(n, out);
         }
         out.extend_from_slice(END);
+    }
+}
+
+/// Bytes that are written many times.
+struct Piece {
+    /// The first bytes, and zeros.
+    padded: [u8; Piece::PADDED],
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    const PADDED: usize = 32;
+
+    fn new(write: impl FnOnce(&mut Vec<u8>)) -> Piece {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let mut padded = [0; Piece::PADDED];
+        let short = bytes.len().min(Piece::PADDED);
+        padded[..short].copy_from_slice(&bytes[..short]);
+        Piece { padded, bytes }
+    }
+
+    #[inline]
+    fn push(&self, out: &mut Vec<u8>) {
+        if self.bytes.len() <= Piece::PADDED {
+            // Two moves of a known size: a copy of any size is a call.
+            out.extend_from_slice(&self.padded);
+            out.truncate(out.len() - Piece::PADDED + self.bytes.len());
+        } else {
+            out.extend_from_slice(&self.bytes);
+        }
     }
 }
 
@@ -102,11 +138,6 @@ fn push_code(out: &mut Vec<u8>, code: &str, first: bool) {
     out.push(b':');
 }
 
-fn push_user(out: &mut Vec<u8>, user: &str) {
-    out.extend_from_slice(b"\"userId\":");
-    ndjson::push_str(out, user);
-}
-
 /// Appends `"userId":"u-001"`, or `"entity":"item","key":"i-9"`, with `"tenantId"` before it when there is one.
 pub fn push_key(out: &mut Vec<u8>, key: &Key) {
     if !key.tenant().is_empty() {
@@ -115,7 +146,8 @@ pub fn push_key(out: &mut Vec<u8>, key: &Key) {
         out.push(b',');
     }
     if key.entity() == USER {
-        return push_user(out, key.id());
+        out.extend_from_slice(b"\"userId\":");
+        return ndjson::push_str(out, key.id());
     }
     out.extend_from_slice(b"\"entity\":");
     ndjson::push_str(out, key.entity());
@@ -219,15 +251,17 @@ mod tests {
             r#"{"userId":"u-001","asOf":1731296325000,"tags":{"ltv_total":150.75,"segment_id":"high_value_user","clicks_1h_count":null}}"#,
             r#"{"entity":"item","key":"i-9","asOf":1,"tags":{"b":1,"a":true}}"#,
             r#"{"tenantId":"acme","entity":"item","key":["i-9","2026"],"asOf":1,"tags":{}}"#,
+            r#"{"userId":"a","asOf":-1,"tags":{"a_code_of_so_many_bytes_that_it_fits":1,"a_code_of_25_bytes_is_32_":2,"x":3}}"#,
         ] {
             let mut out = Vec::new();
             let patch = Patch::parse(line).expect(line);
             patch.push_line(&mut out);
             assert_eq!(String::from_utf8(out).expect("UTF-8"), format!("{line}\n"));
             let mut formed = Vec::new();
-            let values = patch.tags.iter().map(|(_, value)| value.as_ref().map_or(Datum::Null, Value::datum));
             let form = Form::new(patch.as_of, patch.tags.iter().map(|(code, _)| &**code));
-            form.push_line(&mut formed, patch.key.as_str(), values);
+            form.push_line(&mut formed, patch.key.as_str(), |n, out| {
+                patch.tags[n].1.as_ref().map_or(Datum::Null, Value::datum).push_json(out);
+            });
             assert_eq!(String::from_utf8(formed).expect("UTF-8"), format!("{line}\n"));
         }
     }

@@ -78,6 +78,7 @@ impl Datum<'_> {
     }
 
     /// Appends the value as JSON.
+    #[inline]
     pub fn push_json(&self, out: &mut Vec<u8>) {
         match *self {
             Datum::Null => out.extend_from_slice(b"null"),

@@ -58,7 +58,7 @@ impl Arena {
     }
 
     /// Puts a value in the place of `old`.
-    #[inline]
+    #[inline(always)]
     pub fn put_cell(&mut self, old: &mut Cell, new: &Datum) {
         let room = match old {
             Cell::Str(text) | Cell::Wide(text) => *text,
@@ -78,7 +78,7 @@ impl Arena {
         };
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn datum(&self, cell: Cell) -> Datum<'_> {
         match cell {
             Cell::Null => Datum::Null,

@@ -33,6 +33,7 @@ impl<P: Aggregate> Lane for Vec<P> {
         self[place].add(input);
     }
 
+    #[inline(always)]
     fn datum(&self, place: usize, ty: Type) -> Datum<'_> {
         self[place].datum(ty)
     }
@@ -56,20 +57,15 @@ pub enum Arguments<'a> {
 /// Adds the picked rows to a lane; rows of which an argument is NULL do not count.
 #[inline(always)]
 pub(super) fn add<L: Lane>(lane: &mut L, picks: &[Pick], block: &Block, arguments: Arguments<'_>) {
-    let input = |lane: &mut L, pick: &Pick, args: &[Datum]| {
-        let row = pick.row as usize;
-        let (timestamp, event_id) = if L::ORDERED { (block.timestamp(row), block.event_id(row)) } else { (0, "") };
-        lane.add(pick.place as usize, &Input { args, timestamp, event_id });
-    };
     match arguments {
-        Arguments::None => picks.iter().for_each(|pick| input(lane, pick, &[])),
+        Arguments::None => picks.iter().for_each(|pick| add_row(lane, pick, block, &[])),
         Arguments::Field(column) => {
             // A loop for each type, in which the type is a constant.
             macro_rules! typed {
                 ($datum:expr) => {
                     for pick in picks {
                         if column.present[pick.row as usize] {
-                            input(lane, pick, &[$datum(pick.row as usize)]);
+                            add_row(lane, pick, block, &[$datum(pick.row as usize)]);
                         }
                     }
                 };
@@ -87,9 +83,17 @@ pub(super) fn add<L: Lane>(lane: &mut L, picks: &[Pick], block: &Block, argument
         Arguments::Computed { width, values } => {
             for (pick, args) in picks.iter().zip(values.chunks_exact(width)) {
                 if !args.iter().any(Datum::is_null) {
-                    input(lane, pick, args);
+                    add_row(lane, pick, block, args);
                 }
             }
         }
     }
+}
+
+// Inlined into each loop: there the type of the arguments is known, and an unordered lane looks up no id.
+#[inline(always)]
+fn add_row<L: Lane>(lane: &mut L, pick: &Pick, block: &Block, args: &[Datum]) {
+    let row = pick.row as usize;
+    let (timestamp, event_id) = if L::ORDERED { (block.timestamp(row), block.event_id(row)) } else { (0, "") };
+    lane.add(pick.place as usize, &Input { args, timestamp, event_id });
 }

@@ -119,6 +119,11 @@ macro_rules! registry {
                 match &self.0 { $(Lanes::$function(lane) => lane.datum(place, ty)),* }
             }
 
+            /// Appends that value as JSON.
+            pub fn push_json(&self, place: usize, ty: Type, out: &mut Vec<u8>) {
+                match &self.0 { $(Lanes::$function(lane) => lane.datum(place, ty).push_json(out)),* }
+            }
+
             /// Forgets everything, and keeps the memory.
             pub fn clear(&mut self) {
                 match &mut self.0 { $(Lanes::$function(lane) => lane.clear()),* }

@@ -58,6 +58,7 @@ impl Aggregate for Sum {
     }
 
     /// Of nothing: NULL. A whole sum beyond 64 bits stays exact as a decimal.
+    #[inline]
     fn datum(&self, ty: Type) -> Datum<'_> {
         if self.count == 0 {
             return Datum::Null;

@@ -128,15 +128,6 @@ impl Plan {
         }
     }
 
-    /// Computes the derived tags from the values of the others, all of them borrowed.
-    pub fn derive_data<'a>(&'a self, values: &mut [Datum<'a>], as_of: Millis, scratch: &'a Scratch) {
-        for derivation in &self.derivations {
-            let inputs = scratch.alloc_slice_fill_iter(derivation.inputs.iter().map(|input| values[*input]));
-            let row: &Data = scratch.alloc(Data { inputs, as_of });
-            values[derivation.tag] = derivation.expr.eval(row, scratch);
-        }
-    }
-
     /// The first instant after `after` at which a derived tag changes though no other tag does.
     pub fn next_derived_change(&self, values: &Values, after: Millis, scratch: &mut Scratch) -> Option<Millis> {
         let changes = self.derivations.iter().filter(|d| d.expr.uses_as_of()).filter_map(|d| {
@@ -249,6 +240,13 @@ impl Counter {
     }
 }
 
+impl Derivation {
+    /// The value, given one for each slot.
+    pub fn value<'a>(&'a self, inputs: &'a [Datum<'a>], as_of: Millis, scratch: &'a Scratch) -> Datum<'a> {
+        self.expr.eval(scratch.alloc(Given { inputs, as_of }), scratch)
+    }
+}
+
 /// The tags of a key, as a derived tag's expression sees them.
 struct Tags<'a> {
     values: &'a [Option<Value>],
@@ -266,13 +264,13 @@ impl Row for Tags<'_> {
     }
 }
 
-/// The same, from values that are borrowed: one for each slot.
-struct Data<'a> {
+/// The same, given one value for each slot.
+struct Given<'a> {
     inputs: &'a [Datum<'a>],
     as_of: Millis,
 }
 
-impl Row for Data<'_> {
+impl Row for Given<'_> {
     fn datum(&self, slot: usize) -> Datum<'_> {
         self.inputs[slot]
     }

@@ -11,7 +11,7 @@ mod seen;
 
 use super::dedup::HashKey;
 use super::fold::{Range, Tally};
-use super::plan::Plan;
+use super::plan::{Counter, Plan};
 use crate::expr::{Scratch, convert};
 use crate::patch::Form;
 use crate::rows::{Block, Pick};
@@ -35,6 +35,9 @@ pub struct Columns<'p> {
     /// The rows of a block that count.
     picks: Vec<Pick>,
     identities: Vec<u128>,
+    /// Where the told tags come from, and what each derivation reads.
+    told: Vec<Source>,
+    inputs: Vec<Vec<Source>>,
     scratch: Scratch,
     pub tally: Tally,
 }
@@ -43,6 +46,7 @@ impl<'p> Columns<'p> {
     /// A fold of the events in `range`, for the values at `as_of`: an instant no earlier than any of them.
     pub fn new(plan: &'p Plan, hash_key: HashKey, range: Range, as_of: Millis) -> Columns<'p> {
         let codes = plan.outputs.iter().map(|tag| &*plan.definitions.tags[*tag].code);
+        let sources = Source::all(plan);
         Columns {
             plan,
             hasher: SipHasher13::new_with_keys(hash_key[0], hash_key[1]),
@@ -54,6 +58,8 @@ impl<'p> Columns<'p> {
             feeds: Feeds::new(plan, as_of),
             picks: Vec::new(),
             identities: Vec::new(),
+            told: plan.outputs.iter().map(|tag| sources[*tag]).collect(),
+            inputs: plan.derivations.iter().map(|d| d.inputs.iter().map(|tag| sources[*tag]).collect()).collect(),
             scratch: Scratch::new(),
             tally: Tally::default(),
         }
@@ -111,14 +117,62 @@ impl<'p> Columns<'p> {
     }
 
     fn tell(&self, place: usize, out: &mut Vec<u8>) {
-        let values = self.scratch.alloc_slice_fill_copy(self.plan.definitions.tags.len(), Datum::Null);
-        for (counter, partials) in self.plan.counters.iter().zip(self.feeds.partials()) {
-            let value = partials.datum(place, counter.gives);
-            let same = counter.gives == counter.ty;
-            values[counter.tag] = if same { value } else { convert(value, counter.ty, &self.scratch) };
+        let derived = self.derive(place);
+        self.form.push_line(out, self.places.key(place), |n, out| match self.told[n] {
+            Source::Counter { counter, plain: true } => {
+                self.feeds.partials()[counter].push_json(place, self.plan.counters[counter].gives, out);
+            }
+            source => self.value(source, place, derived).push_json(out),
+        });
+    }
+
+    /// The values of the derived tags, in the order of the plan.
+    fn derive(&self, place: usize) -> &[Datum<'_>] {
+        let mut derived = bumpalo::collections::Vec::with_capacity_in(self.inputs.len(), &self.scratch);
+        for (derivation, inputs) in self.plan.derivations.iter().zip(&self.inputs) {
+            let values = inputs.iter().map(|source| self.value(*source, place, &derived));
+            let values = self.scratch.alloc_slice_fill_iter(values);
+            let value = derivation.value(values, self.as_of, &self.scratch);
+            derived.push(value);
         }
-        self.plan.derive_data(values, self.as_of, &self.scratch);
-        let told = self.plan.outputs.iter().map(|tag| values[*tag]);
-        self.form.push_line(out, self.places.key(place), told);
+        derived.into_bump_slice()
+    }
+
+    /// The value of a tag of the key at `place`.
+    fn value<'a>(&'a self, source: Source, place: usize, derived: &[Datum<'a>]) -> Datum<'a> {
+        match source {
+            Source::Counter { counter, plain } => {
+                let Counter { gives, ty, .. } = self.plan.counters[counter];
+                let value = self.feeds.partials()[counter].datum(place, gives);
+                if plain { value } else { convert(value, ty, &self.scratch) }
+            }
+            Source::Derived(at) => derived[at],
+            Source::Elsewhere => Datum::Null,
+        }
+    }
+}
+
+/// Where the value of a tag comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// A counter of the plan; `plain` when it gives the type that the tag is declared to have.
+    Counter { counter: usize, plain: bool },
+    /// A derivation of the plan.
+    Derived(usize),
+    /// The fold does not know it: NULL.
+    Elsewhere,
+}
+
+impl Source {
+    /// For each tag.
+    fn all(plan: &Plan) -> Vec<Source> {
+        let mut sources = vec![Source::Elsewhere; plan.definitions.tags.len()];
+        for (counter, Counter { tag, gives, ty, .. }) in plan.counters.iter().enumerate() {
+            sources[*tag] = Source::Counter { counter, plain: gives == ty };
+        }
+        for (at, derivation) in plan.derivations.iter().enumerate() {
+            sources[derivation.tag] = Source::Derived(at);
+        }
+        sources
     }
 }
