@@ -144,7 +144,7 @@ fn partition(plan: &Plan, p: u64) -> Vec<Block> {
         );
         let event = Event::parse(line.as_bytes(), ts, &Rules::default()).expect("valid").expect("not blank");
         let block = blocks.last_mut().expect("there is one");
-        block.push(&event, projection, ts);
+        block.push(&event, projection);
         if block.len() == ROWS {
             blocks.push(Block::with_capacity(projection, ROWS, ROWS * 64));
         }

@@ -138,7 +138,7 @@ fn fill(dir: &Path, users: usize) {
                 i % 50
             );
             let event = Event::parse(line.as_bytes(), ts, &Rules::default()).expect("valid").expect("not blank");
-            block.push(&event, &definitions.projection, ts);
+            block.push(&event, &definitions.projection);
         }
         live.advance(START, &mut Vec::new());
         for i in 0..block.len() {

@@ -34,6 +34,14 @@ pub struct Rules {
     pub reserved: bool,
 }
 
+impl Rules {
+    /// Whether an event may be of this type.
+    pub(crate) fn allow(&self, event_type: &[u8]) -> bool {
+        (self.reserved || !event_type.starts_with(RESERVED_PREFIX.as_bytes()))
+            && self.event_types.as_ref().is_none_or(|closed| closed.iter().any(|known| known.as_bytes() == event_type))
+    }
+}
+
 /// One valid event, borrowed from its line where no escape stands in the way.
 #[derive(Debug)]
 pub struct Event<'a> {
@@ -158,6 +166,11 @@ fn required_id<'a>(place: usize, fields: &RawFields<'a>, max: usize) -> Result<C
     Ok(text)
 }
 
+/// Whether a terminal would act on something in an id instead of showing it: such an id is refused.
+pub(crate) fn is_deceptive(id: &str) -> bool {
+    id.chars().any(ndjson::is_deceptive)
+}
+
 fn check_id(name: &str, text: &str) -> Result<(), Refusal> {
     // Almost every id is printable ASCII.
     if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
@@ -178,13 +191,11 @@ fn check_type(event_type: &str, rules: &Rules) -> Result<(), Refusal> {
             format!("event types that begin with `{RESERVED_PREFIX}` are made by adprof alone"),
         ));
     }
-    match &rules.event_types {
-        Some(closed) if !closed.iter().any(|known| known == event_type) => Err(Refusal::new(
-            Code::UnknownType,
-            format!("`{}` is not one of the declared event types", ndjson::shown(event_type)),
-        )),
-        _ => Ok(()),
+    if !rules.allow(event_type.as_bytes()) {
+        let reason = format!("`{}` is not one of the declared event types", ndjson::shown(event_type));
+        return Err(Refusal::new(Code::UnknownType, reason));
     }
+    Ok(())
 }
 
 /// Reads an instant in milliseconds. The past begins at 1970 and is legal; another unit is recognised by its size.
@@ -303,6 +314,13 @@ mod tests {
         assert_eq!(code(b"\xff\xfe{\0\"\0"), "NOT_UTF8");
         assert_eq!(code(b" \t{\"a\":\"\xff\x01\"}"), "NOT_UTF8");
         assert_eq!(code(b"caf\xe9"), "NOT_UTF8");
+    }
+
+    #[test]
+    fn a_line_that_breaks_inside_a_character_is_refused_like_any_other() {
+        for line in ["{\"eventId\":é}", "{\"eventId\":\"a\"é", "{\"amount\":1é}", "{日"] {
+            assert_eq!(code_of(line), "NOT_JSON", "{line}");
+        }
     }
 
     #[test]

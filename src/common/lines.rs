@@ -8,6 +8,7 @@ mod input;
 pub use input::{Form, Input, open_input, open_path, source_name};
 
 use crate::limits::LINE_MAX;
+use crate::reader::SLACK;
 use memchr::memchr;
 use std::io::{self, ErrorKind, Read};
 
@@ -102,7 +103,7 @@ impl<R: Read> Lines<R> {
         Lines {
             input,
             max,
-            buffer: vec![0; size],
+            buffer: vec![0; size + SLACK],
             start: 0,
             scanned: 0,
             end: 0,
@@ -166,6 +167,13 @@ impl<R: Read> Lines<R> {
         Line { number: self.number, offset, text, ended }
     }
 
+    /// The line `step` moved to as it lies in the buffer, `buffer[from..to]` with slack behind; `None`: it is too long.
+    #[inline(always)]
+    pub fn in_buffer(&self) -> Option<(&[u8], usize, usize)> {
+        let Now { from, to, too_long, .. } = self.now;
+        too_long.is_none().then_some((&self.buffer, from, to))
+    }
+
     /// Where reading goes on: the offset behind the last line given out.
     pub fn offset(&self) -> u64 {
         self.offset
@@ -224,7 +232,7 @@ impl<R: Read> Lines<R> {
     fn fill(&mut self) -> io::Result<()> {
         if self.start == self.end {
             (self.start, self.scanned, self.end) = (0, 0, 0);
-        } else if self.buffer.len() - self.end < self.buffer.len() / 4 {
+        } else if self.room() - self.end < self.room() / 4 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.scanned -= self.start;
             self.end -= self.start;
@@ -250,10 +258,16 @@ impl<R: Read> Lines<R> {
         Ok(())
     }
 
+    /// How much of the buffer is read into: behind it lies the slack that a reader of lines needs.
+    fn room(&self) -> usize {
+        self.buffer.len() - SLACK
+    }
+
     /// One read: a line that has arrived never waits for the next to come.
     fn read_some(&mut self) -> io::Result<()> {
+        let room = self.room();
         loop {
-            match self.input.read(&mut self.buffer[self.end..]) {
+            match self.input.read(&mut self.buffer[self.end..room]) {
                 Ok(0) => self.done = true,
                 Ok(n) => self.end += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -345,7 +359,7 @@ mod tests {
         assert_eq!((line.number, line.offset, line.end()), (2, 7, 8 + long));
         assert_eq!(lines.next().expect("read").expect("line").text, Text::Whole(b"after"));
         assert_eq!(lines.next().expect("read"), None);
-        assert_eq!(lines.buffer.len(), 2 * LINE_MAX + 2);
+        assert_eq!(lines.buffer.len(), 2 * LINE_MAX + 2 + SLACK);
         assert_eq!(lines.head.capacity(), HEAD_MAX);
     }
 

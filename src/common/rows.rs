@@ -2,10 +2,13 @@
 //!
 //! A block is what readers hand to the engine. Every column has one entry a row.
 
+mod packed;
+
 use crate::event::{Event, raw_str};
 use crate::money::Decimal;
 use crate::time::Millis;
 use crate::value::{Datum, Type};
+pub use packed::{Packed, Packing};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -62,7 +65,6 @@ struct Span {
 #[derive(Clone, Debug, Default)]
 pub struct Block {
     timestamps: Vec<Millis>,
-    received: Vec<Millis>,
     ids: Vec<Ids>,
     columns: Vec<Column>,
     text: String,
@@ -76,8 +78,6 @@ pub struct Head<'a> {
     pub user: &'a str,
     pub event_id: &'a str,
     pub timestamp: Millis,
-    /// The instant of receipt.
-    pub received: Millis,
 }
 
 /// Where a row's ids lie in the arena: `tenant NUL user NUL eventId NUL`, in one piece.
@@ -166,7 +166,6 @@ impl Block {
             |field: &Field| Column { ty: field.ty, words: Vec::with_capacity(rows), present: Vec::with_capacity(rows) };
         Block {
             timestamps: Vec::with_capacity(rows),
-            received: Vec::with_capacity(rows),
             ids: Vec::with_capacity(rows),
             columns: projection.fields.iter().map(column).collect(),
             text: String::with_capacity(text),
@@ -189,7 +188,6 @@ impl Block {
     /// No rows, and the room of those there were: for the next ones.
     pub fn clear(&mut self) {
         self.timestamps.clear();
-        self.received.clear();
         self.ids.clear();
         self.text.clear();
         for column in &mut self.columns {
@@ -198,17 +196,19 @@ impl Block {
         }
     }
 
-    /// Adds an event as a row. `received` stands in where the event carries no `receivedAt`.
-    pub fn push(&mut self, event: &Event, projection: &Projection, received: Millis) {
+    /// Adds an event as a row.
+    pub fn push(&mut self, event: &Event, projection: &Projection) {
         self.push_head(&Head {
             tenant: event.tenant_id.as_deref().unwrap_or(""),
             user: &event.user_id,
             event_id: &event.event_id,
             timestamp: event.timestamp,
-            received: event.received_at.unwrap_or(received),
         });
         for (slot, field) in projection.fields.iter().enumerate() {
-            let word = self.word(event, field);
+            let word = field_of(event, field).map(|word| match word {
+                Word::Bits(bits) => bits,
+                Word::Text(text) => keep(&mut self.text, &text).word(),
+            });
             self.columns[slot].push(word);
         }
     }
@@ -232,7 +232,6 @@ impl Block {
 
     fn push_head(&mut self, head: &Head<'_>) {
         self.timestamps.push(head.timestamp);
-        self.received.push(head.received);
         let tenant = self.text.len();
         let user = tenant + head.tenant.len() + 1;
         let event_id = user + head.user.len() + 1;
@@ -244,35 +243,6 @@ impl Block {
         }
         let [tenant, user, event_id, end] = [tenant, user, event_id, end].map(|at| at as u32);
         self.ids.push(Ids { tenant, user, event_id, end });
-    }
-
-    fn word(&mut self, event: &Event, field: &Field) -> Option<u64> {
-        if let [name] = &field.path[..] {
-            match name.as_str() {
-                "timestamp" => return Some(event.timestamp as u64),
-                "receivedAt" => return event.received_at.map(|t| t as u64),
-                "amount" => return event.amount.map(|d| d.0 as i64 as u64),
-                _ => {}
-            }
-        }
-        let raw = event.raw(&field.path[0])?;
-        if field.path.len() == 1 {
-            return self.read(raw, field.ty);
-        }
-        let inner = nested(raw, &field.path[1..])?;
-        self.read(inner, field.ty)
-    }
-
-    /// A field of another type than declared is NULL: the declaration says what the expressions mean.
-    fn read(&mut self, raw: &RawValue, ty: Type) -> Option<u64> {
-        let text = raw.get();
-        match ty {
-            Type::String => raw_str(raw).map(|value| keep(&mut self.text, &value).word()),
-            Type::Bool => matches!(text, "true" | "false").then(|| u64::from(text == "true")),
-            Type::Int | Type::Datetime => text.parse::<i64>().ok().map(|n| n as u64),
-            Type::Decimal => Decimal::parse(text).ok().map(|d| d.0 as i64 as u64),
-            Type::Double => text.parse::<f64>().ok().filter(|x| x.is_finite()).map(f64::to_bits),
-        }
     }
 
     /// Row `i` as an expression sees it.
@@ -287,10 +257,6 @@ impl Block {
     /// Of all rows.
     pub fn timestamps(&self) -> &[Millis] {
         &self.timestamps
-    }
-
-    pub fn received(&self, i: usize) -> Millis {
-        self.received[i]
     }
 
     pub fn tenant(&self, i: usize) -> &str {
@@ -339,6 +305,45 @@ fn keep(arena: &mut String, text: &str) -> Span {
     Span { start, len: text.len() as u32 }
 }
 
+/// The value of one field of an event.
+pub(crate) enum Word<'a> {
+    /// The bits of anything that is no text.
+    Bits(u64),
+    Text(Cow<'a, str>),
+}
+
+/// The value of a field, or `None` for NULL: a field of another type than declared is NULL, since the declaration says
+/// what the expressions mean.
+pub(crate) fn field_of<'a>(event: &Event<'a>, field: &Field) -> Option<Word<'a>> {
+    if let [name] = &field.path[..] {
+        match name.as_str() {
+            "timestamp" => return Some(Word::Bits(event.timestamp as u64)),
+            "receivedAt" => return event.received_at.map(|t| Word::Bits(t as u64)),
+            "amount" => return event.amount.map(|d| Word::Bits(d.0 as i64 as u64)),
+            _ => {}
+        }
+    }
+    let mut raw = event.raw(&field.path[0])?;
+    if field.path.len() > 1 {
+        raw = nested(raw, &field.path[1..])?;
+    }
+    match field.ty {
+        Type::String => raw_str(raw).map(Word::Text),
+        ty => word(raw.get(), ty).map(Word::Bits),
+    }
+}
+
+/// The bits of a JSON value as a type that is no text; `None` where it is of another.
+pub(crate) fn word(json: &str, ty: Type) -> Option<u64> {
+    match ty {
+        Type::String => None,
+        Type::Bool => matches!(json, "true" | "false").then(|| u64::from(json == "true")),
+        Type::Int | Type::Datetime => json.parse::<i64>().ok().map(|n| n as u64),
+        Type::Decimal => Decimal::parse(json).ok().map(|d| d.0 as i64 as u64),
+        Type::Double => json.parse::<f64>().ok().filter(|x| x.is_finite()).map(f64::to_bits),
+    }
+}
+
 /// The value under `path` inside a raw object.
 fn nested<'a>(raw: &'a RawValue, path: &[String]) -> Option<&'a RawValue> {
     let mut raw = raw;
@@ -378,23 +383,23 @@ mod tests {
         let line = r#"{"eventId":"e","userId":"u","eventType":"click","timestamp":5,"amount":1.5,"category":"caf\u00e9","properties":{"duration":42}}"#;
         let event = Event::parse(line.as_bytes(), 10, &Rules::default()).expect("valid").expect("not blank");
         let mut block = Block::new(&projection);
-        block.push(&event, &projection, 10);
+        block.push(&event, &projection);
         let row = block.row(0);
         assert_eq!(row.datum(amount), Datum::Decimal(Decimal(1_500_000)));
         assert_eq!(row.datum(category), Datum::Str("café"));
         assert_eq!(row.datum(duration), Datum::Int(42));
         assert_eq!(row.datum(wrong), Datum::Null);
-        assert_eq!((block.user(0), block.event_id(0), block.timestamp(0), block.received(0)), ("u", "e", 5, 10));
+        assert_eq!((block.user(0), block.event_id(0), block.timestamp(0)), ("u", "e", 5));
         assert_eq!(block.identity(0), b"\0u\0e\0");
 
         let values: Vec<Datum> = (0..projection.fields.len()).map(|slot| row.datum(slot)).collect();
-        let head = Head { tenant: "t", user: "u2", event_id: "e2", timestamp: 6, received: 7 };
+        let head = Head { tenant: "t", user: "u2", event_id: "e2", timestamp: 6 };
         let mut again = Block::new(&projection);
         again.push_typed(&head, &values);
         again.clear();
         again.push_typed(&head, &values);
         assert_eq!((0..values.len()).map(|slot| again.datum(slot, 0)).collect::<Vec<_>>(), values);
         assert_eq!((again.len(), again.tenant(0), again.user(0), again.event_id(0)), (1, "t", "u2", "e2"));
-        assert_eq!((again.timestamps(), again.received(0)), (&[6][..], 7));
+        assert_eq!(again.timestamps(), &[6]);
     }
 }

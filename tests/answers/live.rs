@@ -54,7 +54,7 @@ impl Stream {
         for (i, ts) in clicks.iter().enumerate() {
             let line = format!(r#"{{"eventId":"e{ts}-{i}","userId":"u-001","timestamp":{ts},"eventType":"click"}}"#);
             let event = Event::parse(line.as_bytes(), *ts, &Rules::default()).expect("valid").expect("not blank");
-            block.push(&event, &plan.definitions.projection, *ts);
+            block.push(&event, &plan.definitions.projection);
         }
         for i in 0..block.len() {
             self.live.advance(block.timestamp(i), &mut Vec::new());

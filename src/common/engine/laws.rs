@@ -134,7 +134,7 @@ fn block(plan: &Plan, samples: &[Sample]) -> Block {
     for s in samples {
         let line = s.line();
         let event = Event::parse(line.as_bytes(), 0, &Rules::default()).expect("valid").expect("not blank");
-        block.push(&event, &plan.definitions.projection, 0);
+        block.push(&event, &plan.definitions.projection);
     }
     block
 }

@@ -102,7 +102,8 @@ fn broken(text: &str, error: &serde_json::Error, fields: &Fields<'_>) -> Refusal
     let before = &text.as_bytes()[..at.min(text.len())];
     let numeric = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
     let start = before.len() - before.iter().rev().take_while(|b| numeric(b)).count();
-    let head = text[..start].trim_end();
+    // The error may stand inside a character.
+    let head = text.get(..start).map_or("", str::trim_end);
     let under_amount = head.strip_suffix(':').is_some_and(|h| h.trim_end().ends_with("\"amount\""));
     if under_amount && !error.is_eof() && text.as_bytes().get(start).is_some_and(numeric) {
         return Refusal::new(Code::BadAmount, "`amount` is not a JSON number");

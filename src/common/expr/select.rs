@@ -282,7 +282,7 @@ mod tests {
             let mut block = Block::new(&projection);
             for (kind, number, visits, paid, present) in &rows {
                 let or_null = |present: bool, datum| if present { datum } else { Datum::Null };
-                let head = Head { tenant: "", user: "", event_id: "", timestamp: 0, received: 0 };
+                let head = Head { tenant: "", user: "", event_id: "", timestamp: 0 };
                 block.push_typed(&head, &[
                     KINDS.get(*kind).map_or(Datum::Null, |kind| Datum::Str(kind)),
                     or_null(present[0], Datum::Decimal(Decimal(i128::from(*number) * 500_000))),

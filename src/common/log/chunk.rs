@@ -104,11 +104,17 @@ impl ChunkLines {
     #[expect(clippy::should_implement_trait, reason = "a line borrows the buffer, which `Iterator` cannot say")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, Error> {
+        Ok(if self.step()? { Some(self.line()) } else { None })
+    }
+
+    /// Moves to the next line, which `line` and `in_buffer` then give; false behind the last.
+    #[inline]
+    pub fn step(&mut self) -> Result<bool, Error> {
         if self.lines.offset() >= self.stop {
-            return Ok(None);
+            return Ok(false);
         }
         if !self.lines.step().map_err(|e| Error::io(&self.file.path, "read")(e))? {
-            return Ok(None);
+            return Ok(false);
         }
         let line = self.lines.line();
         // Nobody's crash tears a line of a pipe.
@@ -118,11 +124,24 @@ impl ChunkLines {
             if let Text::Whole(bytes) = line.text {
                 self.end.last = bytes.to_vec();
             }
-            return Ok(None);
+            return Ok(false);
         }
         self.end.lines += 1;
         self.end.bytes += line.text.len() + 1;
-        Ok(Some(Line { offset: line.offset, text: line.text }))
+        Ok(true)
+    }
+
+    /// The line `step` moved to.
+    #[inline]
+    pub fn line(&self) -> Line<'_> {
+        let line = self.lines.line();
+        Line { offset: line.offset, text: line.text }
+    }
+
+    /// The same line as it lies in the buffer, for a reader that needs slack behind it; `None`: it is too long.
+    #[inline(always)]
+    pub fn in_buffer(&self) -> Option<(&[u8], usize, usize)> {
+        self.lines.in_buffer()
     }
 
     /// What was read so far; after the last line, what the chunk held.

@@ -182,7 +182,7 @@ impl Parser {
                 if self.until.is_some_and(|until| event.timestamp > until) {
                     parcel.outside += 1;
                 } else {
-                    parcel.block.push(&event, &self.projection, received);
+                    parcel.block.push(&event, &self.projection);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! `adprof batch`: the nightly path, from the log to one patch a user.
 
+mod memory;
+
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::letters::Letters;
 use crate::report::{self, Exit, Failure};
@@ -68,6 +70,8 @@ pub struct Args {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+    #[command(flatten)]
+    memory: memory::Args,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -92,6 +96,7 @@ pub fn run(args: Args) -> Result<()> {
         rules: &rules,
         received: given::now(),
         threads: args.threads.map_or_else(cores, usize::from),
+        budget: args.memory.budget(),
         hash_key: [RandomState::new().hash_one(0), RandomState::new().hash_one(1)],
         refused: &|refused| letters.take(refused),
         progress: &progress,
@@ -185,6 +190,9 @@ fn fold(job: &Job<'_>, out: &mut impl Write) -> Result<Summary> {
     bar.finish_and_clear();
     done.map_err(|failure| match failure {
         batch::Failure::Log(e) => given::of_log(e).into(),
+        batch::Failure::Spill(e) => {
+            anyhow::Error::new(e).context("cannot put rows away that do not fit into memory (--temp-dir, --memory)")
+        }
         batch::Failure::Output(e) => anyhow::Error::new(e).context("cannot write the patches"),
     })
 }

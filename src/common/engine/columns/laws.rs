@@ -175,7 +175,7 @@ fn blocks(plan: &Plan, samples: &[Sample], rows: usize) -> Vec<Block> {
         for sample in samples {
             let line = sample.line();
             let event = Event::parse(line.as_bytes(), 0, &Rules::default()).expect(&line).expect("not blank");
-            block.push(&event, &plan.definitions.projection, 0);
+            block.push(&event, &plan.definitions.projection);
         }
         block
     };

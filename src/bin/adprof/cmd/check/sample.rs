@@ -101,7 +101,7 @@ impl<'p> Trial<'p> {
         self.counts.events += 1;
         self.counts.newest = self.counts.newest.max(Some(event.timestamp));
         self.lint.event_type(&event.event_type);
-        self.block.push(&event, &self.plan.definitions.projection, self.received);
+        self.block.push(&event, &self.plan.definitions.projection);
         Ok(())
     }
 

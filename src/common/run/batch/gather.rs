@@ -1,0 +1,94 @@
+//! Gather: every partition folded, by all threads, and its patches written in the order of partitions.
+
+use super::pile::Piles;
+use super::{Failure, Job, PARTITIONS};
+use crate::engine::columns::Columns;
+use crate::engine::fold::Tally;
+use crate::rows::{Block, Packing};
+use crate::time::Millis;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// The patches of one partition.
+struct Folded {
+    partition: usize,
+    patches: Vec<u8>,
+    tally: Tally,
+    keys: u64,
+}
+
+/// Folds the piles and writes the patches. Gives what became of the events, and the number of keys.
+pub fn gather(job: &Job<'_>, piles: &Piles, as_of: Millis, out: &mut impl Write) -> Result<(Tally, u64), Failure> {
+    let next = AtomicUsize::new(0);
+    let (mut tally, mut keys) = (Tally::default(), 0);
+    std::thread::scope(|scope| {
+        // Bounded: a slow reader of the output must not pile the patches up in memory.
+        let (send, receive) = mpsc::sync_channel::<io::Result<Folded>>(job.threads * 2);
+        let next = &next;
+        for _ in 0..job.threads.max(1) {
+            let send = send.clone();
+            scope.spawn(move || {
+                let mut folder = Folder::new(job, as_of);
+                loop {
+                    let partition = next.fetch_add(1, Ordering::Relaxed);
+                    if partition >= PARTITIONS {
+                        return;
+                    }
+                    piles.prefetch(partition + job.threads);
+                    // An error of the writer hangs up the channel: nothing is left to do.
+                    if send.send(folder.fold(piles, partition)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut waiting = BTreeMap::new();
+        let mut turn = 0;
+        for folded in receive {
+            let folded = folded.map_err(Failure::Spill)?;
+            tally.add(folded.tally);
+            keys += folded.keys;
+            waiting.insert(folded.partition, folded.patches);
+            while let Some(patches) = waiting.remove(&turn) {
+                out.write_all(&patches).map_err(Failure::Output)?;
+                turn += 1;
+            }
+        }
+        out.flush().map_err(Failure::Output)
+    })?;
+    Ok((tally, keys))
+}
+
+/// One thread's tools.
+struct Folder<'a> {
+    columns: Columns<'a>,
+    packing: Packing,
+    block: Block,
+}
+
+impl<'a> Folder<'a> {
+    fn new(job: &'a Job<'a>, as_of: Millis) -> Folder<'a> {
+        let projection = &job.plan.definitions.projection;
+        Folder {
+            columns: Columns::new(job.plan, job.hash_key, job.range, as_of),
+            packing: Packing::new(projection),
+            block: Block::new(projection),
+        }
+    }
+
+    fn fold(&mut self, piles: &Piles, partition: usize) -> io::Result<Folded> {
+        let slabs = piles.take(partition)?;
+        self.columns.reset();
+        self.columns.reserve(slabs.iter().map(|slab| slab.len()).sum());
+        for slab in slabs {
+            self.block.unpack(&self.packing, slab);
+            self.columns.add(&self.block);
+        }
+        let mut patches = Vec::new();
+        let keys = self.columns.finish(&mut patches);
+        Ok(Folded { partition, patches, tally: self.columns.tally, keys })
+    }
+}

@@ -1,0 +1,184 @@
+//! Piles: the packed rows of every partition, in memory as long as they fit and in a file of no name beyond.
+//!
+//! A slab knows where in the log its rows begin, so a pile is put in order when it is taken, whoever filled it.
+
+use crate::rows::Packed;
+use rustix::fs::{Advice, fadvise};
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// Where in the log the rows of a slab begin: the chunk, and a number that grows within a thread's stretch.
+pub type Place = (usize, usize);
+
+/// Room for the rows of a slab, when memory is no matter.
+const SLAB_BYTES: usize = 64 << 10;
+const SLAB_LEAST: usize = 4 << 10;
+
+/// How much memory the rows may take, and where they go beyond.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// In bytes, for all rows of a run.
+    pub bytes: u64,
+    /// Where the file of rows is made; it has no name there and is gone with the process.
+    pub spill: PathBuf,
+}
+
+/// The rows of every partition.
+pub struct Piles {
+    piles: Vec<Mutex<Pile>>,
+    budget: Budget,
+    held: AtomicUsize,
+    /// The partition to be written next.
+    turn: AtomicUsize,
+    file: OnceLock<File>,
+    /// The length of the file.
+    written: AtomicU64,
+}
+
+#[derive(Default)]
+struct Pile {
+    slabs: Vec<(Place, Packed)>,
+    /// Runs of slabs in the file.
+    runs: Vec<Run>,
+}
+
+struct Run {
+    offset: u64,
+    len: usize,
+    places: Vec<Place>,
+}
+
+impl Piles {
+    pub fn new(partitions: usize, budget: Budget) -> Piles {
+        let piles = (0..partitions).map(|_| Mutex::default()).collect();
+        let (held, turn, written) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+        Piles { piles, budget, held, turn, file: OnceLock::new(), written }
+    }
+
+    /// The room of a slab, so that one open slab a partition and thread is a small part of the memory.
+    pub fn slab_bytes(&self, threads: usize) -> usize {
+        let open = (threads.max(1) * self.piles.len()) as u64;
+        ((self.budget.bytes / 8 / open) as usize).clamp(SLAB_LEAST, SLAB_BYTES)
+    }
+
+    /// Bytes that were written to the file.
+    pub fn spilled(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Puts a full slab on a pile.
+    pub fn put(&self, partition: usize, place: Place, slab: Packed) -> io::Result<()> {
+        let bytes = slab.capacity();
+        self.lock(partition).slabs.push((place, slab));
+        let mut held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        while held as u64 > self.budget.bytes {
+            held = self.spill()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the next partition has in memory in one piece. Returns the bytes still held.
+    fn spill(&self) -> io::Result<usize> {
+        let partition = self.turn.fetch_add(1, Ordering::Relaxed) % self.piles.len();
+        let slabs = std::mem::take(&mut self.lock(partition).slabs);
+        let freed: usize = slabs.iter().map(|(_, slab)| slab.capacity()).sum();
+        if !slabs.is_empty() {
+            let mut bytes = Vec::with_capacity(freed);
+            slabs.iter().for_each(|(_, slab)| slab.write(&mut bytes));
+            let offset = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.file()?.write_all_at(&bytes, offset)?;
+            let run = Run { offset, len: bytes.len(), places: slabs.iter().map(|(place, _)| *place).collect() };
+            self.lock(partition).runs.push(run);
+        }
+        Ok(self.held.fetch_sub(freed, Ordering::Relaxed) - freed)
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = tempfile::tempfile_in(&self.budget.spill)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    /// All slabs of a partition, in the order of the log.
+    pub fn take(&self, partition: usize) -> io::Result<Vec<Packed>> {
+        let Pile { mut slabs, runs } = std::mem::take(&mut *self.lock(partition));
+        self.held.fetch_sub(slabs.iter().map(|(_, slab)| slab.capacity()).sum(), Ordering::Relaxed);
+        for run in runs {
+            let mut bytes = vec![0; run.len];
+            self.file()?.read_exact_at(&mut bytes, run.offset)?;
+            let mut input = &bytes[..];
+            for place in run.places {
+                let slab = Packed::read(&mut input).ok_or_else(|| io::Error::other("the file of rows was changed"))?;
+                slabs.push((place, slab));
+            }
+        }
+        slabs.sort_unstable_by_key(|(place, _)| *place);
+        Ok(slabs.into_iter().map(|(_, slab)| slab).collect())
+    }
+
+    /// Lets the system read what a partition has in the file, so that taking it need not wait.
+    pub fn prefetch(&self, partition: usize) {
+        let (Some(pile), Some(file)) = (self.piles.get(partition), self.file.get()) else { return };
+        for run in &pile.lock().expect("a panic ends the program").runs {
+            // Only advice: without it the partition is read a little later.
+            let _ = fadvise(file, run.offset, NonZeroU64::new(run.len as u64), Advice::WillNeed);
+        }
+    }
+
+    fn lock(&self, partition: usize) -> std::sync::MutexGuard<'_, Pile> {
+        self.piles[partition].lock().expect("a panic ends the program")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Rules;
+    use crate::reader::Reader;
+    use crate::rows::{Block, Packing, Projection};
+
+    fn slab(first: usize) -> Packed {
+        let projection = Projection::default();
+        let (packing, mut reader) = (Packing::new(&projection), Reader::new(&projection, &Rules::default()));
+        let mut packed = Packed::with_capacity(SLAB_LEAST);
+        for i in first..first + 10 {
+            let line = format!(r#"{{"eventId":"{i}","userId":"u","eventType":"click","timestamp":1731296325000}}"#);
+            assert_eq!(reader.read_alone(line.as_bytes(), 1_731_300_000_000).map_err(|r| r.reason), Ok(true));
+            packed.push(&packing, reader.line(), reader.spare());
+        }
+        packed
+    }
+
+    #[test]
+    fn a_pile_comes_back_in_the_order_of_the_log_whatever_was_written_to_the_file() {
+        let spill = tempfile::tempdir().expect("a directory").keep();
+        let mut files = 0;
+        for slabs in [0, 1, 2, 3, 1000] {
+            let piles = Piles::new(2, Budget { bytes: (slabs * SLAB_LEAST) as u64, spill: spill.clone() });
+            for i in (0..40).rev() {
+                piles.put(i % 2, (i, 0), slab(i * 10)).expect("written");
+            }
+            files += u32::from(piles.spilled() > 0);
+            for partition in 0..2 {
+                let (mut ids, mut block) = (Vec::new(), Block::new(&Projection::default()));
+                for packed in piles.take(partition).expect("read") {
+                    block.unpack(&Packing::new(&Projection::default()), packed);
+                    ids.extend((0..block.len()).map(|i| block.event_id(i).parse::<usize>().expect("a number")));
+                }
+                let want = (0..400).filter(|id| id / 10 % 2 == partition);
+                assert!(ids.into_iter().eq(want), "{slabs}");
+            }
+            assert!(piles.take(0).expect("nothing").is_empty());
+        }
+        assert_eq!(files, 4);
+        assert_eq!(std::fs::read_dir(&spill).expect("there").count(), 0, "the file has no name");
+        std::fs::remove_dir(spill).expect("empty");
+    }
+}

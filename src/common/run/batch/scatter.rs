@@ -1,0 +1,174 @@
+//! Scatter: the lines of the log, read by all threads, as packed rows by partition.
+
+use super::pile::{Piles, Place};
+use super::share::Shares;
+use super::{Failure, Job, PARTITIONS, Refused, Summary, partition};
+use crate::event::{Refusal, too_long};
+use crate::lines::Text;
+use crate::log::Chunk;
+use crate::reader::{Line, Reader};
+use crate::rows::{Packed, Packing};
+use crate::time::Millis;
+use std::sync::atomic::Ordering;
+
+/// Small enough that threads end together, large enough that finding its first line costs nothing.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// A chunk of a packed file may be huge: progress is told after so many bytes.
+const TELL_BYTES: u64 = 16 << 20;
+
+/// Reads every line onto the piles. Also gives the largest event time in the range.
+pub fn scatter(job: &Job<'_>, piles: &Piles) -> Result<(Summary, Option<Millis>), Failure> {
+    let chunks = job.log.chunks(CHUNK_BYTES);
+    let threads = job.threads.clamp(1, chunks.len().max(1));
+    let size = |chunk: &Chunk| chunk.end.map_or(chunk.file.size.unwrap_or(0), |end| end - chunk.start);
+    let shares = Shares::new(&chunks.iter().map(size).collect::<Vec<_>>(), threads);
+    let packing = Packing::new(&job.plan.definitions.projection);
+    let parts: Vec<Result<_, Failure>> = std::thread::scope(|scope| {
+        let work = |thread: usize| {
+            let mut worker = Worker::new(job, piles, &packing, threads);
+            while let Some(i) = shares.next(thread) {
+                worker.read(&chunks[i])?;
+            }
+            worker.hand_over()?;
+            Ok((worker.summary, worker.newest))
+        };
+        let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        workers.into_iter().map(|w| w.join().expect("a panic ends the program")).collect()
+    });
+    let (mut summary, mut newest) = (Summary::default(), None);
+    for part in parts {
+        let (part, latest) = part?;
+        summary.add(part);
+        newest = newest.max(latest);
+    }
+    Ok((summary, newest))
+}
+
+/// One thread's way through the log.
+struct Worker<'a> {
+    job: &'a Job<'a>,
+    piles: &'a Piles,
+    packing: &'a Packing,
+    reader: Reader,
+    open: Open,
+    /// The chunk that would go on with the stretch read so far.
+    expected: usize,
+    newest: Option<Millis>,
+    summary: Summary,
+}
+
+/// One slab a partition that is not full yet.
+struct Open {
+    slabs: Vec<(Place, Packed)>,
+    chunk: usize,
+    handed: usize,
+    slab_bytes: usize,
+}
+
+impl<'a> Worker<'a> {
+    fn new(job: &'a Job<'a>, piles: &'a Piles, packing: &'a Packing, threads: usize) -> Worker<'a> {
+        let slabs = (0..PARTITIONS).map(|_| Default::default()).collect();
+        let open = Open { slabs, chunk: 0, handed: 0, slab_bytes: piles.slab_bytes(threads) };
+        let reader = Reader::new(&job.plan.definitions.projection, job.rules);
+        Worker { job, piles, packing, reader, open, expected: 0, newest: None, summary: Summary::default() }
+    }
+
+    fn read(&mut self, chunk: &Chunk) -> Result<(), Failure> {
+        if chunk.sequence != self.expected {
+            // Another stretch of the log begins: its rows do not follow those before.
+            self.hand_over()?;
+        }
+        self.expected = chunk.sequence + 1;
+        self.open.chunk = chunk.sequence;
+        let mut lines = chunk.lines()?;
+        let mut told = 0;
+        while lines.step()? {
+            let outcome = match lines.in_buffer() {
+                Some((buf, from, to)) => self.line(buf, from, to)?,
+                None => Err(too_long()),
+            };
+            if let Err(refusal) = outcome {
+                let line = lines.line();
+                self.refuse(&refusal, chunk, line.offset, line.text);
+            }
+            let so_far = lines.so_far().bytes;
+            if so_far - told >= TELL_BYTES {
+                self.job.progress.fetch_add(so_far - told, Ordering::Relaxed);
+                told = so_far;
+            }
+        }
+        let end = lines.finish();
+        self.job.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
+        if let Some(torn) = end.torn {
+            // Nothing tells a write cut short from a file made by hand but whether it is an event.
+            if end.last.is_empty() || self.last(end.last)?.is_err() {
+                self.summary.torn.push(torn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one line in, be it inside the range or not: its duplicates are found later on.
+    #[inline]
+    fn line(&mut self, buf: &[u8], from: usize, to: usize) -> Result<Result<(), Refusal>, Failure> {
+        match self.reader.read(buf, from, to, self.job.received) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(false) => return Ok(Ok(())),
+            Ok(true) => {}
+        }
+        self.summary.lines += 1;
+        let line = self.reader.line();
+        if self.job.range.holds(line.timestamp) {
+            self.newest = self.newest.max(Some(line.timestamp));
+        }
+        self.open.push(self.piles, self.packing, line, buf).map_err(Failure::Spill)?;
+        Ok(Ok(()))
+    }
+
+    fn last(&mut self, mut line: Vec<u8>) -> Result<Result<(), Refusal>, Failure> {
+        let to = line.len();
+        line.extend_from_slice(&[b'\n'; crate::reader::SLACK]);
+        self.line(&line, 0, to)
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, chunk: &Chunk, offset: u64, text: Text<'_>) {
+        self.summary.lines += 1;
+        *self.summary.refused.entry(refusal.code).or_default() += 1;
+        (self.job.refused)(Refused { refusal, file: &chunk.file, offset, text });
+    }
+
+    fn hand_over(&mut self) -> Result<(), Failure> {
+        self.open.hand_over(self.piles).map_err(Failure::Spill)
+    }
+}
+
+impl Open {
+    #[inline(always)]
+    fn push(&mut self, piles: &Piles, packing: &Packing, line: &Line, buf: &[u8]) -> std::io::Result<()> {
+        let p = partition(line.text(line.user, buf));
+        if self.slabs[p].1.is_full() {
+            self.replace(p, piles)?;
+        }
+        self.slabs[p].1.push(packing, line, buf);
+        Ok(())
+    }
+
+    #[cold]
+    fn replace(&mut self, p: usize, piles: &Piles) -> std::io::Result<()> {
+        self.handed += 1;
+        let next = ((self.chunk, self.handed), Packed::with_capacity(self.slab_bytes));
+        let (place, full) = std::mem::replace(&mut self.slabs[p], next);
+        if full.is_empty() { Ok(()) } else { piles.put(p, place, full) }
+    }
+
+    fn hand_over(&mut self, piles: &Piles) -> std::io::Result<()> {
+        for (p, slab) in self.slabs.iter_mut().enumerate() {
+            let (place, mut packed) = std::mem::take(slab);
+            if !packed.is_empty() {
+                packed.trim();
+                piles.put(p, place, packed)?;
+            }
+        }
+        Ok(())
+    }
+}
