@@ -1,6 +1,6 @@
 //! How long the nightly fold takes an event: blocks of partitions of 20,000 events of 4,000 users, as a job of 5 million has.
 //!
-//!   cargo bench --bench fold -- [--rounds N] [--states]
+//!   cargo bench --bench fold -- [--rounds N] [--tags 8|24] [--states]
 //!
 //! With `--states` it is the fold of states with panes, which the live path and stores need. Prints nanoseconds an event for taking events in and for telling the values, with eight tags and with 24.
 
@@ -39,11 +39,12 @@ window = "7d"
 "#;
 
 fn main() {
-    let (mut rounds, mut states) = (16, false);
+    let (mut rounds, mut states, mut only) = (16, false, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("--rounds takes a number"),
+            "--tags" => only = args.next(),
             "--states" => states = true,
             // Cargo adds it.
             "--bench" => {}
@@ -52,8 +53,10 @@ fn main() {
     }
     let eight = format!("{}{THREE_MORE}", adprof::tag::sample());
     let many = format!("{eight}{}", sixteen_more());
-    for text in [eight, many] {
-        measure(&text, rounds, states);
+    for (tags, text) in [("8", eight), ("24", many)] {
+        if only.as_deref().is_none_or(|only| only == tags) {
+            measure(&text, rounds, states);
+        }
     }
 }
 
@@ -131,7 +134,7 @@ fn partition(plan: &Plan, p: u64) -> Vec<Block> {
     let mut blocks = vec![Block::with_capacity(projection, ROWS, ROWS * 64)];
     for i in 0..EVENTS {
         let r = next(&mut random);
-        let user = (p << 40 | r % USERS).wrapping_mul(0x9e37_79b9) % 100_000_000;
+        let user = ((p << 40) | (r % USERS)).wrapping_mul(0x9e37_79b9) % 100_000_000;
         let ts = START + (i as i64 * 10 * DAY) / EVENTS as i64 - ((r >> 20) % 3_000) as i64;
         let (kind, amount) = match (r >> 40) % 100 {
             0..=2 => ("purchase", format!(",\"amount\":{}.{:02}", (r >> 48) % 200, (r >> 56) % 100)),

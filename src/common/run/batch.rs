@@ -236,13 +236,13 @@ fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) 
         for _ in 0..job.threads.max(1) {
             let send = send.clone();
             scope.spawn(move || {
-                let mut columns = Columns::new(job.plan, job.hash_key, job.range, as_of);
+                let (mut columns, mut room) = (Columns::new(job.plan, job.hash_key, job.range, as_of), 0);
                 loop {
                     let p = next.fetch_add(1, Ordering::Relaxed);
                     let Some(pile) = piles.get(p) else { return };
                     let blocks = std::mem::take(&mut *pile.lock().expect("a panic ends the program"));
                     // An error of the writer hangs up the channel: nothing is left to do.
-                    if send.send(fold(&mut columns, p, blocks)).is_err() {
+                    if send.send(fold(&mut columns, &mut room, p, blocks)).is_err() {
                         return;
                     }
                 }
@@ -265,14 +265,21 @@ fn gather(job: &Job<'_>, piles: Vec<Pile>, as_of: Millis, out: &mut impl Write) 
     Ok((tally, keys))
 }
 
-fn fold(columns: &mut Columns<'_>, p: usize, mut blocks: Vec<((usize, usize), Block)>) -> (usize, Vec<u8>, Tally, u64) {
+fn fold(
+    columns: &mut Columns<'_>,
+    room: &mut usize,
+    p: usize,
+    mut blocks: Vec<((usize, usize), Block)>,
+) -> (usize, Vec<u8>, Tally, u64) {
     blocks.sort_unstable_by_key(|(place, _)| *place);
     columns.reset();
     columns.reserve(blocks.iter().map(|(_, block)| block.len()).sum());
     for (_, block) in blocks {
         columns.add(&block);
     }
-    let mut bytes = Vec::new();
+    // One partition is much like the other.
+    let mut bytes = Vec::with_capacity(*room);
     let keys = columns.finish(&mut bytes);
+    *room = bytes.len() * 9 / 8;
     (p, bytes, columns.tally, keys)
 }
