@@ -28,12 +28,12 @@ impl Key {
     }
 
     /// Whether a key, as it is stored, is `Key::user(tenant, user_id)`.
+    #[inline]
     pub fn is_user(stored: &[u8], tenant: &str, user_id: &str) -> bool {
-        let (tenant, user_id) = (tenant.as_bytes(), user_id.as_bytes());
-        stored.len() == tenant.len() + 2 + user_id.len()
-            && &stored[tenant.len() + 2..] == user_id
-            && &stored[..tenant.len()] == tenant
-            && &stored[tenant.len()..tenant.len() + 2] == b"\0\0"
+        let Some((head, id)) = stored.split_at_checked(tenant.len() + 2) else { return false };
+        id == user_id.as_bytes()
+            && head.ends_with(b"\0\0")
+            && (tenant.is_empty() || head.starts_with(tenant.as_bytes()))
     }
 
     pub fn new<'a>(tenant: &str, entity: &str, parts: impl IntoIterator<Item = &'a str>) -> Key {

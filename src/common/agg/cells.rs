@@ -52,7 +52,8 @@ impl Arena {
         }
         let start = self.0.len();
         self.0.extend_from_slice(bytes);
-        let room = len.next_multiple_of(8);
+        // A text that grows again and again leaves no more behind than it has.
+        let room = if old.room == 0 { len.next_multiple_of(8) } else { len.next_power_of_two() };
         self.0.resize(start + room as usize, 0);
         Text { start: u32::try_from(start).expect("the texts of one part of a log are below 4 GiB"), len, room }
     }

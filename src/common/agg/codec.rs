@@ -3,7 +3,7 @@
 //! Decoding never panics: what was not written by `put_*` gives `None`.
 
 use crate::money::Decimal;
-use crate::value::Value;
+use crate::value::{Datum, Value};
 
 pub fn put_u64(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
@@ -82,30 +82,38 @@ pub fn get_str<'a>(input: &mut &'a [u8]) -> Option<&'a str> {
 
 pub fn put_value(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Bool(b) => out.extend_from_slice(&[0, u8::from(*b)]),
-        Value::Int(n) => {
-            out.push(1);
-            put_i64(out, *n);
-        }
-        Value::Decimal(d) => {
-            out.push(2);
-            put_i128(out, d.0);
-        }
-        Value::Double(x) => {
-            out.push(3);
-            out.extend_from_slice(&x.to_bits().to_le_bytes());
-        }
-        Value::Str(s) => {
-            out.push(4);
-            put_bytes(out, s.as_bytes());
-        }
-        Value::Time(t) => {
-            out.push(5);
-            put_i64(out, *t);
-        }
         Value::Json(s) => {
             out.push(6);
             put_bytes(out, s.as_bytes());
+        }
+        other => put_datum(out, &other.datum()),
+    }
+}
+
+/// What `put_value` writes for the owned value; nothing for NULL.
+pub fn put_datum(out: &mut Vec<u8>, datum: &Datum) {
+    match *datum {
+        Datum::Null => {}
+        Datum::Bool(b) => out.extend_from_slice(&[0, u8::from(b)]),
+        Datum::Int(n) => {
+            out.push(1);
+            put_i64(out, n);
+        }
+        Datum::Decimal(d) => {
+            out.push(2);
+            put_i128(out, d.0);
+        }
+        Datum::Double(x) => {
+            out.push(3);
+            out.extend_from_slice(&x.to_bits().to_le_bytes());
+        }
+        Datum::Str(s) => {
+            out.push(4);
+            put_bytes(out, s.as_bytes());
+        }
+        Datum::Time(t) => {
+            out.push(5);
+            put_i64(out, t);
         }
     }
 }

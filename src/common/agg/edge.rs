@@ -102,6 +102,7 @@ macro_rules! edge {
                 self.0.add(place, input, $wanted);
             }
 
+            #[inline(always)]
             fn datum(&self, place: usize, _: Type) -> Datum<'_> {
                 self.0.texts.datum(self.0.slots[place].value)
             }

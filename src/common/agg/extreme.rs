@@ -93,6 +93,7 @@ macro_rules! extreme {
                 }
             }
 
+            #[inline(always)]
             fn datum(&self, place: usize, _: Type) -> Datum<'_> {
                 self.texts.datum(self.cells[place])
             }

@@ -97,3 +97,19 @@ fn add_row<L: Lane>(lane: &mut L, pick: &Pick, block: &Block, args: &[Datum]) {
     let (timestamp, event_id) = if L::ORDERED { (block.timestamp(row), block.event_id(row)) } else { (0, "") };
     lane.add(pick.place as usize, &Input { args, timestamp, event_id });
 }
+
+/// The values at these places, each to column `at` of its own row.
+#[inline(always)]
+pub(super) fn data<'a, L: Lane>(
+    lane: &'a L,
+    places: &[u32],
+    ty: Type,
+    rows: &mut [Datum<'a>],
+    width: usize,
+    at: usize,
+) {
+    // The places lie anywhere: with nothing else in the loop, the machine waits for several of them at a time.
+    for (row, place) in rows.chunks_exact_mut(width).zip(places) {
+        row[at] = lane.datum(*place as usize, ty);
+    }
+}

@@ -114,14 +114,10 @@ macro_rules! registry {
                 match &mut self.0 { $(Lanes::$function(lane) => lanes::add(lane, picks, block, arguments)),* }
             }
 
-            /// The value of the partial at a place, given the type that `result_type` said, or NULL.
-            pub fn datum(&self, place: usize, ty: Type) -> Datum<'_> {
-                match &self.0 { $(Lanes::$function(lane) => lane.datum(place, ty)),* }
-            }
-
-            /// Appends that value as JSON.
-            pub fn push_json(&self, place: usize, ty: Type, out: &mut Vec<u8>) {
-                match &self.0 { $(Lanes::$function(lane) => lane.datum(place, ty).push_json(out)),* }
+            /// Writes the values of the partials at these places, given the type that `result_type` said, each to
+            /// column `at` of its own row of `width` in `rows`.
+            pub fn data<'a>(&'a self, places: &[u32], ty: Type, rows: &mut [Datum<'a>], width: usize, at: usize) {
+                match &self.0 { $(Lanes::$function(lane) => lanes::data(lane, places, ty, rows, width, at)),* }
             }
 
             /// Forgets everything, and keeps the memory.

@@ -1,4 +1,6 @@
-//! The nightly fold: all events of some keys into the values of their tags at one instant.
+//! The fold of states: all events of some keys into their states, panes and all, and from these the values at an instant.
+//!
+//! `columns` tells the same values faster, where no states are wanted.
 
 use super::dedup::{HashKey, Identity, identity};
 use super::plan::Plan;
@@ -120,12 +122,18 @@ impl<'p> Fold<'p> {
         place
     }
 
-    /// One patch a key, in the order of keys, with all told tags at `as_of`: an instant no earlier than any event.
-    pub fn finish(mut self, as_of: Millis, mut each: impl FnMut(Patch)) {
+    /// The states, in the order of keys.
+    pub fn into_states(mut self) -> Vec<(Key, State)> {
         self.states.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (key, state) in &self.states {
-            let values = self.plan.values(Some(state), &[], as_of, &mut self.scratch);
-            each(self.plan.patch(key, as_of, &values));
+        self.states
+    }
+
+    /// One patch a key, in the order of keys, with all told tags at `as_of`: an instant no earlier than any event.
+    pub fn finish(self, as_of: Millis, mut each: impl FnMut(Patch)) {
+        let (plan, mut scratch) = (self.plan, Scratch::new());
+        for (key, state) in self.into_states() {
+            let values = plan.values(Some(&state), &[], as_of, &mut scratch);
+            each(plan.patch(&key, as_of, &values));
         }
     }
 }

@@ -113,7 +113,7 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
 }
 
 /// The partition of a user. The key of the hash is fixed: partitions are part of the output's order.
-fn partition(user_id: &[u8]) -> usize {
+pub(super) fn partition(user_id: &[u8]) -> usize {
     let mut hasher = SipHasher13::new();
     hasher.write(user_id);
     (hasher.finish() % PARTITIONS as u64) as usize

@@ -11,7 +11,7 @@ mod seen;
 
 use super::dedup::HashKey;
 use super::fold::{Range, Tally};
-use super::plan::{Counter, Plan};
+use super::plan::Plan;
 use crate::expr::{Scratch, convert};
 use crate::patch::Form;
 use crate::rows::{Block, Pick};
@@ -21,6 +21,9 @@ use feeds::Feeds;
 use places::Places;
 use seen::Seen;
 use siphasher::sip128::SipHasher13;
+
+/// Keys told at once: their values fit the fastest cache.
+const TOLD_AT_ONCE: usize = 32;
 
 /// The values of some keys, under construction. Blocks come in the order of the log: of duplicates the first one counts.
 pub struct Columns<'p> {
@@ -35,9 +38,7 @@ pub struct Columns<'p> {
     /// The rows of a block that count.
     picks: Vec<Pick>,
     identities: Vec<u128>,
-    /// Where the told tags come from, and what each derivation reads.
-    told: Vec<Source>,
-    inputs: Vec<Vec<Source>>,
+    sources: Sources,
     scratch: Scratch,
     pub tally: Tally,
 }
@@ -46,7 +47,6 @@ impl<'p> Columns<'p> {
     /// A fold of the events in `range`, for the values at `as_of`: an instant no earlier than any of them.
     pub fn new(plan: &'p Plan, hash_key: HashKey, range: Range, as_of: Millis) -> Columns<'p> {
         let codes = plan.outputs.iter().map(|tag| &*plan.definitions.tags[*tag].code);
-        let sources = Source::all(plan);
         Columns {
             plan,
             hasher: SipHasher13::new_with_keys(hash_key[0], hash_key[1]),
@@ -58,8 +58,7 @@ impl<'p> Columns<'p> {
             feeds: Feeds::new(plan, as_of),
             picks: Vec::new(),
             identities: Vec::new(),
-            told: plan.outputs.iter().map(|tag| sources[*tag]).collect(),
-            inputs: plan.derivations.iter().map(|d| d.inputs.iter().map(|tag| sources[*tag]).collect()).collect(),
+            sources: Sources::new(plan),
             scratch: Scratch::new(),
             tally: Tally::default(),
         }
@@ -109,70 +108,59 @@ impl<'p> Columns<'p> {
     ///
     /// `reset` comes before events of other keys.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> u64 {
-        for place in self.places.in_order() {
-            self.tell(place as usize, out);
+        for places in self.places.in_order().chunks(TOLD_AT_ONCE) {
+            self.tell(places, out);
             self.scratch.reset();
         }
         self.places.len() as u64
     }
 
-    fn tell(&self, place: usize, out: &mut Vec<u8>) {
-        let derived = self.derive(place);
-        self.form.push_line(out, self.places.key(place), |n, out| match self.told[n] {
-            Source::Counter { counter, plain: true } => {
-                self.feeds.partials()[counter].push_json(place, self.plan.counters[counter].gives, out);
+    fn tell(&self, places: &[u32], out: &mut Vec<u8>) {
+        let keys = self.scratch.alloc_slice_fill_iter(places.iter().map(|place| self.places.key(*place as usize)));
+        let width = self.sources.width;
+        let rows = self.scratch.alloc_slice_fill_copy(places.len() * width, Datum::Null);
+        for (at, counter) in self.plan.counters.iter().enumerate() {
+            self.feeds.partials()[at].data(places, counter.gives, rows, width, at);
+            if counter.gives != counter.ty {
+                let column = rows.iter_mut().skip(at).step_by(width);
+                column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
-            source => self.value(source, place, derived).push_json(out),
-        });
-    }
-
-    /// The values of the derived tags, in the order of the plan.
-    fn derive(&self, place: usize) -> &[Datum<'_>] {
-        let mut derived = bumpalo::collections::Vec::with_capacity_in(self.inputs.len(), &self.scratch);
-        for (derivation, inputs) in self.plan.derivations.iter().zip(&self.inputs) {
-            let values = inputs.iter().map(|source| self.value(*source, place, &derived));
-            let values = self.scratch.alloc_slice_fill_iter(values);
-            let value = derivation.value(values, self.as_of, &self.scratch);
-            derived.push(value);
         }
-        derived.into_bump_slice()
+        for (row, key) in rows.chunks_exact_mut(width).zip(keys) {
+            self.derive(row);
+            self.form.push_line(out, key, |n, out| row[self.sources.told[n]].push_json(out));
+        }
     }
 
-    /// The value of a tag of the key at `place`.
-    fn value<'a>(&'a self, source: Source, place: usize, derived: &[Datum<'a>]) -> Datum<'a> {
-        match source {
-            Source::Counter { counter, plain } => {
-                let Counter { gives, ty, .. } = self.plan.counters[counter];
-                let value = self.feeds.partials()[counter].datum(place, gives);
-                if plain { value } else { convert(value, ty, &self.scratch) }
-            }
-            Source::Derived(at) => derived[at],
-            Source::Elsewhere => Datum::Null,
+    /// Computes the derived tags of one key.
+    fn derive<'a>(&'a self, row: &mut [Datum<'a>]) {
+        let first = self.plan.counters.len();
+        for (n, (derivation, inputs)) in self.plan.derivations.iter().zip(&self.sources.inputs).enumerate() {
+            let inputs = self.scratch.alloc_slice_fill_iter(inputs.iter().map(|at| row[*at]));
+            row[first + n] = derivation.value(inputs, self.as_of, &self.scratch);
         }
     }
 }
 
-/// Where the value of a tag comes from.
-#[derive(Clone, Copy)]
-enum Source {
-    /// A counter of the plan; `plain` when it gives the type that the tag is declared to have.
-    Counter { counter: usize, plain: bool },
-    /// A derivation of the plan.
-    Derived(usize),
-    /// The fold does not know it: NULL.
-    Elsewhere,
+/// Where in a row of values the value of a tag stands: counters come first, then derivations, then one NULL.
+struct Sources {
+    width: usize,
+    /// Of the told tags.
+    told: Vec<usize>,
+    /// Of what each derivation reads.
+    inputs: Vec<Vec<usize>>,
 }
 
-impl Source {
-    /// For each tag.
-    fn all(plan: &Plan) -> Vec<Source> {
-        let mut sources = vec![Source::Elsewhere; plan.definitions.tags.len()];
-        for (counter, Counter { tag, gives, ty, .. }) in plan.counters.iter().enumerate() {
-            sources[*tag] = Source::Counter { counter, plain: gives == ty };
+impl Sources {
+    fn new(plan: &Plan) -> Sources {
+        let known = plan.counters.len() + plan.derivations.len();
+        let mut by_tag = vec![known; plan.definitions.tags.len()];
+        let tags = plan.counters.iter().map(|c| c.tag).chain(plan.derivations.iter().map(|d| d.tag));
+        tags.enumerate().for_each(|(at, tag)| by_tag[tag] = at);
+        Sources {
+            width: known + 1,
+            told: plan.outputs.iter().map(|tag| by_tag[*tag]).collect(),
+            inputs: plan.derivations.iter().map(|d| d.inputs.iter().map(|tag| by_tag[*tag]).collect()).collect(),
         }
-        for (at, derivation) in plan.derivations.iter().enumerate() {
-            sources[derivation.tag] = Source::Derived(at);
-        }
-        sources
     }
 }

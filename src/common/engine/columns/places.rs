@@ -5,6 +5,8 @@
 use crate::key::Key;
 use std::hash::BuildHasher;
 
+const SLOTS_MIN: usize = 1024;
+
 /// Keys by number, and numbers by key.
 #[derive(Default)]
 pub struct Places {
@@ -90,9 +92,14 @@ impl Places {
         })
     }
 
-    /// Forgets all keys, and keeps the memory.
+    /// Forgets all keys, and keeps the memory unless it was far too much: it is written once for each part of a log.
     pub fn clear(&mut self) {
-        self.slots.fill(0);
+        let needed = (self.len() * 4).next_power_of_two().max(SLOTS_MIN);
+        if needed < self.slots.len() {
+            self.slots = vec![0; needed];
+        } else {
+            self.slots.fill(0);
+        }
         self.ends.clear();
         self.arena.clear();
     }
@@ -103,7 +110,7 @@ impl Places {
     }
 
     fn grow(&mut self) {
-        let slots = (self.slots.len() * 2).max(1024);
+        let slots = (self.slots.len() * 2).max(SLOTS_MIN);
         let old = std::mem::replace(&mut self.slots, vec![0; slots]);
         for slot in old.into_iter().filter(|slot| *slot != 0) {
             let mut at = (slot >> 32) as usize & (slots - 1);

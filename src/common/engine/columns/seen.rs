@@ -57,8 +57,14 @@ impl Seen {
         self.used
     }
 
+    /// Forgets all, and keeps the memory unless it was far too much: it is written once for each part of a log.
     pub fn clear(&mut self) {
-        self.slots.fill(0);
+        let needed = (self.used * 4).next_power_of_two();
+        if needed < self.slots.len() {
+            self.slots = vec![0; needed];
+        } else {
+            self.slots.fill(0);
+        }
         self.used = 0;
         self.zero = false;
     }
