@@ -35,6 +35,7 @@ pub mod engine;
 // memory: profiles at rest
 pub mod store;
 pub mod ledger;
+pub mod rollup;
 
 // answers: what profiles are for
 pub mod profiles;

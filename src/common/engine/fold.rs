@@ -80,6 +80,12 @@ impl<'p> Fold<'p> {
         Fold { range, ..self }
     }
 
+    /// The same fold, with events of these identities known from before: here they are duplicates.
+    pub fn knowing(mut self, ids: impl IntoIterator<Item = Identity>) -> Fold<'p> {
+        self.seen.extend(ids);
+        self
+    }
+
     /// Adds the events of a block, one aggregation at a time.
     ///
     /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.
@@ -118,6 +124,12 @@ impl<'p> Fold<'p> {
         self.states.push((key.clone(), State::new(self.plan)));
         self.places.insert(key, place);
         place
+    }
+
+    /// The state of every key, in the order of keys: what `finish` would tell, for whoever goes on from there.
+    pub fn into_states(mut self) -> Vec<(Key, State)> {
+        self.states.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.states
     }
 
     /// One patch a key, in the order of keys, with all told tags at `as_of`: an instant no earlier than any event.

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
-const PARTITIONS: usize = 256;
+pub(super) const PARTITIONS: usize = 256;
 /// So many chunks a thread keep all of them busy to the end; the larger a chunk, the fewer and larger its blocks.
 const CHUNKS_A_THREAD: u64 = 8;
 const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The partition of a user. The key of the hash is fixed: partitions are part of the output's order.
-fn partition(user_id: &str) -> usize {
+pub(super) fn partition(user_id: &str) -> usize {
     let mut hasher = SipHasher13::new();
     hasher.write(user_id.as_bytes());
     (hasher.finish() % PARTITIONS as u64) as usize
