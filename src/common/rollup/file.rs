@@ -78,6 +78,8 @@ pub struct Writer {
     temporary: PathBuf,
     at: u64,
     spans: Vec<Span>,
+    /// The place of the first section that may still come.
+    next: usize,
     filter: Option<Span>,
 }
 
@@ -86,8 +88,15 @@ impl Writer {
         let (path, temporary) = (dir.join(name), dir.join(format!("{name}.tmp")));
         let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
         let spans = vec![Span::default(); PARTS * SECTIONS];
-        let mut writer =
-            Writer { out: BufWriter::with_capacity(1 << 18, file), path, temporary, at: 0, spans, filter: None };
+        let mut writer = Writer {
+            out: BufWriter::with_capacity(1 << 18, file),
+            path,
+            temporary,
+            at: 0,
+            spans,
+            next: 0,
+            filter: None,
+        };
         writer.write(MAGIC)?;
         Ok(writer)
     }
@@ -98,8 +107,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Puts the next section: by part, and within it in the order of `Section`. What is left out is empty.
     pub fn put(&mut self, section: &Stored) -> Result<(), Error> {
         let stored = section.bytes.len() as u64;
+        assert!(self.filter.is_none() && self.next <= section.place, "sections come in their order");
+        self.next = section.place + 1;
         self.spans[section.place] = Span { offset: self.at, stored, len: section.len, hash: section.hash };
         self.write(&section.bytes)
     }
@@ -115,10 +127,11 @@ impl Writer {
     pub fn finish(mut self, counters: Vec<u64>) -> Result<FileRef, Error> {
         let mut index = Vec::new();
         for span in &self.spans {
-            for n in [span.offset, span.stored, span.len] {
-                put_u64(&mut index, n);
+            put_u64(&mut index, span.stored);
+            if span.stored > 0 {
+                put_u64(&mut index, span.len);
+                index.extend_from_slice(&span.hash.to_le_bytes());
             }
-            index.extend_from_slice(&span.hash.to_le_bytes());
         }
         let digest = checksum(INDEX_SEED, &index);
         self.write(&index)?;
@@ -223,13 +236,21 @@ fn read_at(path: &Path, file: &FileRef, offset: u64, len: u64, meter: &AtomicU64
     })
 }
 
+/// The index: for each section its length, and, if there is any, that without packing and the checksum. They stand
+/// one behind the other.
 fn spans(mut index: &[u8]) -> Option<Vec<Span>> {
     let mut spans = Vec::with_capacity(PARTS * SECTIONS);
+    let mut offset = MAGIC.len() as u64;
     for _ in 0..PARTS * SECTIONS {
-        let (offset, stored, len) = (get_u64(&mut index)?, get_u64(&mut index)?, get_u64(&mut index)?);
-        let (hash, rest) = index.split_first_chunk::<8>()?;
-        index = rest;
-        spans.push(Span { offset, stored, len, hash: u64::from_le_bytes(*hash) });
+        let stored = get_u64(&mut index)?;
+        let mut span = Span { offset, stored, ..Span::default() };
+        if stored > 0 {
+            span.len = get_u64(&mut index)?;
+            let (hash, rest) = index.split_first_chunk::<8>()?;
+            (span.hash, index) = (u64::from_le_bytes(*hash), rest);
+        }
+        offset = offset.checked_add(stored)?;
+        spans.push(span);
     }
     index.is_empty().then_some(spans)
 }
@@ -250,7 +271,7 @@ mod tests {
         let meter = AtomicU64::new(0);
         let all = |file: &FileRef| -> Result<(), Error> {
             let reader = Reader::open(dir.path(), file, &meter)?;
-            let seen = (reader.read(3, Section::Keys)?, reader.read(3, Section::Ids)?, reader.read(0, Section::Late)?);
+            let seen = (reader.read(3, Section::Keys)?, reader.read(3, Section::Ids)?, reader.read(9, Section::Late)?);
             assert_eq!(seen, (keys.clone(), vec![7; 40], Vec::new()));
             assert_eq!(filter(dir.path(), file, &meter)?, b"filter");
             Ok(())

@@ -192,7 +192,8 @@ impl Manifest {
     pub fn made_of(&self, through: &str) -> u64 {
         let mut text = String::new();
         for (name, day) in self.through(through) {
-            text.push_str(&format!("{name} {:016x} {} {}\n", day.main.digest, day.rules, day.stale || day.damaged));
+            let (digest, rules, counts) = (day.main.digest, day.rules, &day.counts);
+            text.push_str(&format!("{name} {digest} {rules} {counts:?} {}\n", day.stale || day.damaged));
         }
         checksum(SEED, text.as_bytes())
     }

@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "T")]
     until: Option<String>,
     #[command(flatten)]
-    history: history::Args,
+    history: history::HistoryArgs,
     /// The time zone of days and dates
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: String,

@@ -28,7 +28,7 @@ pub enum Origin {
     InBase,
     RollUp,
     Log,
-    /// The ids of a day, to know what a day read from the log repeats.
+    /// Filters of the ids of all days before the last one read.
     Ids,
 }
 
@@ -77,8 +77,7 @@ pub fn explain(job: &Job<'_>, dir: Option<&Path>) -> Result<Vec<Step>, Failure> 
         let why = "the states of all days through this one";
         steps.push(Step { day: base.through.clone(), origin: Origin::Base, why, bytes: base.file.bytes });
     }
-    let any_read = whys.iter().rposition(Option::is_some);
-    for (at, (day, why)) in days.iter().zip(&whys).enumerate() {
+    for (day, why) in days.iter().zip(&whys) {
         let known = work.manifest.days.get(&day.0);
         let in_base = base.is_some_and(|base| day.0 <= base.through);
         steps.push(match (why, known) {
@@ -95,10 +94,17 @@ pub fn explain(job: &Job<'_>, dir: Option<&Path>) -> Result<Vec<Step>, Failure> 
             }
             (None, None) => log(day, NEW),
         });
-        if let (Some(known), true) = (known, any_read.is_some_and(|last| at < last)) {
-            let bytes = known.main.filter.map_or(0, |span| span.stored);
-            steps.push(Step { day: day.0.clone(), origin: Origin::Ids, why: "a later day is read", bytes });
-        }
+    }
+    if let Some(read) = whys.iter().rposition(Option::is_some) {
+        let (day, _) = &days[read];
+        let filters = work.manifest.before(day).filter_map(|(_, known)| known.main.filter);
+        let bytes = filters.map(|span| span.stored).sum();
+        steps.push(Step {
+            day: day.clone(),
+            origin: Origin::Ids,
+            why: "what earlier days have of a day that is read",
+            bytes,
+        });
     }
     Ok(steps)
 }

@@ -1,6 +1,6 @@
 //! The rows of one day of the log, by part, with the whole lines of those later than the day.
 
-use super::super::batch::{Job, Refused, partition};
+use super::super::batch::{Job, PARTITIONS, Refused, partition};
 use super::parallel;
 use crate::engine::dedup::{HashKey, Identity, identity};
 use crate::event::{Event, Refusal, Rules, too_long};
@@ -13,6 +13,8 @@ use crate::time::Millis;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
+const _: () =
+    assert!(PARTS == PARTITIONS, "a part of a file is a partition of batch: the order of the output is theirs");
 const CHUNK_BYTES: u64 = 4 << 20;
 /// After so many bytes of a chunk its blocks are put away: a packed file is one chunk, however long.
 const BLOCK_BYTES: u64 = 16 << 20;

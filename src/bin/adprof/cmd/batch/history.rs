@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub struct HistoryArgs {
     /// Read the partitions up to this day of receipt; the values are those at its end, unless another instant is given
     #[arg(long, value_name = "D")]
     pub through: Option<Date>,
@@ -26,7 +26,7 @@ pub struct Args {
     pub explain_plan: bool,
 }
 
-impl Args {
+impl HistoryArgs {
     /// The log with the partitions that are asked for.
     pub fn cut(&self, paths: &[PathBuf], log: Log) -> Result<Log> {
         let Some(through) = self.through else { return Ok(log) };
