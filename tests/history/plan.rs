@@ -121,6 +121,7 @@ fn a_day_that_is_not_over_or_may_read_otherwise_later_is_not_rolled_up() {
     for _ in 0..2 {
         let told = world.nightly(&flags(today), "open").stderr;
         assert!(told.contains("11 days: 0 from the base, 8 from roll-ups, 3 read"), "{told}");
+        assert!(told.contains(&format!("dt={}: a line is refused only because", World::name(8))), "{told}");
     }
     std::fs::remove_file(world.partition(8).join("b-00001.ndjson")).expect("removed");
     let told = world.nightly(&flags(today), "settled").stderr;

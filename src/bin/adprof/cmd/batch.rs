@@ -103,7 +103,8 @@ pub fn run(args: Args) -> Result<()> {
     };
     let close = |summary: Summary| {
         letters.finish()?;
-        tell(&summary, started);
+        // Of days that were not read no rate can be told.
+        tell(&summary, started, args.history.rollups.is_none());
         let checked = given::check_errors(args.max_errors, summary.refused_total(), summary.lines);
         if args.dead.is_some() { checked } else { checked.map_err(advise) }
     };
@@ -204,7 +205,7 @@ fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
     })
 }
 
-fn tell(summary: &Summary, started: Instant) {
+fn tell(summary: &Summary, started: Instant, rated: bool) {
     let seconds = started.elapsed().as_secs_f64();
     for torn in &summary.torn {
         report::warn(format_args!(
@@ -228,9 +229,6 @@ fn tell(summary: &Summary, started: Instant) {
         words.push_str(&format!(", {code} {n}"));
     }
     let as_of = summary.as_of.map(|t| format!(" as of {}", time::show(t))).unwrap_or_default();
-    report::say(format_args!(
-        "{words}; {} profiles{as_of} in {seconds:.2} s, {} events/s",
-        given::grouped(summary.keys),
-        given::rate(summary.lines, seconds)
-    ));
+    let rate = if rated { format!(", {} events/s", given::rate(summary.lines, seconds)) } else { String::new() };
+    report::say(format_args!("{words}; {} profiles{as_of} in {seconds:.2} s{rate}", given::grouped(summary.keys)));
 }

@@ -94,6 +94,7 @@ impl Work<'_> {
         }
         let rows = self.rows(name, log, cutoff(name))?;
         if rows.unsettled {
+            self.unsettled = Some(name.to_owned());
             return Ok(Ensured::Not(Some(rows)));
         }
         let earlier = self.roll_up(name, &rows, marks)?;

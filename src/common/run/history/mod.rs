@@ -54,6 +54,8 @@ pub struct Report {
     pub read: usize,
     pub log_bytes: u64,
     pub rollup_bytes: u64,
+    /// A day that is over and cannot be rolled up yet: one of its lines is too early to be an event, and will be one.
+    pub unsettled: Option<String>,
 }
 
 /// Why a run failed.
@@ -114,7 +116,7 @@ fn manifest(history: &History<'_>) -> Result<Manifest, Error> {
 }
 
 fn attempt(work: &mut Work<'_>, told: Told<'_, impl Write>) -> Result<Report, Failure> {
-    work.torn.clear();
+    (work.unsettled, work.torn) = (None, Vec::new());
     let Current { through, live } = work.bring_up()?;
     let at = work.as_of;
     let through = through.as_deref();
@@ -191,6 +193,7 @@ impl Work<'_> {
             read,
             log_bytes: self.log_bytes.load(Ordering::Relaxed),
             rollup_bytes: 0,
+            unsettled: self.unsettled.clone(),
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Work<'a> {
     /// The days that were read from the log.
     pub read: BTreeSet<String>,
     pub torn: Vec<Torn>,
+    /// The first day that is over and all the same cannot be rolled up yet.
+    pub unsettled: Option<String>,
 }
 
 /// A day in memory, as of the run's instant: its roll-up serves a later instant, or cannot be made.
@@ -62,6 +64,7 @@ impl<'a> Work<'a> {
             log_bytes: AtomicU64::new(0),
             read: BTreeSet::new(),
             torn: Vec::new(),
+            unsettled: None,
         }
     }
 

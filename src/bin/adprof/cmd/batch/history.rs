@@ -81,8 +81,14 @@ pub fn fold(job: &Job<'_>, dir: &Path, mut out: &mut dyn Write) -> Result<Summar
         done
     });
     bar.finish_and_clear();
-    let Report { summary, from_base, from_rollups, read, log_bytes, rollup_bytes } =
+    let Report { summary, from_base, from_rollups, read, log_bytes, rollup_bytes, unsettled } =
         done.map_err(|e| failed(e, Some(dir)))?;
+    if let Some(day) = unsettled {
+        report::warn(format_args!(
+            "dt={day}: a line is refused only because its time has not come: until then this day and those behind it are \
+             read each time"
+        ));
+    }
     report::say(format_args!(
         "{} days: {from_base} from the base, {from_rollups} from roll-ups, {read} read; \
          {} bytes of the log and {} of roll-ups read",
