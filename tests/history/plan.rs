@@ -44,6 +44,9 @@ fn a_run_for_one_more_day_reads_that_day_and_the_base() {
     let want = (vec![World::name(10)], "11 days: 10 from the base, 0 from roll-ups, 1 read".to_owned());
     assert_eq!(read(&world, 10), want);
     assert_eq!(read(&world, 10), (vec![], "11 days: 11 from the base, 0 from roll-ups, 0 read".to_owned()));
+    // The newest day changes once more: the base before it is still there.
+    world.add_file(10, 3);
+    assert_eq!(read(&world, 10), want);
     // An older day is as it was: its roll-ups are there, its base is not.
     assert_eq!(read(&world, 4), (vec![], "5 days: 0 from the base, 5 from roll-ups, 0 read".to_owned()));
 }
