@@ -82,6 +82,11 @@ impl Marks {
         self.files.iter().map(key).eq(now.files.iter().map(key))
     }
 
+    /// Whether a seal tells the content of every file.
+    pub fn sealed(&self) -> bool {
+        self.files.iter().all(|mark| mark.sha256.is_some())
+    }
+
     /// Whether files that were touched hold what they held, as far as that was sealed. Reads them, if it may be so.
     /// With it the bytes read.
     pub fn same_content(&self, files: &[Arc<LogFile>]) -> Result<(bool, u64), Error> {
@@ -89,7 +94,7 @@ impl Marks {
         let hash = |mark: &Mark| mark.sha256.clone();
         let told = |mark: &Mark| sealed.get(base(&mark.name)).map(|sealed| sealed.sha256.clone());
         let names = self.files.iter().map(|mark| mark.name.as_str()).eq(files.iter().map(|file| file.key()));
-        if !names || !self.files.iter().all(|mark| mark.sha256.is_some() && hash(mark) == told(mark)) {
+        if !names || !self.sealed() || !self.files.iter().all(|mark| hash(mark) == told(mark)) {
             return Ok((false, 0));
         }
         let mut read = 0;

@@ -109,6 +109,13 @@ impl Work<'_> {
             return Ok(false);
         }
         if day.marks.untouched(marks) {
+            // Sealed since: what the seal says of the content is good to know once the files are packed.
+            if marks.sealed()
+                && day.marks != *marks
+                && let Some(day) = self.manifest_mut().days.get_mut(name)
+            {
+                day.marks = marks.clone();
+            }
             return Ok(true);
         }
         let (same, read) = day.marks.same_content(log.files())?;
