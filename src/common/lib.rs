@@ -37,6 +37,7 @@ pub mod engine;
 // memory: profiles at rest
 pub mod store;
 pub mod ledger;
+pub mod rollup;
 
 // answers: what profiles are for
 pub mod profiles;

@@ -82,6 +82,12 @@ impl<'p> Fold<'p> {
         Fold { range, ..self }
     }
 
+    /// The same fold, with events of these identities known from before: here they are duplicates.
+    pub fn knowing(mut self, ids: impl IntoIterator<Item = Identity>) -> Fold<'p> {
+        self.seen.extend(ids);
+        self
+    }
+
     /// Adds the events of a block, one aggregation at a time.
     ///
     /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.

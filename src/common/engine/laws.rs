@@ -332,7 +332,14 @@ proptest! {
         merged.merge(&fold(left), &plan);
         prop_assert_eq!(bytes(&merged), bytes(&fold(&unique)));
         let place = |n: u64| plan.counters.iter().position(|c| c.tag as u64 == n);
-        prop_assert_eq!(State::decode(&plan, place, &bytes(&merged)), Some(merged));
+        prop_assert_eq!(State::decode(&plan, place, &bytes(&merged)), Some(merged.clone()));
+        // The same from the bytes of the parts, without making states of them.
+        let places: Vec<Vec<usize>> = (0..plan.definitions.tags.len()).map(|n| place(n as u64).into_iter().collect()).collect();
+        let mut absorbed = State::new(&plan);
+        for part in [left, right] {
+            prop_assert_eq!(absorbed.absorb(&plan, &places, &bytes(&fold(part))), Some(()));
+        }
+        prop_assert_eq!(absorbed, merged);
     }
 
     #[test]

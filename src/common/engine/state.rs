@@ -79,14 +79,18 @@ impl State {
     /// Folds `other` in, as if its events had been added here. Both are of one plan.
     pub fn merge(&mut self, other: &State, plan: &Plan) {
         for (place, counter) in plan.counters.iter().enumerate() {
-            match &other.counters[place] {
-                Memory::Nothing => {}
-                Memory::Whole(partial) => self.whole(place, counter.function).merge(partial),
-                Memory::Panes(theirs) => {
-                    let ours = self.panes(place);
-                    for (pane, partial) in &theirs.panes {
-                        ours.merge(*pane, partial);
-                    }
+            self.merge_memory(place, counter.function, &other.counters[place]);
+        }
+    }
+
+    fn merge_memory(&mut self, place: usize, function: Function, other: &Memory) {
+        match other {
+            Memory::Nothing => {}
+            Memory::Whole(partial) => self.whole(place, function).merge(partial),
+            Memory::Panes(theirs) => {
+                let ours = self.panes(place);
+                for (pane, partial) in &theirs.panes {
+                    ours.merge(*pane, partial);
                 }
             }
         }
@@ -159,6 +163,26 @@ impl State {
             }
         }
         Some(state)
+    }
+
+    /// Folds in the bytes of `encode`, as if their events had been added here.
+    ///
+    /// `places` gives for each number the counters it stands for: none where it is not wanted, several where definitions
+    /// mean the same. `None` when the bytes are not a state; this one may then hold a part of them.
+    pub fn absorb(&mut self, plan: &Plan, places: &[Vec<usize>], mut input: &[u8]) -> Option<()> {
+        while !input.is_empty() {
+            let number = usize::try_from(get_u64(&mut input)?).ok()?;
+            let payload = get_bytes(&mut input)?;
+            for &place in places.get(number)? {
+                let counter = &plan.counters[place];
+                let memory = decode_panes(counter.function, counter.window, payload)?;
+                match &mut self.counters[place] {
+                    Memory::Nothing => self.counters[place] = memory,
+                    _ => self.merge_memory(place, counter.function, &memory),
+                }
+            }
+        }
+        Some(())
     }
 }
 

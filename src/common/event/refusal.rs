@@ -31,6 +31,33 @@ pub enum Code {
 }
 
 impl Code {
+    pub const ALL: [Code; 20] = [
+        Code::TooLong,
+        Code::BadBom,
+        Code::NotUtf8,
+        Code::NotJson,
+        Code::NotObject,
+        Code::TooDeep,
+        Code::DupKey,
+        Code::MissingField,
+        Code::BadField,
+        Code::CtrlChar,
+        Code::BadTimestamp,
+        Code::FutureTimestamp,
+        Code::BadAmount,
+        Code::UnknownType,
+        Code::ReservedType,
+        Code::IdConflict,
+        Code::NullValue,
+        Code::BadMap,
+        Code::BadPatch,
+        Code::KeyTaken,
+    ];
+
+    pub fn from_name(name: &str) -> Option<Code> {
+        Code::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Code::TooLong => "TOO_LONG",

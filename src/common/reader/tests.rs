@@ -56,10 +56,12 @@ fn read(reader: &mut Reader, projection: &Projection, line: &[u8]) -> Seen {
 fn judge(projection: &Projection, rules: &Rules, line: &[u8]) -> Seen {
     let event = Event::parse(line, NOW, rules).map_err(|refusal| refusal.code.name())?;
     Ok(event.map(|event| {
-        let cell = |field| rows::field_of(&event, field).map(|word| match word {
-            rows::Word::Bits(bits) => format!("{bits}"),
-            rows::Word::Text(text) => text.into_owned(),
-        });
+        let cell = |field| {
+            rows::field_of(&event, field).map(|word| match word {
+                rows::Word::Bits(bits) => format!("{bits}"),
+                rows::Word::Text(text) => text.into_owned(),
+            })
+        };
         let mut values = vec![Some(event.user_id.to_string()), Some(event.event_id.to_string())];
         values.extend(projection.fields.iter().map(cell));
         values.push(Some(event.tenant_id.as_deref().unwrap_or("").to_string()));
@@ -97,8 +99,20 @@ fn value() -> impl Strategy<Value = String> {
 
 fn name() -> impl Strategy<Value = String> {
     let known = [
-        "category", "itemId", "tenantId", "amount", "receivedAt", "page", "score", "properties", "sessionId", "other",
-        "a rather long name of a field that nobody wants", "größe", "cat\\u0065gory", "eventType",
+        "category",
+        "itemId",
+        "tenantId",
+        "amount",
+        "receivedAt",
+        "page",
+        "score",
+        "properties",
+        "sessionId",
+        "other",
+        "a rather long name of a field that nobody wants",
+        "größe",
+        "cat\\u0065gory",
+        "eventType",
     ];
     proptest::sample::select(known.to_vec()).prop_map(str::to_string)
 }
@@ -114,8 +128,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     let more = proptest::collection::vec((name(), value()), 0..5);
     let style = (0..4usize, prop_oneof![5 => Just(""), 1 => Just(" "), 1 => Just("\t")], 0..6usize);
     let tail = prop_oneof![9 => Just(""), 1 => Just("\r"), 1 => Just(" "), 1 => Just("x")];
-    (required, more, style, tail, proptest::option::weighted(0.1, (any::<prop::sample::Index>(), any::<u8>()))).prop_map(
-        |((id, user, ty, ts), more, (order, blank, turn), tail, damage)| {
+    (required, more, style, tail, proptest::option::weighted(0.1, (any::<prop::sample::Index>(), any::<u8>())))
+        .prop_map(|((id, user, ty, ts), more, (order, blank, turn), tail, damage)| {
             let mut fields = vec![
                 format!("\"eventId\":{blank}\"{id}\""),
                 format!("\"userId\"{blank}:\"{user}\""),
@@ -137,8 +151,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
                 line[at] = if byte == b'\n' { b' ' } else { byte };
             }
             line
-        },
-    )
+        })
 }
 
 proptest! {

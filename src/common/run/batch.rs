@@ -26,7 +26,7 @@ use std::io::{self, Write};
 use std::sync::atomic::AtomicU64;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
-const PARTITIONS: usize = 256;
+pub(super) const PARTITIONS: usize = 256;
 /// One run over a log.
 pub struct Job<'a> {
     pub plan: &'a Plan,

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod feed;
 pub mod filter;
+pub mod history;
 pub mod keep;
 mod projection;
 mod publish;

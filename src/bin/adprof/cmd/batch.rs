@@ -1,6 +1,7 @@
 //! `adprof batch`: the nightly path, from the log to one patch a user.
 
 mod memory;
+mod history;
 
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::letters::Letters;
@@ -33,6 +34,7 @@ use std::time::Instant;
   adprof batch | adprof sink redis                     last night's values into Redis
   adprof batch --log events/ --date 2026-11-19 --tz Europe/Berlin
   adprof batch --tags all --as-of 2026-11-01 | head    what every tag was on the first of November
+  adprof batch --log events/ --through 2026-11-19 --rollups rollups/      reads what is new since the last time
   zcat old.gz | adprof batch --log - --tags ltv_total")]
 pub struct Args {
     /// The log: a file (plain, .gz, .zst), a directory of date partitions, or - ; may be given several times
@@ -55,6 +57,8 @@ pub struct Args {
     /// Leave out events from this instant on; the values are those right before it
     #[arg(long, value_name = "T")]
     until: Option<String>,
+    #[command(flatten)]
+    history: history::HistoryArgs,
     /// The time zone of days and dates
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: String,
@@ -84,7 +88,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
     let range = args.range()?;
-    let log = open(&args.log)?;
+    let log = args.history.cut(&args.log, open(&args.log)?)?;
     let plan = Plan::new(definitions.clone(), &tags);
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
@@ -103,9 +107,17 @@ pub fn run(args: Args) -> Result<()> {
     };
     let close = |summary: Summary| {
         letters.finish()?;
-        tell(&summary, started);
+        // Of days that were not read no rate can be told.
+        tell(&summary, started, args.history.rollups.is_none());
         let checked = given::check_errors(args.max_errors, summary.refused_total(), summary.lines);
         if args.dead.is_some() { checked } else { checked.map_err(advise) }
+    };
+    if args.history.explain_plan {
+        return args.history.explain(&job);
+    }
+    let fold = |job: &Job<'_>, out: &mut dyn Write| match args.history.rollups.as_deref() {
+        None => fold(job, out),
+        Some(dir) => history::fold(job, dir, out),
     };
     let outcome = match args.output.as_deref().filter(|path| path.as_os_str() != "-") {
         None => fold(&job, &mut io::stdout().lock()).and_then(close),
@@ -142,7 +154,10 @@ impl Args {
         let as_of = match self.date {
             // The last instant of the day: the next one belongs to tomorrow.
             Some(day) => Some(day_bounds(day, &zone).map_err(wrong)?.1 - 1),
-            None => instant(&self.as_of)?.or(until.map(|t| t - 1)),
+            None => match instant(&self.as_of)?.or(until.map(|t| t - 1)) {
+                None => self.history.as_of(&zone).transpose().map_err(wrong)?,
+                given => given,
+            },
         };
         if let (Some(since), Some(as_of)) = (since, as_of)
             && since > as_of
@@ -177,13 +192,13 @@ fn open(paths: &[PathBuf]) -> Result<Log> {
     Ok(log)
 }
 
-fn fold(job: &Job<'_>, out: &mut impl Write) -> Result<Summary> {
+fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
     let total = job.log.files().iter().map(|f| f.size.filter(|_| f.form == Form::Plain)).sum::<Option<u64>>();
     let bar = report::progress(total.unwrap_or(0), "batch");
     let watching = report::watch(&bar, job.progress);
     let done = std::thread::scope(|scope| {
         scope.spawn(|| watching.run());
-        let done = batch::run(job, out);
+        let done = batch::run(job, &mut out);
         watching.stop();
         done
     });
@@ -197,7 +212,7 @@ fn fold(job: &Job<'_>, out: &mut impl Write) -> Result<Summary> {
     })
 }
 
-fn tell(summary: &Summary, started: Instant) {
+fn tell(summary: &Summary, started: Instant, rated: bool) {
     let seconds = started.elapsed().as_secs_f64();
     for torn in &summary.torn {
         report::warn(format_args!(
@@ -221,9 +236,6 @@ fn tell(summary: &Summary, started: Instant) {
         words.push_str(&format!(", {code} {n}"));
     }
     let as_of = summary.as_of.map(|t| format!(" as of {}", time::show(t))).unwrap_or_default();
-    report::say(format_args!(
-        "{words}; {} profiles{as_of} in {seconds:.2} s, {} events/s",
-        given::grouped(summary.keys),
-        given::rate(summary.lines, seconds)
-    ));
+    let rate = if rated { format!(", {} events/s", given::rate(summary.lines, seconds)) } else { String::new() };
+    report::say(format_args!("{words}; {} profiles{as_of} in {seconds:.2} s{rate}", given::grouped(summary.keys)));
 }

@@ -67,6 +67,8 @@ struct Folder<'a> {
     columns: Columns<'a>,
     packing: Packing,
     block: Block,
+    /// What the patches of the last partition took: one partition is much like the other.
+    room: usize,
 }
 
 impl<'a> Folder<'a> {
@@ -76,6 +78,7 @@ impl<'a> Folder<'a> {
             columns: Columns::new(job.plan, job.hash_key, job.range, as_of),
             packing: Packing::new(projection),
             block: Block::new(projection),
+            room: 0,
         }
     }
 
@@ -87,8 +90,9 @@ impl<'a> Folder<'a> {
             self.block.unpack(&self.packing, slab);
             self.columns.add(&self.block);
         }
-        let mut patches = Vec::new();
+        let mut patches = Vec::with_capacity(self.room);
         let keys = self.columns.finish(&mut patches);
+        self.room = patches.len() * 9 / 8;
         Ok(Folded { partition, patches, tally: self.columns.tally, keys })
     }
 }

@@ -33,8 +33,10 @@ impl Shares {
             if let Some(piece) = self.lock(thread).next() {
                 return Some(piece);
             }
-            let (victim, _) =
-                (0..self.0.len()).map(|i| (i, self.lock(i).len())).filter(|(_, left)| *left > 0).max_by_key(|(_, n)| *n)?;
+            let (victim, _) = (0..self.0.len())
+                .map(|i| (i, self.lock(i).len()))
+                .filter(|(_, left)| *left > 0)
+                .max_by_key(|(_, n)| *n)?;
             let taken = {
                 let mut left = self.lock(victim);
                 let middle = left.start + left.len() / 2;

@@ -1,0 +1,74 @@
+//! Work on numbered parts by several threads, with the results taken in the order of the numbers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// Does `work` for each of `0..n` on `threads` threads and gives the results to `take` in their order.
+///
+/// The first error in this order ends it. At most twice as many results as threads wait for their turn to be taken.
+pub fn ordered<T: Send, E: Send>(
+    threads: usize,
+    n: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+    mut take: impl FnMut(usize, T) -> Result<(), E>,
+) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel(threads.max(1) * 2);
+        let (next, work) = (&next, &work);
+        for _ in 0..threads.clamp(1, n.max(1)) {
+            let send = send.clone();
+            scope.spawn(move || {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    // An error hangs up the channel: nothing is left to do.
+                    if i >= n || send.send((i, work(i))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut waiting = BTreeMap::new();
+        let mut turn = 0;
+        for (i, result) in receive {
+            waiting.insert(i, result);
+            while let Some(result) = waiting.remove(&turn) {
+                take(turn, result?)?;
+                turn += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The results of all parts, in their order.
+pub fn all<T: Send, E: Send>(
+    threads: usize,
+    n: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let mut results = Vec::with_capacity(n);
+    ordered(threads, n, work, |_, result| {
+        results.push(result);
+        Ok(())
+    })?;
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_the_first_error_ends_it() {
+        for threads in [1, 2, 7] {
+            let squares: Result<Vec<usize>, usize> = all(threads, 100, |i| Ok(i * i));
+            assert_eq!(squares, Ok((0..100).map(|i| i * i).collect()));
+            let failed: Result<Vec<usize>, usize> = all(threads, 100, |i| if i % 30 == 29 { Err(i) } else { Ok(i) });
+            assert_eq!(failed, Err(29));
+            assert_eq!(all::<usize, usize>(threads, 0, Ok), Ok(Vec::new()));
+        }
+    }
+}

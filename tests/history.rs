@@ -1,0 +1,12 @@
+//! `batch --rollups` through the real program: the bytes of the full scan, whatever happened to the log and the roll-ups.
+
+mod support;
+
+#[path = "history/faults.rs"]
+mod faults;
+#[path = "history/plan.rs"]
+mod plan;
+#[path = "history/random.rs"]
+mod random;
+#[path = "history/world.rs"]
+mod world;
