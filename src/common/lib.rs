@@ -40,6 +40,7 @@ pub mod ledger;
 pub mod profiles;
 pub mod segment;
 pub mod export;
+pub mod quality;
 
 // the two paths: carriers, engine and stores put together
 pub mod run;

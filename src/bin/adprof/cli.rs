@@ -85,6 +85,7 @@ commands! {
     Query => query, "query";
     Segment => segment, "segment";
     Export => export, "export";
+    Day => day, "day";
     Init => init, "init";
     Check => check, "check";
     Schema => schema, "schema";

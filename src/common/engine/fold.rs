@@ -32,6 +32,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// Distinct, but not in the range.
     pub outside: u64,
+    /// The first and the last event time absorbed.
+    pub times: Option<(Millis, Millis)>,
 }
 
 impl Tally {
@@ -39,6 +41,10 @@ impl Tally {
         self.absorbed += other.absorbed;
         self.duplicates += other.duplicates;
         self.outside += other.outside;
+        self.times = match (self.times, other.times) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (one, other) => one.or(other),
+        };
     }
 }
 
@@ -94,7 +100,9 @@ impl<'p> Fold<'p> {
                 self.tally.outside += 1;
                 continue;
             }
-            self.newest = self.newest.max(block.timestamp(i));
+            let at = block.timestamp(i);
+            self.newest = self.newest.max(at);
+            self.tally.times = Some(self.tally.times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             self.plan.write_key(block, i, &mut self.key);
             let place = self.place();
             self.rows.push((i as u32, place));

@@ -1,19 +1,20 @@
 //! `adprof batch`: the nightly path, from the log to one patch a user.
 
+mod manifest;
+
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::letters::Letters;
 use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use adprof::engine::plan::Plan;
 use adprof::event::Rules;
-use adprof::lines::Form;
+use adprof::lines::{Form, source_name};
 use adprof::log::Log;
 use adprof::run::batch::{self, Job, Range, Summary};
 use adprof::tag::Update;
 use adprof::time::{self, day_bounds};
 use anyhow::Result;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   adprof batch | adprof sink redis                     last night's values into Redis
   adprof batch --log events/ --date 2026-11-19 --tz Europe/Berlin
+  adprof batch --date 2026-11-19 -o patches.ndjson --manifest
   adprof batch --tags all --as-of 2026-11-01 | head    what every tag was on the first of November
   zcat old.gz | adprof batch --log - --tags ltv_total")]
 pub struct Args {
@@ -59,6 +61,11 @@ pub struct Args {
     /// Write to this file, which appears whole or not at all, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    manifest: manifest::ManifestArgs,
+    /// Leave out what was received after this (UTC) day: the later partitions of a log directory
+    #[arg(long, value_name = "D")]
+    through: Option<Date>,
     /// Write refused lines here
     #[arg(long, value_name = "FILE")]
     dead: Option<PathBuf>,
@@ -80,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
     let range = args.range()?;
-    let log = open(&args.log)?;
+    let log = through(open(&args.log)?, args.through)?;
     let plan = Plan::new(definitions.clone(), &tags);
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
@@ -104,8 +111,14 @@ pub fn run(args: Args) -> Result<()> {
     };
     let outcome = match args.output.as_deref().filter(|path| path.as_os_str() != "-") {
         None => fold(&job, &mut io::stdout().lock()).and_then(close),
-        // Too much bad input leaves the old file as well.
-        Some(path) => into_file(path, |file| fold(&job, file).and_then(close)),
+        Some(path) => match args.manifest.place(path)? {
+            // Too much bad input leaves the old file as well.
+            None => into_file(path, |file| fold(&job, file).and_then(close)),
+            Some(place) => {
+                let about = manifest::About { date: args.date, tz: &args.tz, through: args.through, tags: &tags };
+                manifest::with(&job, path, &place, &about, |out| fold(&job, out), close)
+            }
+        },
     };
     // Also when nobody wanted the patches any longer: what was refused is known by then.
     letters.finish().and(outcome)
@@ -129,9 +142,7 @@ fn cores() -> usize {
 impl Args {
     fn range(&self) -> Result<Range> {
         let wrong = |why: String| Failure::new(Exit::Usage, why);
-        let zone = TimeZone::get(&self.tz).map_err(|_| {
-            wrong(format!("unknown time zone: {}", self.tz)).hint("write a name such as UTC or Europe/Berlin")
-        })?;
+        let zone = given::zone(&self.tz)?;
         let instant = |text: &Option<String>| text.as_ref().map(|t| given::instant(t, &zone)).transpose();
         let (since, until) = (instant(&self.since)?, instant(&self.until)?);
         let as_of = match self.date {
@@ -168,6 +179,20 @@ fn open(paths: &[PathBuf]) -> Result<Log> {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let failure = Failure::new(Exit::NoInput, format!("{}: no log in it", names.join(", ")));
         return Err(failure.hint("a log is a file, or a directory of dt=YYYY-MM-DD/*.ndjson").into());
+    }
+    Ok(log)
+}
+
+/// The log without the partitions of later days.
+fn through(log: Log, day: Option<Date>) -> Result<Log> {
+    let Some(day) = day else { return Ok(log) };
+    if let Some(file) = log.files().iter().find(|file| file.day.is_none()) {
+        let message = format!("--through: {} has no days of receipt", source_name(&file.path));
+        return Err(Failure::new(Exit::Usage, message).hint("`adprof collect --log DIR/` keeps a log by days").into());
+    }
+    let log = log.between(None, day.tomorrow().ok());
+    if log.files().is_empty() {
+        return Err(Failure::new(Exit::NoInput, format!("--through: nothing was received up to {day}")).into());
     }
     Ok(log)
 }
