@@ -14,7 +14,7 @@ pub fn files(settings: &Settings) -> Vec<File> {
          Environment={adprof}\n\
          # A password of Redis: REDIS_URL=redis://:PASSWORD@HOST:PORT in a file that only its owner can read.\n\
          EnvironmentFile=-/etc/adprof/nightly.env\n\
-         ExecStart={command}\n\
+         ExecStart=/usr/bin/env bash {command}\n\
          Nice=10\n",
         wants = "cp adprof-nightly.* /etc/systemd/system/; ",
         zone = settings.tz.replace('%', "%%"),
