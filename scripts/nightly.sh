@@ -46,7 +46,7 @@ detail() { if [[ -n $VERBOSE ]]; then say "$@"; fi; }
 # One line about a run, for whoever looks a year later.
 note() {
     [[ -z $DRY && -n $SUMMARY ]] || return 0
-    printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$SUMMARY"
+    printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$SUMMARY" || say "no line in $SUMMARY: $*"
 }
 
 # fail CODE MESSAGE [HINT]
@@ -108,7 +108,7 @@ command -v "$ADPROF" >/dev/null || fail 69 "no such program: $ADPROF" 'set ADPRO
 take_lock() {
     local holder=''
     command -v flock >/dev/null || fail 69 'flock(1) is not there' 'it is part of util-linux'
-    exec 9<>"$OUT/.lock"
+    exec 9<>"$OUT/.lock" || fail 74 "cannot open $OUT/.lock"
     if ! flock -n 9; then
         read -r holder <"$OUT/.lock" || true
         fail 75 "another run is at work on $OUT: ${holder:-it has just begun}" 'it is let finish; try again later'
@@ -279,6 +279,8 @@ while read -r day _ <&3; do
     (set -e; one_day "$day")
     code=$?
     set -e
+    # mv, ln and their like know one code for all trouble, and it is with files.
+    [[ $code != 1 ]] || code=74
     if [[ $code != 0 ]]; then
         note "$day failed with $code"
         [[ $outcome != 0 ]] || outcome=$code

@@ -58,12 +58,21 @@ fn a_day_of_a_clock_change_is_computed_as_of_its_own_end_from_all_its_partitions
         assert!(!night.exists("store") && !night.exists("out/latest"), "nothing may be published");
         night.seal(&through);
         night.quiet(&args);
-        let want = format!("{{\"userId\":\"u\",\"asOf\":{},\"tags\":{{\"ltv_total\":111,\"segment_id\":\"high_value_user\"}}}}\n", end - 1);
+        let want = format!(
+            "{{\"userId\":\"u\",\"asOf\":{},\"tags\":{{\"ltv_total\":111,\"segment_id\":\"high_value_user\"}}}}\n",
+            end - 1
+        );
         assert_eq!(night.0.read(&format!("out/dt={day}/patches.ndjson")), want, "{zone} {day}");
         let manifest = night.0.read(&format!("out/dt={day}/patches.ndjson.manifest.json"));
         let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
-        assert_eq!((&manifest["date"], &manifest["tz"], &manifest["through"]), (&day.into(), &zone.into(), &(*through).into()));
-        assert_eq!((manifest["events"]["first"].as_i64(), manifest["events"]["last"].as_i64()), (Some(start - 1), Some(end - 1)));
+        assert_eq!(
+            (&manifest["date"], &manifest["tz"], &manifest["through"]),
+            (&day.into(), &zone.into(), &(*through).into())
+        );
+        assert_eq!(
+            (manifest["events"]["first"].as_i64(), manifest["events"]["last"].as_i64()),
+            (Some(start - 1), Some(end - 1))
+        );
         // What came late counts the next day.
         night.seal(&after);
         let later = bounds(zone, &next(day)).expect("as before");
@@ -150,4 +159,35 @@ fn what_was_missed_is_caught_up_the_oldest_first_and_no_more_than_allowed() {
     assert!(night.tags("u-04").contains("\"ltv_total\":21.25,"), "{}", night.tags("u-04"));
     night.quiet(&format!("--date {} --catch-up", date(20)));
     assert_eq!(night.run("--date 2024-11-31").0, 2);
+}
+
+#[test]
+fn days_are_named_listed_and_refused() {
+    let night = Night::with_days([18]);
+    let day = |args: &str| night.0.adprof(&format!("day {args}")).output();
+    let listed = day("2024-03-01 --after 2024-02-27 --most 2").stdout;
+    let want = "2024-02-28 2024-02-28 2024-02-28T00:00:00.000Z 2024-02-28T23:59:59.999Z\n\
+                2024-02-29 2024-02-29 2024-02-29T00:00:00.000Z 2024-02-29T23:59:59.999Z\n";
+    assert_eq!(listed, want);
+    assert_eq!(
+        (day("2024-03-01 --after 2024-03-01").stdout.as_str(), day("2024-03-01 --after 2024-03-01").code),
+        ("", 0)
+    );
+    let yesterday = "import datetime as d; print((d.datetime.now(d.timezone.utc) - d.timedelta(days=1)).date())";
+    if let Some(want) = python(yesterday, &[]) {
+        let found = day("--tz UTC").stdout;
+        // Midnight may pass between the two.
+        let again = python(yesterday, &[]).expect("as before");
+        assert!(found.starts_with(want.trim()) || found.starts_with(again.trim()), "{found} {want}");
+    }
+    for (args, words) in [
+        ("soon", "not a day: \"soon\"\nhint: write yesterday, today, or 2026-11-20"),
+        ("2024-02-30", "not a day: \"2024-02-30\""),
+        ("--tz Mars", "unknown time zone: Mars"),
+        ("2024-11-18 --log log/dt=2024-11-18/a-00001.ndjson", "a file, which has no days of receipt"),
+    ] {
+        let output = day(args);
+        assert!(output.code == 2 && output.stderr.contains(words), "{args}: {}", output.stderr);
+    }
+    assert_eq!(day("2024-11-18 --log log").code, 0);
 }

@@ -32,7 +32,14 @@ const SETTINGS: [&str; 8] = ["--log", "log/", "--out", "./out", "--store", "file
 fn as_cron(command: &str) -> Output {
     let command = command.replace("\\%", "%");
     assert!(!command.is_empty());
-    Command::new("sh").arg("-c").arg(command).current_dir("/").env_clear().env("PATH", "/usr/bin:/bin").output().expect("sh")
+    Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        .current_dir("/")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("sh")
 }
 
 #[test]
@@ -56,7 +63,8 @@ fn the_service_runs_the_script_with_whole_paths() {
     init(&folder, &[&["systemd"][..], &SETTINGS].concat());
     let service = fs::read_to_string(format!("{folder}/tools/adprof-nightly.service")).expect("written");
     let value = |key: &str| {
-        let line = service.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key}\n{service}"));
+        let line =
+            service.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key}\n{service}"));
         words(line)
     };
     let mut exec = value("ExecStart=");
@@ -122,5 +130,16 @@ fn the_script_is_the_one_of_this_version_and_files_are_never_overwritten() {
     ] {
         let output = dir.adprof(args).exits(2);
         assert!(output.stderr.contains(words) && !output.stderr.contains("secret"), "{args}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn the_script_has_nothing_that_shellcheck_minds() {
+    let script = project().join("scripts/nightly.sh");
+    let parsed = Command::new("bash").arg("-n").arg(&script).output().expect("bash");
+    assert!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
+    match Command::new("shellcheck").arg(&script).output() {
+        Ok(told) => assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout)),
+        Err(_) => crate::support::skipped("no `shellcheck`"),
     }
 }

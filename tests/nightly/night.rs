@@ -30,7 +30,12 @@ impl Night {
         for day in days {
             let mut text = String::new();
             for user in 0..20 {
-                text += &purchase(&format!("{day}-{user}"), &format!("u-{user:02}"), &format!("{user}.25"), noon(day) + user);
+                text += &purchase(
+                    &format!("{day}-{user}"),
+                    &format!("u-{user:02}"),
+                    &format!("{user}.25"),
+                    noon(day) + user,
+                );
             }
             night.receive(&date(day), &text);
             night.seal(&date(day));

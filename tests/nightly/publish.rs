@@ -19,7 +19,10 @@ fn success_is_quiet_and_a_published_day_is_left_alone() {
     assert_eq!(names, want);
     let noted = night.noted();
     assert_eq!(noted.len(), 1);
-    assert!(noted[0].starts_with("2024-11-18 published: 20 events; 20 profiles as of 2024-11-18T23:59:59.999Z"), "{noted:?}");
+    assert!(
+        noted[0].starts_with("2024-11-18 published: 20 events; 20 profiles as of 2024-11-18T23:59:59.999Z"),
+        "{noted:?}"
+    );
     // The log has more now: a published day is what it was, until it is asked for again.
     night.receive(&date(18), &purchase("more", "u-01", "500", noon(18)));
     night.quiet(&format!("--date {}", date(18)));
@@ -67,9 +70,13 @@ fn a_failed_check_keeps_yesterday_and_says_why() {
     // A person may know better.
     let (code, _, stderr) = night.run(&format!("--date {} --accept", date(19)));
     assert!(code == 0 && stderr.contains("tag `ltv_total`: max 1000006.5: at most 100"), "{stderr}");
-    assert!(night.noted().last().expect("a line").starts_with("2024-11-19 published, accepted in spite of its check: "));
+    assert!(
+        night.noted().last().expect("a line").starts_with("2024-11-19 published, accepted in spite of its check: ")
+    );
     assert!(night.tags("u-03").contains("\"ltv_total\":1000006.5,"));
-    assert!(!night.exists("out/dt=2024-11-19/patches.FAILED.ndjson") && night.exists("out/dt=2024-11-19/patches.ndjson"));
+    assert!(
+        !night.exists("out/dt=2024-11-19/patches.FAILED.ndjson") && night.exists("out/dt=2024-11-19/patches.ndjson")
+    );
     // Or say so in the definition file.
     night.0.write("adprof.toml", LIMIT.replace("max = 100 }", "max = 2000000 }"));
     night.quiet(&format!("--date {} --catch-up", date(20)));
@@ -110,7 +117,8 @@ fn a_day_whose_publishing_was_cut_short_counts_as_in_the_store() {
     let night = Night::with_days([18, 19]);
     // Killed right after the sink: the store has the 19th, and no mark says that it was published.
     night.quiet(&format!("--date {}", date(19)));
-    fs::rename(night.0.file("out/dt=2024-11-19/_PUBLISHED"), night.0.file("out/dt=2024-11-19/_STORING")).expect("renamed");
+    fs::rename(night.0.file("out/dt=2024-11-19/_PUBLISHED"), night.0.file("out/dt=2024-11-19/_STORING"))
+        .expect("renamed");
     let before = night.tags("u-04");
     night.quiet(&format!("--date {}", date(18)));
     assert_eq!(night.tags("u-04"), before);
@@ -176,6 +184,7 @@ fn the_lock_lasts_as_long_as_a_step_and_dies_with_it() {
 fn trouble_keeps_its_own_exit_code() {
     let night = Night::with_days([18]);
     let with = |args: &str| night.run_with(args, &[]);
+    night.0.write("taken/dt=2024-11-18", "no folder");
     for (args, code, words) in [
         ("", 2, "nightly.sh: no store named\nhint: write --store"),
         ("--store redi", 2, "not a store"),
@@ -187,6 +196,9 @@ fn trouble_keeps_its_own_exit_code() {
         ("--store redis://127.0.0.1:1 --date 2024-11-18", 69, "127.0.0.1:1"),
         ("--store none --date 2024-11-18 -d no.toml", 66, "no.toml"),
         ("--store none --date 2024-11-18 -d wrong.toml", 78, "wrong.toml"),
+        ("--store none --date 2024-11-18 --out wrong.toml", 74, "wrong.toml"),
+        ("--store none --date 2024-11-18 --out taken", 74, "taken/dt=2024-11-18"),
+        ("--store file:wrong.toml --date 2024-11-18", 74, "cannot create the directory"),
     ] {
         night.0.write("wrong.toml", "[[tag]]\ncode = 'a'\nvalue = 'sum(pirce)'\n");
         let (found, _, stderr) = with(args);
@@ -209,8 +221,12 @@ fn roll_ups_are_passed_on_and_other_settings_may_stand_in_the_environment() {
     );
     // `--dead FILE` stands in for a flag that this program may not have.
     let adprof = night.tool("adprof", &text);
-    let vars =
-        [("ADPROF", &*adprof), ("ADPROF_STORE", "file:store"), ("ADPROF_ROLLUPS", "rolled"), ("ADPROF_TZ", "Asia/Tokyo")];
+    let vars = [
+        ("ADPROF", &*adprof),
+        ("ADPROF_STORE", "file:store"),
+        ("ADPROF_ROLLUPS", "rolled"),
+        ("ADPROF_TZ", "Asia/Tokyo"),
+    ];
     night.seal(&date(17));
     let (code, stdout, stderr) = night.run_with(&format!("--date={}", date(18)), &vars);
     assert_eq!((code, &*stdout, &*stderr), (0, "", ""));

@@ -167,7 +167,8 @@ fn the_manifest_says_what_the_output_and_the_run_are() {
     let log = dir.read("log.ndjson");
     let events = &manifest["events"];
     let n = |name: &str| events[name].as_u64().expect("a number");
-    let refused: u64 = events["refused"].as_object().expect("by code").values().map(|n| n.as_u64().expect("a number")).sum();
+    let refused: u64 =
+        events["refused"].as_object().expect("by code").values().map(|n| n.as_u64().expect("a number")).sum();
     assert!(refused > 0 && n("duplicates") > 0);
     assert_eq!(n("counted") + n("duplicates") + n("outside") + refused, n("lines"));
     assert_eq!(n("lines"), log.lines().filter(|line| !line.trim().is_empty()).count() as u64);
@@ -191,7 +192,8 @@ fn the_manifest_says_what_the_output_and_the_run_are() {
 #[test]
 fn many_distinct_values_are_estimated_and_say_so() {
     let dir = Dir::new();
-    let patch = |n: u32| format!("{{\"userId\":\"u{n}\",\"asOf\":1,\"tags\":{{\"few\":{},\"many\":\"s{n}\"}}}}\n", n % 16384);
+    let patch =
+        |n: u32| format!("{{\"userId\":\"u{n}\",\"asOf\":1,\"tags\":{{\"few\":{},\"many\":\"s{n}\"}}}}\n", n % 16384);
     dir.write("p.ndjson", (0..50_000).map(patch).collect::<String>());
     let told: Value = serde_json::from_str(&dir.adprof("check --data p.ndjson --json").ok()).expect("JSON");
     let (few, many) = (&told["tags"]["few"], &told["tags"]["many"]);

@@ -41,7 +41,10 @@ fn findings(definitions: &str, today: &str, days: &[String]) -> Vec<String> {
     assert_eq!(json["ok"], told.is_empty());
     let of = |f: &Value| f["figure"].as_str().expect("a figure").to_owned();
     let figures: Vec<String> = json["failed"].as_array().expect("a list").iter().map(of).collect();
-    assert!(told.len() == figures.len() && told.iter().zip(&figures).all(|(t, f)| t.contains(f.as_str())), "{told:?} {figures:?}");
+    assert!(
+        told.len() == figures.len() && told.iter().zip(&figures).all(|(t, f)| t.contains(f.as_str())),
+        "{told:?} {figures:?}"
+    );
     told
 }
 
@@ -57,7 +60,13 @@ fn each_threshold_holds_at_its_edge_and_not_past_it() {
         ("", "", "distinct_min = 5", &today, "tag `s`: distinct values 4: at least 5 (distinct_min); no day before"),
         ("", "", "distinct_max = 3", &today, "tag `s`: distinct values 4: at most 3 (distinct_max); no day before"),
         ("", "nulls_max = \"10%\"", "", &nulls, ""),
-        ("", "nulls_max = \"9.999999%\"", "", &nulls, "tag `n`: nulls 10%: at most 9.999999% (nulls_max); no day before"),
+        (
+            "",
+            "nulls_max = \"9.999999%\"",
+            "",
+            &nulls,
+            "tag `n`: nulls 10%: at most 9.999999% (nulls_max); no day before",
+        ),
     ] {
         assert_eq!(findings(&definitions(all, number, text), patches, &[]).join("\n"), want, "{all} {number} {text}");
     }
@@ -72,11 +81,9 @@ fn a_day_is_compared_with_the_median_of_the_days_before_it() {
         assert_eq!(findings(&plain, &patches(100, &TEN[..n], 1), &days).join("\n"), want, "{n}");
     }
     let rise = definitions("rows_rise_max = \"50%\"\nrows_fall_max = \"100%\"", "", "");
-    for (n, want) in [
-        (1, ""),
-        (9, ""),
-        (10, "rows 10: at most 50% above 6, the median of 3 days (rows_rise_max); yesterday 10"),
-    ] {
+    for (n, want) in
+        [(1, ""), (9, ""), (10, "rows 10: at most 50% above 6, the median of 3 days (rows_rise_max); yesterday 10")]
+    {
         assert_eq!(findings(&rise, &patches(100, &TEN[..n], 1), &days).join("\n"), want, "{n}");
     }
     // Sums 10, 55.5 and 21; values 4, 10 and 6.

@@ -282,7 +282,10 @@ impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Number, D::Error> {
         let raw = Box::<RawValue>::deserialize(d)?;
         let value = Value::from_json(raw.get()).map_err(D::Error::custom)?;
-        value.filter(|value| Kind::of(value) <= Kind::Double).map(Number).ok_or_else(|| D::Error::custom("not a number"))
+        value
+            .filter(|value| Kind::of(value) <= Kind::Double)
+            .map(Number)
+            .ok_or_else(|| D::Error::custom("not a number"))
     }
 }
 

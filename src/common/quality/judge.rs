@@ -158,7 +158,13 @@ impl Judge<'_> {
         if let Some(limit) = quality.nulls_max {
             self.check(over(figures.nulls, figures.rows, limit), || {
                 let of = |f: &TagFigures| Some(percent(f.nulls, f.rows));
-                judged.finding("nulls", of(figures).unwrap_or_default(), format!("at most {limit}"), Some("nulls_max"), of)
+                judged.finding(
+                    "nulls",
+                    of(figures).unwrap_or_default(),
+                    format!("at most {limit}"),
+                    Some("nulls_max"),
+                    of,
+                )
             });
         }
         let number = |n: &Option<super::column::Number>| n.as_ref().map(|n| n.0.to_string());
@@ -178,12 +184,24 @@ impl Judge<'_> {
         let shown = distinct(figures).unwrap_or_default();
         if let Some(limit) = quality.distinct_min {
             self.check(figures.distinct < limit, || {
-                judged.finding("distinct values", shown.clone(), format!("at least {limit}"), Some("distinct_min"), distinct)
+                judged.finding(
+                    "distinct values",
+                    shown.clone(),
+                    format!("at least {limit}"),
+                    Some("distinct_min"),
+                    distinct,
+                )
             });
         }
         if let Some(limit) = quality.distinct_max {
             self.check(figures.distinct > limit, || {
-                judged.finding("distinct values", shown.clone(), format!("at most {limit}"), Some("distinct_max"), distinct)
+                judged.finding(
+                    "distinct values",
+                    shown.clone(),
+                    format!("at most {limit}"),
+                    Some("distinct_max"),
+                    distinct,
+                )
             });
         }
     }
@@ -293,7 +311,8 @@ fn beyond(value: Decimal, usual: Decimal, limit: Share) -> bool {
     }
     let distance = value.0.abs_diff(usual.0);
     // Past 128 bits it is further than any share that is meant.
-    let (left, right) = (distance.checked_mul(100 * SCALE as u128), usual.0.unsigned_abs().checked_mul(limit.0.0 as u128));
+    let (left, right) =
+        (distance.checked_mul(100 * SCALE as u128), usual.0.unsigned_abs().checked_mul(limit.0.0 as u128));
     match (left, right) {
         (Some(left), Some(right)) => left > right,
         _ => distance as f64 * 100.0 * SCALE as f64 > usual.0 as f64 * limit.0.0 as f64,
@@ -310,9 +329,11 @@ fn percent(part: u64, of: u64) -> String {
     if of == 0 {
         return "0%".into();
     }
-    let exact = |places: i128| div_round(i128::from(part) * 100 * places, i128::from(of)).unwrap_or(0) * (SCALE / places);
+    let exact =
+        |places: i128| div_round(i128::from(part) * 100 * places, i128::from(of)).unwrap_or(0) * (SCALE / places);
     let short = exact(100);
-    let shown = if (short == 0) == (part == 0) && (short == 100 * SCALE) == (part == of) { short } else { exact(SCALE) };
+    let shown =
+        if (short == 0) == (part == 0) && (short == 100 * SCALE) == (part == of) { short } else { exact(SCALE) };
     format!("{}%", Decimal(shown))
 }
 
@@ -333,7 +354,10 @@ mod tests {
         assert!(!beyond(whole(95), whole(100), five) && beyond(whole(94), whole(100), five));
         assert!(!beyond(whole(9), Decimal::ZERO, five));
         assert!(beyond(Decimal(i128::MAX), whole(1), five));
-        assert_eq!((percent(1, 3), percent(0, 3), percent(1, 1_000_000)), ("33.33%".into(), "0%".into(), "0.0001%".into()));
+        assert_eq!(
+            (percent(1, 3), percent(0, 3), percent(1, 1_000_000)),
+            ("33.33%".into(), "0%".into(), "0.0001%".into())
+        );
         assert_eq!(percent(999_999, 1_000_000), "99.9999%");
     }
 }

@@ -52,7 +52,11 @@ pub(super) static TOP: Object = Object {
             "The event types there are; all others are refused. Without it any type is legal.",
         ),
         key("store", Shape::Text, "Where profiles live: `file:DIR` or `redis://HOST:PORT`."),
-        key("quality", Shape::Table(&QUALITY), "What a night's output must be like to be published (`adprof check --data`)."),
+        key(
+            "quality",
+            Shape::Table(&QUALITY),
+            "What a night's output must be like to be published (`adprof check --data`).",
+        ),
         key("field", Shape::Tables(&FIELD), "A field of the event that expressions may use besides adprof's own."),
         key("tag", Shape::Tables(&TAG), "One named fact about a user."),
     ],
@@ -92,7 +96,11 @@ pub(super) static TAG: Object = Object {
             Shape::OneOf(updates),
             "Who computes it: stream (`realtime`, the default), batch (`daily`), or someone else (`import`).",
         ),
-        key("quality", Shape::Table(&TAG_QUALITY), "What its values must be like to be published (`adprof check --data`)."),
+        key(
+            "quality",
+            Shape::Table(&TAG_QUALITY),
+            "What its values must be like to be published (`adprof check --data`).",
+        ),
     ],
 };
 

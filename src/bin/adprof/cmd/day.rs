@@ -63,7 +63,8 @@ pub fn run(args: Args) -> Result<()> {
 
 fn day(text: &str, zone: &TimeZone) -> Result<Date> {
     let today = || day_of(given::now(), zone).ok_or_else(|| Failure::new(Exit::Bug, "the clock is out of range"));
-    let wrong = || Failure::new(Exit::Usage, format!("not a day: {text:?}")).hint("write yesterday, today, or 2026-11-20");
+    let wrong =
+        || Failure::new(Exit::Usage, format!("not a day: {text:?}")).hint("write yesterday, today, or 2026-11-20");
     Ok(match text {
         "today" => today()?,
         "yesterday" => today()?.yesterday().map_err(|_| wrong())?,

@@ -136,8 +136,7 @@ fn day(definitions: &Definitions, patches: &Path, outcome: Outcome, manifest: Op
         day.as_of = day.as_of.or(by_manifest.as_of);
     }
     for (code, figures) in &mut day.tags {
-        figures.fingerprint =
-            definitions.index(code).map(|at| format!("{:016x}", definitions.tags[at].fingerprint));
+        figures.fingerprint = definitions.index(code).map(|at| format!("{:016x}", definitions.tags[at].fingerprint));
     }
     day
 }

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn words_with_blanks_quotes_and_percents_stay_one_word() {
-        for (word, want) in [("/opt/a-b.sh", "/opt/a-b.sh"), ("a b", "'a b'"), ("a'b", r"'a'\''b'"), ("5%", r"'5'\%''")] {
+        for (word, want) in [("/opt/a-b.sh", "/opt/a-b.sh"), ("a b", "'a b'"), ("a'b", r"'a'\''b'"), ("5%", r"'5'\%''")]
+        {
             assert_eq!(word_of(word), want);
         }
     }

@@ -53,18 +53,10 @@ impl SettingsArgs {
 
     /// The settings; `dir` is where the script will be written.
     pub fn resolve(&self, dir: Option<&Path>) -> Result<Settings> {
-        let needed = |path: &Option<PathBuf>, flag: &str| match path {
-            Some(path) => whole(path),
-            None => Err(Failure::new(Exit::Usage, format!("{flag} is not given"))
-                .hint("adprof init cron --log DIR --out DIR --store WHERE")
-                .into()),
-        };
+        let needed = |path: &Option<PathBuf>, flag| whole(path.as_deref().ok_or_else(|| missing(flag))?);
         let tz = self.tz.clone().unwrap_or_else(|| "UTC".into());
         given::zone(&tz)?;
-        let store = match self.store.as_deref() {
-            Some(store) => store_of(store)?,
-            None => return Err(needed(&None, "--store").err().expect("it is not given")),
-        };
+        let store = store_of(self.store.as_deref().ok_or_else(|| missing("--store"))?)?;
         let here = Path::new(given::DEFINITIONS);
         let definitions = self.definitions.as_deref().or_else(|| here.exists().then_some(here));
         let script = self.script.clone().unwrap_or_else(|| dir.unwrap_or(Path::new(".")).join(nightly::NAME));
@@ -92,6 +84,10 @@ impl Settings {
         words.extend(["--catch-up".into(), "--wait".into(), WAIT.to_string()]);
         words
     }
+}
+
+fn missing(flag: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("{flag} is not given")).hint("adprof init cron --log DIR --out DIR --store WHERE")
 }
 
 /// A store as the script takes it; its address must hold no password, for it stands in a file.
