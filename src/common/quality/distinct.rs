@@ -20,7 +20,11 @@ pub struct Distinct {
     fresh: Vec<u64>,
     /// Whether hashes were let go: then the count is an estimate.
     over: bool,
+    /// Hashes seen lately, by their last bits: most values of most tags come again and again.
+    recent: Vec<u64>,
 }
+
+const RECENT: usize = 256;
 
 impl Distinct {
     /// Takes a value as bytes that differ between different values.
@@ -32,9 +36,19 @@ impl Distinct {
     }
 
     fn add_hash(&mut self, hash: u64) {
-        if self.over && self.smallest.last().is_some_and(|largest| *largest < hash) {
+        if self.smallest.len() == EXACT && self.smallest.last().is_some_and(|largest| *largest < hash) {
+            self.over = true;
             return;
         }
+        if self.recent.is_empty() {
+            // No hash is at home where its complement is.
+            self.recent = (0..RECENT as u64).map(|i| !i).collect();
+        }
+        let seen = &mut self.recent[hash as usize % RECENT];
+        if *seen == hash {
+            return;
+        }
+        *seen = hash;
         self.fresh.push(hash);
         if self.fresh.len() >= EXACT {
             self.settle();
@@ -102,5 +116,11 @@ mod tests {
         merged.merge(of((0..150_000).filter(|n| n % 3 != 0)));
         merged.merge(of(100_000..200_000));
         assert_eq!(merged.count(), whole);
+        for (few, many) in [(0..10, 10..200_000), (0..200_000, 0..10), (0..16_384, 16_384..16_385), (0..0, 0..20)] {
+            let whole = of(few.start..many.end.max(few.end)).count();
+            let mut merged = of(few);
+            merged.merge(of(many));
+            assert_eq!(merged.count(), whole);
+        }
     }
 }

@@ -107,6 +107,9 @@ fn events(summary: &Summary) -> Events {
 /// Lines are handed over in pieces of about this size.
 const PIECE: usize = 1 << 20;
 
+/// So many columns are kept at most, over all threads, unless there are more tags.
+const COLUMNS: usize = 128;
+
 /// A writer that looks at what is written.
 pub struct Observed<W> {
     inner: W,
@@ -120,7 +123,8 @@ pub struct Observed<W> {
 
 impl<W: Write> Observed<W> {
     pub fn new(inner: W, plan: &Plan, threads: usize) -> Observed<W> {
-        let threads = threads.clamp(1, 8);
+        // Each has up to 400 KB for a tag: many tags are looked at by few threads.
+        let threads = threads.min(COLUMNS / plan.outputs.len().max(1)).clamp(1, 8);
         let (send, receive) = mpsc::sync_channel::<Vec<u8>>(threads);
         let receive = Arc::new(Mutex::new(receive));
         let readers = (0..threads)
