@@ -67,7 +67,13 @@ while [[ $# -gt 0 ]]; do
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
         --log) value "$@"; LOG=$2; shift ;;
         --out) value "$@"; OUT=$2; shift ;;
-        --store) value "$@"; STORE=$2; shift ;;
+        --store)
+            value "$@"
+            [[ $2 != redis://*:*@* ]] || usage 'a password on the command line, where every user of this machine can read it' \
+                'put the address into the environment: --store redis and REDIS_URL'
+            STORE=$2
+            shift
+            ;;
         -d | --definitions) value "$@"; export ADPROF_DEFINITIONS=$2; shift ;;
         --tz) value "$@"; ZONE=$2; shift ;;
         --rollups) value "$@"; ROLLUPS=$2; shift ;;

@@ -188,6 +188,7 @@ fn trouble_keeps_its_own_exit_code() {
     for (args, code, words) in [
         ("", 2, "nightly.sh: no store named\nhint: write --store"),
         ("--store redi", 2, "not a store"),
+        ("--store redis://:hidden@h:1", 2, "a password on the command line"),
         ("--store none --wait soon", 2, "not a number of seconds: soon"),
         ("--store none --catch-up --again", 2, "--again needs one day"),
         ("--store none --frob", 2, "unknown argument: --frob"),
@@ -203,6 +204,7 @@ fn trouble_keeps_its_own_exit_code() {
         night.0.write("wrong.toml", "[[tag]]\ncode = 'a'\nvalue = 'sum(pirce)'\n");
         let (found, _, stderr) = with(args);
         assert!(found == code && stderr.contains(words), "{args}: {found}\n{stderr}");
+        assert!(!stderr.contains("hidden"), "{stderr}");
     }
     let (code, stdout, _) = with("--help");
     assert_eq!(code, 0);
