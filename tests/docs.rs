@@ -39,6 +39,7 @@ pages! {
     7 maps "docs/maps.md";
     8 audiences "docs/audiences.md";
     9 nightly_history "docs/nightly-history.md";
+    10 nightly "docs/nightly.md";
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub mod rollup;
 pub mod profiles;
 pub mod segment;
 pub mod export;
+pub mod quality;
 
 // the two paths: carriers, engine and stores put together
 pub mod run;

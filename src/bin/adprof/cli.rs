@@ -19,12 +19,12 @@ const MORE: &str = "Environment:
 Exit codes:
    0  done; also when the reader of a pipe has gone away
    2  the command line is wrong
-  65  too much bad input (--max-errors)
+  65  too much bad input (--max-errors); a check of `check --data` failed
   66  no such input
   69  Kafka or Redis does not answer
   70  a bug
   74  reading or writing failed
-  75  try again: another process holds the lock
+  75  try again: another process holds the lock, or a day is not sealed
   77  not allowed
   78  the definition file is wrong";
 
@@ -85,6 +85,7 @@ commands! {
     Query => query, "query";
     Segment => segment, "segment";
     Export => export, "export";
+    Day => day, "day";
     Init => init, "init";
     Check => check, "check";
     Schema => schema, "schema";

@@ -202,6 +202,14 @@ fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
     }
 }
 
+/// Reads the name of a time zone.
+pub fn zone(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name).map_err(|_| {
+        let failure = Failure::new(Exit::Usage, format!("unknown time zone: {name}"));
+        failure.hint("write a name such as UTC or Europe/Berlin").into()
+    })
+}
+
 /// Reads an instant as `--as-of`, `--since` and `--until` take it.
 pub fn instant(text: &str, zone: &TimeZone) -> Result<Millis> {
     parse_instant(text, now(), zone).map_err(|why| match why.split_once(" (write ") {

@@ -34,6 +34,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// Distinct, but not in the range.
     pub outside: u64,
+    /// The first and the last event time absorbed.
+    pub times: Option<(Millis, Millis)>,
 }
 
 impl Tally {
@@ -41,6 +43,15 @@ impl Tally {
         self.absorbed += other.absorbed;
         self.duplicates += other.duplicates;
         self.outside += other.outside;
+        self.times = spanning(self.times, other.times);
+    }
+}
+
+/// The time that two spans take up together, ends included.
+pub fn spanning(a: Option<(Millis, Millis)>, b: Option<(Millis, Millis)>) -> Option<(Millis, Millis)> {
+    match (a, b) {
+        (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+        (one, other) => one.or(other),
     }
 }
 
@@ -102,7 +113,9 @@ impl<'p> Fold<'p> {
                 self.tally.outside += 1;
                 continue;
             }
-            self.newest = self.newest.max(block.timestamp(i));
+            let at = block.timestamp(i);
+            self.newest = self.newest.max(at);
+            self.tally.times = Some(self.tally.times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             self.plan.write_key(block, i, &mut self.key);
             let place = self.place();
             self.rows.push((i as u32, place));

@@ -7,6 +7,7 @@ use super::input::Marks;
 use super::{Error, checksum};
 use crate::disk::{make_dir, sync_dir};
 use crate::engine::dedup::HashKey;
+use crate::engine::fold::spanning;
 use crate::log::{self, Lock};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct Counts {
     pub late: u64,
     pub duplicates: u64,
     pub refused: BTreeMap<String, u64>,
+    /// The first and the last event time absorbed.
+    pub times: Option<(Millis, Millis)>,
 }
 
 impl Counts {
@@ -60,6 +63,7 @@ impl Counts {
         self.absorbed += other.absorbed;
         self.late += other.late;
         self.duplicates += other.duplicates;
+        self.times = spanning(self.times, other.times);
         for (code, n) in &other.refused {
             *self.refused.entry(code.clone()).or_default() += n;
         }

@@ -43,6 +43,7 @@ pub(super) fn build(text: &str, source: &str) -> Result<Definitions, Vec<Problem
     };
     builder.declare(file.tables("field"));
     let event_types = builder.event_types(&file);
+    let quality = builder.quality(&file);
     builder.all_tags(file.tables("tag"));
     let Builder { reader, fields, tags, order, .. } = builder;
     if !reader.problems.is_empty() {
@@ -55,6 +56,7 @@ pub(super) fn build(text: &str, source: &str) -> Result<Definitions, Vec<Problem
         source: source.to_string(),
         text: text.to_string(),
         store: file.text("store").map(|text| text.value.clone()),
+        quality,
         order,
     })
 }
@@ -316,6 +318,7 @@ impl Builder<'_> {
         let Some(code) = read.text("code") else { return State::Failed };
         let owned = |key: &str| read.text(key).map(|text| text.value.clone());
         let update = update_of(read);
+        let quality = self.tag_quality(read, ty);
         self.tags[index] = Some(Tag {
             code: code.value.as_str().into(),
             name: owned("name").unwrap_or_else(|| code.value.clone()),
@@ -325,6 +328,7 @@ impl Builder<'_> {
             update,
             kind,
             fingerprint,
+            quality,
             line: Problem::new("", self.reader.text, read.at.clone(), "").line,
         });
         State::Known(ty, update)

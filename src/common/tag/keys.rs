@@ -26,6 +26,14 @@ pub(super) enum Shape {
     Pattern(&'static str),
     OneOf(fn() -> Vec<&'static str>),
     Texts,
+    /// A whole number, not negative.
+    Count,
+    /// A number, exact to six places.
+    Number,
+    /// A share such as `"5%"`, in a text.
+    Share,
+    /// `[name]`, or `name = { … }`
+    Table(&'static Object),
     /// `[[name]]`
     Tables(&'static Object),
 }
@@ -44,6 +52,11 @@ pub(super) static TOP: Object = Object {
             "The event types there are; all others are refused. Without it any type is legal.",
         ),
         key("store", Shape::Text, "Where profiles live: `file:DIR` or `redis://HOST:PORT`."),
+        key(
+            "quality",
+            Shape::Table(&QUALITY),
+            "What a night's output must be like to be published (`adprof check --data`).",
+        ),
         key("field", Shape::Tables(&FIELD), "A field of the event that expressions may use besides adprof's own."),
         key("tag", Shape::Tables(&TAG), "One named fact about a user."),
     ],
@@ -82,6 +95,39 @@ pub(super) static TAG: Object = Object {
             "update",
             Shape::OneOf(updates),
             "Who computes it: stream (`realtime`, the default), batch (`daily`), or someone else (`import`).",
+        ),
+        key(
+            "quality",
+            Shape::Table(&TAG_QUALITY),
+            "What its values must be like to be published (`adprof check --data`).",
+        ),
+    ],
+};
+
+pub(super) static QUALITY: Object = Object {
+    noun: "`quality`",
+    keys: &[
+        key("days", Shape::Count, "The last days that a day is compared with: with their median. Default: 7."),
+        key("rows_fall_max", Shape::Share, "How far the rows may fall below the median. Default: \"50%\"."),
+        key("rows_rise_max", Shape::Share, "How far the rows may rise above the median. Default: any."),
+        key("duplicates_max", Shape::Share, "Duplicates among the events of the run. Default: \"50%\"."),
+        key("refused_max", Shape::Share, "Refused lines among the lines of the run. Default: \"10%\"."),
+        key("change_max", Shape::Share, "`change_max` of every tag that has none of its own. Default: any."),
+    ],
+};
+
+pub(super) static TAG_QUALITY: Object = Object {
+    noun: "`quality` of a tag",
+    keys: &[
+        key("nulls_max", Shape::Share, "Rows in which it may be NULL."),
+        key("min", Shape::Number, "No value is smaller; a datetime in milliseconds."),
+        key("max", Shape::Number, "No value is larger; a datetime in milliseconds."),
+        key("distinct_min", Shape::Count, "At least so many different values."),
+        key("distinct_max", Shape::Count, "At most so many different values."),
+        key(
+            "change_max",
+            Shape::Share,
+            "How far the number of its values, and the sum of numbers, may be from the median of the last days.",
         ),
     ],
 };

@@ -8,6 +8,7 @@ mod fingerprint;
 mod keys;
 mod place;
 mod problem;
+mod quality;
 mod read;
 mod schema;
 mod scope;
@@ -20,6 +21,7 @@ use crate::pane::Window;
 use crate::rows::Projection;
 use crate::value::Type;
 pub use problem::Problem;
+pub use quality::{Quality, Share, TagQuality};
 pub use schema::schema;
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub struct Definitions {
     pub text: String,
     /// Where profiles live, as `store = "…"` has it.
     pub store: Option<String>,
+    /// What an output must be like to be published.
+    pub quality: Quality,
     order: Vec<usize>,
 }
 
@@ -55,6 +59,8 @@ pub struct Tag {
     pub kind: Kind,
     /// Changes when, and only when, the value's meaning changes; names and order in the file do not show.
     pub fingerprint: u64,
+    /// What its values must be like to be published; no part of what they mean.
+    pub quality: TagQuality,
     /// The line of the file where it begins, from 1.
     pub line: usize,
 }

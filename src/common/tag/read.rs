@@ -5,7 +5,9 @@
 use super::keys::{Key, Object, Shape};
 use super::place;
 use super::problem::Problem;
+use super::quality::Share;
 use crate::expr::nearest;
+use crate::money::Decimal;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -33,6 +35,8 @@ pub(super) struct Read {
     keys: Vec<&'static str>,
     texts: Vec<(&'static str, Text)>,
     lists: Vec<(&'static str, Vec<Text>, Range<usize>)>,
+    /// Counts, numbers, and shares in percent.
+    numbers: Vec<(&'static str, Decimal, Range<usize>)>,
     tables: Vec<(&'static str, Vec<Read>)>,
 }
 
@@ -47,6 +51,15 @@ impl Read {
 
     pub fn list(&self, key: &str) -> Option<(&[Text], Range<usize>)> {
         self.lists.iter().find(|(name, ..)| *name == key).map(|(_, list, at)| (&list[..], at.clone()))
+    }
+
+    pub fn number(&self, key: &str) -> Option<(Decimal, Range<usize>)> {
+        self.numbers.iter().find(|(name, ..)| *name == key).map(|(_, number, at)| (*number, at.clone()))
+    }
+
+    /// The table of a key that takes one.
+    pub fn table(&self, key: &str) -> Option<&Read> {
+        self.tables(key).first()
     }
 
     pub fn tables(&self, key: &str) -> &[Read] {
@@ -131,6 +144,15 @@ impl<'t> Reader<'t> {
                 }
                 read.lists.push((key.name, list, value.span()));
             }
+            (Shape::Count | Shape::Number | Shape::Share, found) => match number(&key.shape, found) {
+                Ok(number) => read.numbers.push((key.name, number, value.span())),
+                Err(wanted) => self.wrong(key, value.span(), wanted, found),
+            },
+            (Shape::Table(object), DeValue::Table(table)) => {
+                let table = self.table(object, table, value.span());
+                read.tables.push((key.name, vec![table]));
+            }
+            (Shape::Table(_), other) => self.wrong(key, value.span(), "a table", other),
             (Shape::Tables(object), DeValue::Array(items)) => {
                 let mut tables = Vec::new();
                 for item in items {
@@ -165,7 +187,32 @@ impl<'t> Reader<'t> {
     }
 
     fn wrong(&mut self, key: &Key, at: Range<usize>, wanted: &str, found: &DeValue<'_>) {
-        self.report(at, format!("`{}` takes {wanted}, not {}", key.name, found.type_str()));
+        let found = match found {
+            // What is wrong with a text or a number is the text or the number.
+            DeValue::String(text) if matches!(key.shape, Shape::Share) => format!("{text:?}"),
+            DeValue::Integer(n) if matches!(key.shape, Shape::Count | Shape::Number) => n.to_string(),
+            DeValue::Float(x) if matches!(key.shape, Shape::Number) => x.to_string(),
+            other => other.type_str().to_string(),
+        };
+        self.report(at, format!("`{}` takes {wanted}, not {found}", key.name));
+    }
+}
+
+/// A value of one of the three numeric shapes; the error says what is wanted.
+fn number(shape: &Shape, value: &DeValue<'_>) -> Result<Decimal, &'static str> {
+    let whole = |n: &toml::de::DeInteger<'_>| i64::from_str_radix(n.as_str(), n.radix()).ok();
+    match (shape, value) {
+        (Shape::Count, DeValue::Integer(n)) => {
+            whole(n).filter(|n| *n >= 0).map(Decimal::from_int).ok_or("a whole number, not negative")
+        }
+        (Shape::Count, _) => Err("a whole number, not negative"),
+        (Shape::Number, DeValue::Integer(n)) => whole(n).map(Decimal::from_int).ok_or("a number of 64 bits"),
+        (Shape::Number, DeValue::Float(x)) => {
+            Decimal::parse(x.as_str().trim_start_matches('+')).map_err(|_| "a number of at most six places")
+        }
+        (Shape::Number, _) => Err("a number"),
+        (_, DeValue::String(text)) => Share::parse(text).map(|share| share.0).ok_or("a share such as \"5%\""),
+        _ => Err("a share such as \"5%\""),
     }
 }
 

@@ -32,6 +32,10 @@ fn property(key: &Key) -> Value {
         Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::OneOf(choices) => json!({ "type": "string", "enum": choices() }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::Count => json!({ "type": "integer", "minimum": 0 }),
+        Shape::Number => json!({ "type": "number" }),
+        Shape::Share => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,6})?%$" }),
+        Shape::Table(inner) => object(inner),
         Shape::Tables(inner) => json!({ "type": "array", "items": object(inner) }),
     };
     schema["description"] = json!(key.doc);

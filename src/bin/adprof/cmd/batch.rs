@@ -1,7 +1,8 @@
 //! `adprof batch`: the nightly path, from the log to one patch a user.
 
-mod memory;
 mod history;
+mod manifest;
+mod memory;
 
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::letters::Letters;
@@ -16,7 +17,6 @@ use adprof::tag::Update;
 use adprof::time::{self, day_bounds};
 use anyhow::Result;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,6 +33,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   adprof batch | adprof sink redis                     last night's values into Redis
   adprof batch --log events/ --date 2026-11-19 --tz Europe/Berlin
+  adprof batch --date 2026-11-19 -o patches.ndjson --manifest
   adprof batch --tags all --as-of 2026-11-01 | head    what every tag was on the first of November
   adprof batch --log events/ --through 2026-11-19 --rollups rollups/      reads what is new since the last time
   zcat old.gz | adprof batch --log - --tags ltv_total")]
@@ -65,6 +66,8 @@ pub struct Args {
     /// Write to this file, which appears whole or not at all, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    manifest: manifest::ManifestArgs,
     /// Write refused lines here
     #[arg(long, value_name = "FILE")]
     dead: Option<PathBuf>,
@@ -121,8 +124,15 @@ pub fn run(args: Args) -> Result<()> {
     };
     let outcome = match args.output.as_deref().filter(|path| path.as_os_str() != "-") {
         None => fold(&job, &mut io::stdout().lock()).and_then(close),
-        // Too much bad input leaves the old file as well.
-        Some(path) => into_file(path, |file| fold(&job, file).and_then(close)),
+        Some(path) => match args.manifest.place(path)? {
+            // Too much bad input leaves the old file as well.
+            None => into_file(path, |file| fold(&job, file).and_then(close)),
+            Some(place) => {
+                let about =
+                    manifest::About { date: args.date, tz: &args.tz, through: args.history.through, tags: &tags };
+                manifest::with(&job, path, &place, &about, |out| fold(&job, out), close)
+            }
+        },
     };
     // Also when nobody wanted the patches any longer: what was refused is known by then.
     letters.finish().and(outcome)
@@ -146,9 +156,7 @@ fn cores() -> usize {
 impl Args {
     fn range(&self) -> Result<Range> {
         let wrong = |why: String| Failure::new(Exit::Usage, why);
-        let zone = TimeZone::get(&self.tz).map_err(|_| {
-            wrong(format!("unknown time zone: {}", self.tz)).hint("write a name such as UTC or Europe/Berlin")
-        })?;
+        let zone = given::zone(&self.tz)?;
         let instant = |text: &Option<String>| text.as_ref().map(|t| given::instant(t, &zone)).transpose();
         let (since, until) = (instant(&self.since)?, instant(&self.until)?);
         let as_of = match self.date {

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod check;
 pub mod collect;
 pub mod completions;
+pub mod day;
 pub mod export;
 pub mod r#gen;
 pub mod init;

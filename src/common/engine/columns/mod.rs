@@ -94,6 +94,10 @@ impl<'p> Columns<'p> {
                 self.picks.push(Pick { row: row as u32, place: 0 });
             }
         }
+        let times = self.picks.iter().map(|pick| block.timestamp(pick.row as usize));
+        self.tally.times = times.fold(self.tally.times, |times, at| {
+            Some(times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))))
+        });
         for pick in &mut self.picks {
             let (tenant, user) = self.plan.user(block, pick.row as usize);
             pick.place = self.places.of_user(tenant, user);

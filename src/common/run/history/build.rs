@@ -326,8 +326,8 @@ pub fn encode(plan: &Plan, states: Vec<(Key, State)>, at: Millis, all: bool) -> 
 }
 
 fn counts(rows: &DayRows, tally: Tally) -> Counts {
-    let Tally { absorbed, duplicates, outside } = tally;
-    Counts { absorbed, late: outside, duplicates, ..rows.counts.clone() }
+    let Tally { absorbed, duplicates, outside, times } = tally;
+    Counts { absorbed, late: outside, duplicates, times, ..rows.counts.clone() }
 }
 
 fn digest(all: &Ids) -> u64 {

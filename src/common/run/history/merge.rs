@@ -7,7 +7,7 @@ use super::build::encode;
 use super::rows::EVER;
 use super::work::{Live, Work};
 use super::{Failure, parallel};
-use crate::engine::fold::Fold;
+use crate::engine::fold::{Fold, Tally, spanning};
 use crate::engine::state::State;
 use crate::event::Event;
 use crate::expr::Scratch;
@@ -40,6 +40,7 @@ struct Part {
     keys: u64,
     /// Late events whose time has come, and those whose has not.
     absorbed: u64,
+    times: Option<(Millis, Millis)>,
     late: u64,
     base: Vec<Stored>,
 }
@@ -73,6 +74,7 @@ impl Work<'_> {
         parallel::ordered(self.job.threads, PARTS, work, |p, part: Part| {
             merged.keys += part.keys;
             merged.counts.absorbed += part.absorbed;
+            merged.counts.times = spanning(merged.counts.times, part.times);
             merged.counts.late += part.late;
             if let Some(told) = &mut told
                 && p >= *told.parts
@@ -146,7 +148,7 @@ impl Work<'_> {
         }
         let mut fold = Fold::new(&self.plan, self.manifest.hash_key).within(Range { since: None, as_of: Some(at) });
         fold.add(&late.due);
-        let absorbed = fold.tally.absorbed;
+        let Tally { absorbed, times, .. } = fold.tally;
         for (key, state) in fold.into_states() {
             keys.merge(&key, &state, &self.plan);
         }
@@ -156,6 +158,7 @@ impl Work<'_> {
             patches: Vec::new(),
             keys: states.len() as u64,
             absorbed,
+            times,
             late: late.later.len() as u64,
             base: Vec::new(),
         };

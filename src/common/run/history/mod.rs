@@ -177,10 +177,10 @@ impl Work<'_> {
     }
 
     fn report(&self, merged: &Merged, sources: &Sources<'_>) -> Report {
-        let Counts { lines, absorbed, late, duplicates, refused } = merged.counts.clone();
+        let Counts { lines, absorbed, late, duplicates, refused, times } = merged.counts.clone();
         let code = |(name, n): (String, u64)| Some((Code::from_name(&name)?, n));
         let refused: BTreeMap<Code, u64> = refused.into_iter().filter_map(code).collect();
-        let events = Tally { absorbed, duplicates, outside: late };
+        let events = Tally { absorbed, duplicates, outside: late, times };
         let (keys, torn) = (merged.keys, self.torn.clone());
         let all: BTreeSet<Option<Date>> = self.job.log.files().iter().map(|file| file.day).collect();
         let in_base =
