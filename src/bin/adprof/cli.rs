@@ -85,6 +85,7 @@ commands! {
     Query => query, "query";
     Segment => segment, "segment";
     Export => export, "export";
+    Log => log, "log";
     Init => init, "init";
     Check => check, "check";
     Schema => schema, "schema";

@@ -124,6 +124,9 @@ impl LogReader {
                 _ => u64::MAX,
             };
             let from = self.read_of(file);
+            if from == 0 && self.position.has_part_of(file.key()) {
+                continue;
+            }
             if let (Form::Plain, Some(size)) = (file.form, file.size)
                 && size < from
             {
@@ -146,16 +149,21 @@ impl LogReader {
 
     /// How far a file was read, under whichever name it had then.
     fn read_of(&self, file: &LogFile) -> u64 {
-        let key = file.key();
-        let packed = || [".gz", ".zst"].iter().find_map(|suffix| self.position.get(&format!("{key}{suffix}")));
-        self.position.get(key).or_else(packed).unwrap_or(0)
+        self.position.read_of(file.key()).unwrap_or(0)
     }
 
     fn open_next(&mut self) -> Result<(), Error> {
         let Some((file, end)) = self.waiting.pop_front() else { return Ok(()) };
         let from = self.read_of(&file);
         let synced = self.owner.as_ref().is_some_and(|owner| owner.owns(file.key()));
-        let input = input_from(&file, from, end, synced).map_err(Error::io(&file.path, "read"))?;
+        let input = match input_from(&file, from, end, synced) {
+            // Packed or compacted since it was listed: the next look finds it under its new name, in its place.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.waiting.clear();
+                return Ok(());
+            }
+            other => other.map_err(Error::io(&file.path, "read"))?,
+        };
         self.open = Some(Open { lines: Lines::starting_at(input, from), file });
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod export;
 pub mod r#gen;
 pub mod init;
+pub mod log;
 pub mod man;
 pub mod query;
 pub mod schema;
