@@ -4,7 +4,7 @@
 //! the lines of the log, each once, whatever the size of a chunk.
 
 use super::{Error, Log, LogFile, Torn};
-use crate::lines::{Form, Lines, Text, open_input, open_path};
+use crate::lines::{Form, Lines, Text, open_file, open_path};
 use memchr::memchr;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -184,7 +184,7 @@ fn shrank() -> io::Error {
 /// The number, from 1, of the line that begins at (or holds) the byte at `offset` of the decoded file. Reads all before it.
 pub fn line_number(path: &Path, offset: u64) -> Result<u64, Error> {
     let count = || -> io::Result<u64> {
-        let mut input = open_input(Box::new(File::open(path)?))?.take(offset);
+        let mut input = open_file(File::open(path)?)?.take(offset);
         let mut buffer = vec![0; 256 * 1024];
         let mut number = 1;
         loop {

@@ -83,6 +83,11 @@ impl Log {
         Log { files: vec![Arc::new(file)], strays: Vec::new() }
     }
 
+    /// One file of a log alone.
+    pub fn of_file(file: &Arc<LogFile>) -> Log {
+        Log { files: vec![file.clone()], strays: Vec::new() }
+    }
+
     /// Keeps the partitions of the days in `since..until`, the end not included. A log without partitions is kept whole.
     pub fn between(mut self, since: Option<Date>, until: Option<Date>) -> Log {
         self.files.retain(|file| {

@@ -5,7 +5,7 @@
 
 use super::writer::{LogWriter, Owner};
 use super::{Error, Log, LogFile, Position};
-use crate::lines::{Form, Lines, Text, open_input};
+use crate::lines::{Form, Lines, Text, open_file};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -179,7 +179,7 @@ fn input_from(file: &LogFile, from: u64, end: u64, synced: bool) -> io::Result<B
         input.seek(SeekFrom::Start(from))?;
         return Ok(Box::new(input.take(end - from)));
     }
-    let mut input = open_input(Box::new(input))?;
+    let mut input = open_file(input)?;
     let skipped = io::copy(&mut (&mut input).take(from), &mut io::sink())?;
     if skipped < from {
         return Err(io::Error::other(format!("it holds {skipped} bytes and {from} were read before it was packed")));

@@ -4,7 +4,7 @@
 
 use super::frames::FrameWriter;
 use super::manifest::Piece;
-use crate::lines::open_input;
+use crate::lines::open_file;
 use crate::log::Error;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -69,7 +69,7 @@ pub fn read_blocks(input: &mut dyn Read, mut each: impl FnMut(&[u8]) -> io::Resu
 pub fn sum(path: &Path, name: &str) -> Result<Piece, Error> {
     let read = || -> io::Result<Sum> {
         let mut sum = Sum::new();
-        read_blocks(&mut open_input(Box::new(File::open(path)?))?, |block| {
+        read_blocks(&mut open_file(File::open(path)?)?, |block| {
             sum.add(block);
             Ok(())
         })?;
@@ -147,7 +147,7 @@ fn write(sources: &[(PathBuf, String)], path: &Path, level: Option<i32>) -> Resu
     for (source, name) in sources {
         let mut sum = Sum::new();
         // Told as a fault of writing would be: which of the two it was stands in the system's words.
-        let read = File::open(source).and_then(|file| open_input(Box::new(file))).and_then(|mut input| {
+        let read = File::open(source).and_then(open_file).and_then(|mut input| {
             read_blocks(&mut input, |block| {
                 sum.add(block);
                 match &mut out {
@@ -175,7 +175,7 @@ fn write(sources: &[(PathBuf, String)], path: &Path, level: Option<i32>) -> Resu
 fn check(path: &Path, pieces: &[Piece]) -> Result<(), Error> {
     let differs = || Error::Damaged { path: path.to_owned(), why: "what was packed does not read back".into() };
     let read = || -> io::Result<bool> {
-        let mut input = open_input(Box::new(File::open(path)?))?;
+        let mut input = open_file(File::open(path)?)?;
         for piece in pieces {
             let mut sum = Sum::new();
             read_blocks(&mut (&mut input).take(piece.bytes), |block| {

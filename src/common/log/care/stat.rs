@@ -83,6 +83,7 @@ fn name_of(form: Form) -> &'static str {
         Form::Plain => "plain",
         Form::Gzip => "gzip",
         Form::Zstd => "zstd",
+        Form::Parquet => "parquet",
     }
 }
 
@@ -120,7 +121,7 @@ fn ends(file: &LogFile) -> io::Result<(Option<Millis>, Option<Millis>)> {
             open.read_exact_at(&mut tail, whole - take as u64)?;
             (head, tail)
         }
-        Form::Gzip => return Ok((None, None)),
+        Form::Gzip | Form::Parquet => return Ok((None, None)),
         Form::Zstd => match frames(&open)?.as_deref() {
             Some([first, .., last]) => (read_frame(&open, first)?, read_frame(&open, last)?),
             Some([only]) => {
