@@ -43,7 +43,7 @@ pub fn care(root: &Path) -> PathBuf {
 
 /// Whether such a command is at work on the log.
 pub fn cared_for(root: &Path) -> bool {
-    File::open(care(root)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    File::open(care(root)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Locks the log file itself too: a lock file may be deleted by hand, and this way it does no harm.

@@ -31,10 +31,22 @@ use crate::time::{Millis, day_bounds};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::path::Path;
+use std::time::Duration;
+
+const TRIES: u32 = 10;
 
 /// The right to care for a log: one process has it.
 pub fn take(root: &Path) -> Result<Lock, Error> {
-    match Lock::take(&care(root), root) {
+    let mut tries = 0;
+    let taken = loop {
+        match Lock::take(&care(root), root) {
+            // A writer that looks whether anyone is at work holds the lock for an instant.
+            Err(Error::Locked { .. }) if tries < TRIES => tries += 1,
+            other => break other,
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    match taken {
         Err(Error::Locked { holder, .. }) => {
             let holder = holder.map(|pid| format!(": pid {pid}")).unwrap_or_default();
             let why = format!("another `adprof log` command is at work on it{holder}");

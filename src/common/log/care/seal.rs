@@ -47,9 +47,13 @@ pub fn seal_day(root: &Path, day: Date, topics: &Topics, packing: Packing, now: 
         let manifest = seen.manifest.expect("it is sealed");
         return Ok(Sealed { manifest, again: true, late: Vec::new(), written: false, packed: 0, torn: Vec::new() });
     }
-    let (_held, torn) = hold(&seen)?;
-    // Healed, and with what came until the locks were ours. What comes from here on is late.
-    let seen = Day::read(root, day)?;
+    let (held, torn) = hold(&seen)?;
+    // As it is now that the tails are healed. A file that came since is not ours to touch: it is late.
+    let mut seen = Day::read(root, day)?;
+    let ours = |file: &LogFile| !is_plain(file) || held.iter().any(|disk| disk.path() == file.path);
+    let known: Vec<bool> = seen.files.iter().map(|file| ours(file) || seen.known(file).is_some()).collect();
+    let mut known = known.into_iter();
+    seen.files.retain(|_| known.next() == Some(true));
     let late = match seen.state() {
         State::Damaged { gone } => {
             let why = format!("sealed, and gone or shorter since: {}", gone.join(", "));
