@@ -3,6 +3,7 @@
 //! A line belongs to the chunk in which it begins, so the chunks in their order give
 //! the lines of the log, each once, whatever the size of a chunk.
 
+use super::care::reopen;
 use super::{Error, Log, LogFile, Torn};
 use crate::lines::{Form, Lines, Text, open_file, open_path};
 use memchr::memchr;
@@ -66,20 +67,38 @@ impl Log {
 }
 
 impl Chunk {
-    /// Opens the file and finds the first line of the chunk.
+    /// Opens the file and finds the first line of the chunk. A file that was packed or compacted since the log was opened is
+    /// read where its lines are now.
     pub fn lines(&self) -> Result<ChunkLines, Error> {
-        let fail = |e| Error::io(&self.file.path, "read")(e);
-        let (input, start, stop): (Box<dyn Read + Send>, u64, u64) = match (self.end, self.file.size) {
-            (Some(end), Some(size)) => {
-                let mut file = File::open(&self.file.path).map_err(fail)?;
-                let start = first_line(&mut file, self.start, end).map_err(fail)?;
-                file.seek(SeekFrom::Start(start)).map_err(fail)?;
-                (Box::new(Exactly { inner: file, left: size - start }), start, end)
-            }
-            _ => (Box::new(open_path(&self.file.path).map_err(fail)?), 0, u64::MAX),
+        let lines = match self.open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.open_moved(e),
+            other => other,
         };
-        let lines = Lines::starting_at(input, start);
+        let lines = lines.map_err(Error::io(&self.file.path, "read"))?;
+        let stop = self.end.unwrap_or(u64::MAX);
         Ok(ChunkLines { file: self.file.clone(), lines, stop, end: ChunkEnd::default() })
+    }
+
+    fn open(&self) -> io::Result<Lines<Box<dyn Read + Send>>> {
+        let (Some(end), Some(size)) = (self.end, self.file.size) else {
+            return Ok(Lines::new(Box::new(open_path(&self.file.path)?)));
+        };
+        let mut file = File::open(&self.file.path)?;
+        let start = first_line(&mut file, self.start, end)?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(Lines::starting_at(Box::new(Exactly { inner: file, left: size - start }), start))
+    }
+
+    fn open_moved(&self, absent: io::Error) -> io::Result<Lines<Box<dyn Read + Send>>> {
+        let Some(input) = reopen(&self.file)? else { return Err(absent) };
+        // As it stood when the log was opened.
+        let mut input = input.take(self.end.and(self.file.size).unwrap_or(u64::MAX));
+        let Some(before) = self.start.checked_sub(1) else { return Ok(Lines::new(Box::new(input))) };
+        io::copy(&mut (&mut input).take(before), &mut io::sink())?;
+        let mut lines: Lines<Box<dyn Read + Send>> = Lines::starting_at(Box::new(input), before);
+        // The line that holds the byte before `start` is not of this chunk.
+        lines.step()?;
+        Ok(lines)
     }
 
     /// Gives every line of the chunk to `each`.

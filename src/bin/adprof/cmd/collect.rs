@@ -94,6 +94,7 @@ pub fn run(args: Args) -> Result<()> {
     let inputs = args.inputs.iter().map(|path| Opened::open(path)).collect::<Result<Vec<_>>>()?;
     let (mut intake, reader) = args.intake()?;
     args.refuse_loops(&inputs)?;
+    args.refuse_parquet_as_csv(&inputs)?;
     let shipper = match (reader, settings) {
         (Some(reader), Some(settings)) => Some(Shipper::start(reader, &args.log, settings, ship::Role::Beside)?),
         _ => None,
@@ -169,6 +170,20 @@ impl Args {
         let mut path = self.log.clone().into_os_string();
         path.push(".dead");
         Ok(path.into())
+    }
+
+    /// The rows of Parquet have names of their own.
+    fn refuse_parquet_as_csv(&self, inputs: &[Opened]) -> Result<()> {
+        if !self.map()?.is_some_and(|map| map.is_csv()) {
+            return Ok(());
+        }
+        for input in inputs.iter().filter(|input| input.metadata.is_file()) {
+            if begins_as_parquet(&input.file).map_err(|e| report::io(&input.path, &e))? {
+                let failure = usage(format!("{}: is Parquet, and the map reads CSV", input.path.display()));
+                return Err(failure.hint("a map with format = \"json\" reads the columns of Parquet by their names").into());
+            }
+        }
+        Ok(())
     }
 
     /// A log that is read while it is written would never end.

@@ -6,6 +6,7 @@ mod compact;
 mod day;
 mod frames;
 mod manifest;
+mod moved;
 mod pack;
 mod prune;
 mod seal;
@@ -23,6 +24,10 @@ pub use shipped::Topics;
 pub use stat::{DayStat, stat_day, stat_file};
 
 pub(super) use manifest::is_sealed;
+pub(super) use moved::reopen;
+
+#[cfg(test)]
+mod tests;
 
 use super::lock::{Lock, care};
 use super::Error;
