@@ -38,6 +38,7 @@ pages! {
     6 benchmarks "docs/benchmarks.md";
     7 maps "docs/maps.md";
     8 audiences "docs/audiences.md";
+    9 log "docs/log.md";
 }
 
 #[test]

@@ -16,7 +16,8 @@ fn script(dir: &Dir, python: &str, name: &str, args: &[&str]) -> String {
 
 /// Events with all that may be in one.
 fn hard_events() -> String {
-    let head = |id: &str| format!("{{\"eventId\":{id},\"userId\":\"u\",\"eventType\":\"click\",\"timestamp\":1762041600000");
+    let head =
+        |id: &str| format!("{{\"eventId\":{id},\"userId\":\"u\",\"eventType\":\"click\",\"timestamp\":1762041600000");
     let bodies = [
         "",
         ",\"amount\":9223372036854.775807",
@@ -91,7 +92,9 @@ fn what_duckdb_wrote_is_read_whatever_its_types_and_packing() {
 fn a_day_has_a_file_of_its_own_and_a_range_is_a_range() {
     let dir = Dir::new();
     let event = |id: u32, at: i64| {
-        format!("{{\"eventId\":\"e-{id}\",\"userId\":\"u\",\"eventType\":\"c\",\"timestamp\":{at},\"receivedAt\":{at}}}\n")
+        format!(
+            "{{\"eventId\":\"e-{id}\",\"userId\":\"u\",\"eventType\":\"c\",\"timestamp\":{at},\"receivedAt\":{at}}}\n"
+        )
     };
     let day = 86_400_000;
     let events: String = (0..6).map(|i| event(i, 1_793_577_600_000 + i64::from(i) / 2 * day)).collect();
@@ -106,7 +109,10 @@ fn a_day_has_a_file_of_its_own_and_a_range_is_a_range() {
     dir.adprof("log seal events").ok();
     dir.adprof("log export events -o sealed.parquet").ok();
     dir.adprof("log export events -o plain.parquet --since 2026-11-02").ok();
-    assert_eq!(fs::read(dir.file("sealed.parquet")).expect("there"), fs::read(dir.file("plain.parquet")).expect("there"));
+    assert_eq!(
+        fs::read(dir.file("sealed.parquet")).expect("there"),
+        fs::read(dir.file("plain.parquet")).expect("there")
+    );
     dir.adprof("log export events -o none.parquet --since 2027-01-01").exits(66);
     dir.adprof("collect --log one.log").stdin(event(1, 1_793_577_600_000)).ok();
     dir.adprof("log export one.log -o x.parquet --since 2026-11-03").exits(2);

@@ -20,13 +20,14 @@ fn a_sealed_day_is_packed_written_down_and_reads_the_same() {
     let (before, patches_before) = (lines(&dir.file("events")), patches(&dir));
     let plain = std::fs::read(dir.file("events/dt=2026-11-03/app-00001.ndjson")).expect("plain");
     let said = dir.adprof("log seal events/").exits(0).stderr;
-    assert!(said.contains("2026-11-02: sealed: files 3, lines 120") && said.contains("no events on 2026-11-04"), "{said}");
-    assert_eq!(names(&dir, "2026-11-03"), [
-        "_SUCCESS",
-        "app-00001.ndjson.zst",
-        "web-00001.ndjson.zst",
-        "web-00002.ndjson.zst"
-    ]);
+    assert!(
+        said.contains("2026-11-02: sealed: files 3, lines 120") && said.contains("no events on 2026-11-04"),
+        "{said}"
+    );
+    assert_eq!(
+        names(&dir, "2026-11-03"),
+        ["_SUCCESS", "app-00001.ndjson.zst", "web-00001.ndjson.zst", "web-00002.ndjson.zst"]
+    );
     assert_eq!((lines(&dir.file("events")), patches(&dir)), (before.clone(), patches_before.clone()));
     let manifest = manifest(&dir, "2026-11-03");
     assert_eq!((&manifest["version"], &manifest["day"]), (&1.into(), &"2026-11-03".into()));
@@ -104,14 +105,17 @@ fn compaction_keeps_the_order_the_bytes_and_the_manifest() {
     let success = dir.read("events/dt=2026-11-02/_SUCCESS");
     let said = dir.adprof("log compact events --through 2026-11-02").exits(0).stderr;
     assert!(said.contains("2026-11-02: compacted: files 5 from 7"), "{said}");
-    assert_eq!(names(&dir, "2026-11-02"), [
-        "_SUCCESS",
-        "app-00001.ndjson.zst",
-        "web-00001-00001.ndjson.zst",
-        "web-00001.ndjson.zst",
-        "web-00002+00004.ndjson.zst",
-        "web-00002-00001.ndjson.zst"
-    ]);
+    assert_eq!(
+        names(&dir, "2026-11-02"),
+        [
+            "_SUCCESS",
+            "app-00001.ndjson.zst",
+            "web-00001-00001.ndjson.zst",
+            "web-00001.ndjson.zst",
+            "web-00002+00004.ndjson.zst",
+            "web-00002-00001.ndjson.zst"
+        ]
+    );
     assert_eq!((lines(&dir.file("events")), patches(&dir)), (before.clone(), patches_before));
     assert_eq!(dir.read("events/dt=2026-11-02/_SUCCESS"), success);
     // Other days were not asked for; a second time there is nothing to do; plain files come out the same.
@@ -143,7 +147,10 @@ fn pruning_removes_whole_days_and_says_which() {
     dir.write("events/.pruned-dt=2026-10-01/web-00001.ndjson", "a crash left this");
     let said = dir.adprof("log prune events --before 2026-11-04 --json").ok();
     assert_eq!(said.lines().count(), 2, "{said}");
-    assert!(lines(&dir.file("events")).iter().all(|line| line.contains("\"receivedAt\":17938")), "only the fifth is left");
+    assert!(
+        lines(&dir.file("events")).iter().all(|line| line.contains("\"receivedAt\":17938")),
+        "only the fifth is left"
+    );
     let mut left: Vec<_> = std::fs::read_dir(dir.file("events"))
         .expect("a folder")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))

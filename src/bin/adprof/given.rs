@@ -191,9 +191,7 @@ pub fn of_log(error: adprof::log::Error) -> Failure {
         Error::Io { doing: "open", source, .. } if source.kind() == ErrorKind::NotFound => {
             "`adprof collect` writes a log; --log names another"
         }
-        Error::NotShipped { .. } => {
-            "adprof collect --ship; of a topic that is no longer fed, remove the position file"
-        }
+        Error::NotShipped { .. } => "adprof collect --ship; of a topic that is no longer fed, remove the position file",
         _ => return Failure::new(exit, report::plain(&error.to_string())),
     };
     Failure::new(exit, report::plain(&error.to_string())).hint(hint)

@@ -48,7 +48,9 @@ impl Shape {
             _ if info.converted_type() == ConvertedType::JSON => Shape::Json,
             // Lists and maps have helper groups between, and what is in them is written as its value is.
             Some(LogicalType::List | LogicalType::Map) => Shape::Value,
-            _ if column.is_group() => Shape::Group(column.get_fields().iter().map(|field| Shape::inside(field)).collect()),
+            _ if column.is_group() => {
+                Shape::Group(column.get_fields().iter().map(|field| Shape::inside(field)).collect())
+            }
             _ => Shape::Value,
         }
     }
@@ -203,7 +205,13 @@ fn push_float(x: f64, shown: impl serde::Serialize, out: &mut Vec<u8>) {
     if x.is_finite() {
         return out.extend_from_slice(&serde_json::to_vec(&shown).expect("a finite number"));
     }
-    out.extend_from_slice(if x.is_nan() { b"\"NaN\"" } else if x > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
+    out.extend_from_slice(if x.is_nan() {
+        b"\"NaN\""
+    } else if x > 0.0 {
+        b"\"Infinity\""
+    } else {
+        b"\"-Infinity\""
+    });
 }
 
 /// An exact number without zeros at its end.

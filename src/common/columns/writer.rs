@@ -172,8 +172,7 @@ fn column<W: Write + Send, T: parquet::data_type::DataType>(
 }
 
 fn schema() -> String {
-    let strings: String =
-        STRING_FIELDS.iter().map(|name| format!("OPTIONAL BYTE_ARRAY {name} (STRING); ")).collect();
+    let strings: String = STRING_FIELDS.iter().map(|name| format!("OPTIONAL BYTE_ARRAY {name} (STRING); ")).collect();
     format!(
         "message events {{ REQUIRED BYTE_ARRAY eventId (STRING); REQUIRED BYTE_ARRAY userId (STRING); \
          REQUIRED BYTE_ARRAY eventType (STRING); REQUIRED INT64 timestamp (TIMESTAMP(MILLIS,true)); \

@@ -62,7 +62,10 @@ fn may_become_packed(bytes: &[u8]) -> bool {
         None => true,
         Some((first, rest)) => (0x50..=0x5f).contains(first) && b"\x2a\x4d\x18".starts_with(rest),
     };
-    b"\x1f\x8b".starts_with(bytes) || MAGIC.starts_with(bytes) || b"\x28\xb5\x2f\xfd".starts_with(bytes) || skippable(bytes)
+    b"\x1f\x8b".starts_with(bytes)
+        || MAGIC.starts_with(bytes)
+        || b"\x28\xb5\x2f\xfd".starts_with(bytes)
+        || skippable(bytes)
 }
 
 type Raw = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;

@@ -170,8 +170,11 @@ impl Found {
     fn partition(&mut self, dir: &Path, partition: &str, day: Date) -> Result<(), Error> {
         let entries = sorted(dir)?;
         // A compacted file takes its name at once and whole: from then on those it was made of are copies.
-        let compacted: Vec<_> =
-            entries.iter().filter_map(|(name, _)| names::numbered(name)).filter(|file| file.first < file.last).collect();
+        let compacted: Vec<_> = entries
+            .iter()
+            .filter_map(|(name, _)| names::numbered(name))
+            .filter(|file| file.first < file.last)
+            .collect();
         for (name, entry) in &entries {
             let path = entry.path();
             let metadata = entry.metadata().map_err(Error::io(&path, "look at"))?;

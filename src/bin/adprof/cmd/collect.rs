@@ -180,7 +180,9 @@ impl Args {
         for input in inputs.iter().filter(|input| input.metadata.is_file()) {
             if begins_as_parquet(&input.file).map_err(|e| report::io(&input.path, &e))? {
                 let failure = usage(format!("{}: is Parquet, and the map reads CSV", input.path.display()));
-                return Err(failure.hint("a map with format = \"json\" reads the columns of Parquet by their names").into());
+                return Err(failure
+                    .hint("a map with format = \"json\" reads the columns of Parquet by their names")
+                    .into());
             }
         }
         Ok(())

@@ -49,10 +49,11 @@ pub fn compact_day(root: &Path, day: Date, topics: &Topics, level: Option<i32>) 
 
 /// Files of one writer that follow each other in the log by rising numbers: only those may become one and keep the order.
 fn runs(files: &[Arc<LogFile>]) -> Vec<&[Arc<LogFile>]> {
-    let follows = |a: &Arc<LogFile>, b: &Arc<LogFile>| match (names::numbered(file_name(a)), names::numbered(file_name(b))) {
-        (Some(a), Some(b)) => a.writer == b.writer && a.last < b.first,
-        _ => false,
-    };
+    let follows =
+        |a: &Arc<LogFile>, b: &Arc<LogFile>| match (names::numbered(file_name(a)), names::numbered(file_name(b))) {
+            (Some(a), Some(b)) => a.writer == b.writer && a.last < b.first,
+            _ => false,
+        };
     files.chunk_by(follows).collect()
 }
 

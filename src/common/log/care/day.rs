@@ -26,9 +26,13 @@ pub enum State {
     Open,
     Sealed,
     /// Files came, or grew, after it was sealed.
-    Changed { late: Vec<String> },
+    Changed {
+        late: Vec<String>,
+    },
     /// Files that were sealed are gone, or shorter than they were.
-    Damaged { gone: Vec<String> },
+    Damaged {
+        gone: Vec<String>,
+    },
 }
 
 /// The days of a log that is a directory, in their order. A log of one file has none: an error.

@@ -29,8 +29,8 @@ pub(super) use moved::reopen;
 #[cfg(test)]
 mod tests;
 
-use super::lock::{Lock, care};
 use super::Error;
+use super::lock::{Lock, care};
 use crate::limits::FUTURE_MS;
 use crate::time::{Millis, day_bounds};
 use jiff::civil::Date;

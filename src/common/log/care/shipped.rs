@@ -30,7 +30,8 @@ impl Topics {
     pub fn of(log: &Path) -> Result<Topics, Error> {
         // `events/` is the directory `events`.
         let log: PathBuf = log.components().collect();
-        let log = if log.file_name().is_some() { log } else { fs::canonicalize(&log).map_err(Error::io(&log, "open"))? };
+        let log =
+            if log.file_name().is_some() { log } else { fs::canonicalize(&log).map_err(Error::io(&log, "open"))? };
         let begins = format!("{}.ship-", log.file_name().unwrap_or_default().to_string_lossy());
         let beside = crate::disk::parent(&log).to_owned();
         let mut topics = Vec::new();

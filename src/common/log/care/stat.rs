@@ -74,7 +74,8 @@ pub fn stat_file(path: &Path) -> Result<DayStat, Error> {
     aside.push(".torn");
     let torn = usize::from(Path::new(&aside).exists());
     let log = Log::open(path)?;
-    let day = Day { day: Date::ZERO, dir: PathBuf::new(), files: log.files().to_vec(), strays: Vec::new(), manifest: None };
+    let day =
+        Day { day: Date::ZERO, dir: PathBuf::new(), files: log.files().to_vec(), strays: Vec::new(), manifest: None };
     add_files(&day, DayStat { torn, ..DayStat::new(&day) })
 }
 

@@ -138,8 +138,11 @@ fn a_writer_makes_way_and_goes_on_with_the_next_number() {
     writer.commit().expect("durable");
     let log = Log::open(dir.path()).expect("a log");
     let names: Vec<_> = log.files().iter().map(|file| file.name.as_str()).collect();
-    let want =
-        ["dt=2026-11-02/web-00001+00002.ndjson.zst", "dt=2026-11-02/web-00003.ndjson", "dt=2026-11-03/web-00001.ndjson"];
+    let want = [
+        "dt=2026-11-02/web-00001+00002.ndjson.zst",
+        "dt=2026-11-02/web-00003.ndjson",
+        "dt=2026-11-03/web-00001.ndjson",
+    ];
     assert_eq!(names, want);
     assert_eq!(lines(&log, 100), [0, 2, 4, 6, 1, 3].map(|n| format!("{{\"n\":{n}}}")));
 }

@@ -6,7 +6,6 @@ use crate::report;
 use adprof::log::care::{self, Day, State, Topics};
 use anyhow::Result;
 use jiff::civil::Date;
-use serde_json::json;
 
 /// Make one file for each writer out of the many of a sealed day
 ///
@@ -44,7 +43,7 @@ pub fn run(args: Args) -> Result<()> {
         let open = Day::read(&log.root, day).map_err(given::of_log)?.state() == State::Open;
         if open {
             report::detail(format_args!("{day}: not sealed"));
-            outcome.done(json!({"day": day.to_string(), "state": "open"}));
+            outcome.done(day, "open", &[]);
             continue;
         }
         match care::compact_day(&log.root, day, &topics, (!args.no_compress).then_some(args.level)) {
@@ -53,8 +52,7 @@ pub fn run(args: Args) -> Result<()> {
                 if done.after < done.before {
                     report::say(format_args!("{day}: compacted: files {} from {}", done.after, done.before));
                 }
-                let (before, after) = (done.before, done.after);
-                outcome.done(json!({"day": day.to_string(), "state": state, "before": before, "files": after}));
+                outcome.done(day, state, &[("before", done.before.into()), ("files", done.after.into())]);
             }
             Err(e) => outcome.refused(day, e),
         }

@@ -28,8 +28,7 @@ impl LogArg {
     pub fn take(&self) -> Result<Cared> {
         let metadata = fs::metadata(&self.log).map_err(|e| report::io(&self.log, &e))?;
         if !metadata.is_dir() {
-            let failure =
-                Failure::new(Exit::Usage, format!("{}: a log of one file has no days", self.log.display()));
+            let failure = Failure::new(Exit::Usage, format!("{}: a log of one file has no days", self.log.display()));
             return Err(failure.hint("`adprof collect --log DIR/` writes a log of days").into());
         }
         let lock = care::take(&self.log).map_err(given::of_log)?;
@@ -61,6 +60,12 @@ pub fn listed(days: &[Date]) -> String {
     }
 }
 
+/// A line of JSON with its fields in this order.
+pub fn line(fields: &[(&str, Value)]) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}\n", fields.join(","))
+}
+
 /// What became of the days, for scripts and for the exit code.
 pub struct Outcome {
     json: bool,
@@ -74,16 +79,17 @@ impl Outcome {
     }
 
     /// A day that was done, or needed nothing.
-    pub fn done(&mut self, line: Value) {
+    pub fn done(&mut self, day: Date, state: &str, more: &[(&str, Value)]) {
         if self.json {
-            self.lines.extend_from_slice(format!("{line}\n").as_bytes());
+            let begins = [("day", day.to_string().into()), ("state", state.into())];
+            self.lines.extend_from_slice(line(&[&begins, more].concat()).as_bytes());
         }
     }
 
     /// A day that was refused: the others go on, and the first refusal is how the command ends.
     pub fn refused(&mut self, day: Date, error: Error) {
         let failure = given::of_log(error);
-        self.done(serde_json::json!({"day": day.to_string(), "state": "refused", "why": failure.to_string()}));
+        self.done(day, "refused", &[("why", failure.to_string().into())]);
         match &self.failed {
             Some(_) => report::warn(&failure),
             None => self.failed = Some(failure),

@@ -70,9 +70,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         None => args.one(log.files(), &letters, io::stdout()),
         Some(dir) if is_directory(dir) => args.by_day(&log, dir, &letters),
-        Some(path) => {
-            into_file(path, |file| args.one(log.files(), &letters, file.try_clone()?))
-        }
+        Some(path) => into_file(path, |file| args.one(log.files(), &letters, file.try_clone()?)),
     };
     letters.finish()?;
     let counts = outcome?;
@@ -115,13 +113,13 @@ impl Args {
         let mut total = Counts::default();
         for files in log.files().chunk_by(|a, b| a.day == b.day) {
             let Some(day) = files[0].day else {
-                let failure = Failure::new(Exit::Usage, format!("{}: a log of one file has no days", self.log.display()));
+                let failure =
+                    Failure::new(Exit::Usage, format!("{}: a log of one file has no days", self.log.display()));
                 return Err(failure.hint("-o FILE writes one file").into());
             };
             let folder = dir.join(format!("dt={day}"));
             make_dir(&folder).map_err(|e| report::io(&folder, &e))?;
-            let counts =
-                into_file(&folder.join("events.parquet"), |file| self.one(files, letters, file.try_clone()?))?;
+            let counts = into_file(&folder.join("events.parquet"), |file| self.one(files, letters, file.try_clone()?))?;
             total.events += counts.events;
             total.refused += counts.refused;
         }

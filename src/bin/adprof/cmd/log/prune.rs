@@ -1,7 +1,6 @@
 //! `adprof log prune`: retention.
 
-use super::days::LogArg;
-use super::days::Outcome;
+use super::days::{LogArg, Outcome};
 use crate::given::{self, bytes, grouped};
 use crate::report::{self, Exit, Failure};
 use adprof::log::Error;
@@ -11,7 +10,6 @@ use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, ToSpan};
-use serde_json::json;
 
 /// Remove old days of the log, each as a whole
 ///
@@ -57,10 +55,11 @@ pub fn run(args: Args) -> Result<()> {
             Ok(gone) => {
                 let (lines, size) = (grouped(gone.lines), bytes(gone.bytes));
                 report::say(format_args!("{day}: {word}: lines {lines}, {size}"));
-                let (lines, bytes) = (gone.lines, gone.bytes);
-                outcome.done(json!({"day": day.to_string(), "state": state, "lines": lines, "bytes": bytes}));
+                outcome.done(day, state, &[("lines", gone.lines.into()), ("bytes", gone.bytes.into())]);
             }
-            Err(Error::NotYet { what, why }) => outcome.refused(day, Error::NotYet { what, why: format!("stays: {why}") }),
+            Err(Error::NotYet { what, why }) => {
+                outcome.refused(day, Error::NotYet { what, why: format!("stays: {why}") })
+            }
             Err(e) => outcome.refused(day, e),
         }
     }

@@ -8,7 +8,6 @@ use adprof::log::care::{self, Packing, Sealed, Topics};
 use adprof::time::show;
 use anyhow::Result;
 use jiff::civil::Date;
-use serde_json::json;
 
 /// Seal days that are over: hash their files, write dt=DAY/_SUCCESS, pack them
 ///
@@ -69,13 +68,13 @@ pub fn run(args: Args) -> Result<()> {
             Ok(sealed) => {
                 already += u64::from(!sealed.written && sealed.packed == 0);
                 tell(day, &sealed);
-                outcome.done(line(day, &sealed));
+                done(day, &sealed, &mut outcome);
             }
             Err(e) => outcome.refused(day, e),
         }
     }
     if already > 0 {
-        report::say(format_args!("sealed before: {} days", grouped(already)));
+        report::say(format_args!("days sealed before: {}", grouped(already)));
     }
     let gaps = gaps(&chosen);
     if !gaps.is_empty() {
@@ -116,20 +115,26 @@ fn tell(day: Date, sealed: &Sealed) {
             "{day}: sealed again, since this came late: {}: files {files}, lines {lines}, {size}{packed}",
             sealed.late.join(", ")
         )),
-        (false, _) if sealed.packed > 0 => report::say(format_args!("{day}: sealed before; files packed now: {}", sealed.packed)),
+        (false, _) if sealed.packed > 0 => {
+            report::say(format_args!("{day}: sealed before; files packed now: {}", sealed.packed))
+        }
         (false, _) => report::detail(format_args!("{day}: sealed before")),
     }
 }
 
-fn line(day: Date, sealed: &Sealed) -> serde_json::Value {
+fn done(day: Date, sealed: &Sealed, outcome: &mut Outcome) {
     let state = match (sealed.written, sealed.again) {
         (true, false) => "sealed",
         (true, true) => "again",
         (false, _) => "already",
     };
     let manifest = &sealed.manifest;
-    json!({
-        "day": day.to_string(), "state": state, "files": manifest.files.len(), "lines": manifest.lines,
-        "bytes": manifest.bytes, "packed": sealed.packed, "late": sealed.late,
-    })
+    let more = [
+        ("files", manifest.files.len().into()),
+        ("lines", manifest.lines.into()),
+        ("bytes", manifest.bytes.into()),
+        ("packed", sealed.packed.into()),
+        ("late", sealed.late.clone().into()),
+    ];
+    outcome.done(day, state, &more);
 }

@@ -1,6 +1,6 @@
 //! `adprof log stat`: how the log stands, day by day.
 
-use super::days::{LogArg, gaps, listed};
+use super::days::{LogArg, gaps, line, listed};
 use crate::given::{self, bytes, grouped};
 use crate::report;
 use adprof::log::care::{self, Day, DayStat, State};
@@ -8,7 +8,7 @@ use adprof::time::{Millis, show};
 use anyhow::Result;
 use jiff::civil::Date;
 use memchr::memchr_iter;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -77,26 +77,39 @@ fn state(stat: &DayStat) -> (&'static str, &[String]) {
 }
 
 fn ndjson(rows: &[(Option<Date>, DayStat)], total: &Total, dead: u64, gaps: &[Date]) -> Result<()> {
-    let mut out = Vec::new();
+    let mut out = String::new();
     for (day, stat) in rows {
         let (state, names) = state(stat);
-        let mut line = json!({
-            "day": day.map(|day| day.to_string()), "state": state, "form": stat.form, "files": stat.files,
-            "lines": stat.lines, "bytes": stat.bytes, "disk": stat.disk, "firstReceivedAt": stat.first,
-            "lastReceivedAt": stat.last, "torn": stat.torn,
-        });
+        let mut fields: Vec<(&str, Value)> = vec![
+            ("day", day.map(|day| day.to_string()).into()),
+            ("state", state.into()),
+            ("files", stat.files.into()),
+            ("form", stat.form.into()),
+            ("lines", stat.lines.into()),
+            ("bytes", stat.bytes.into()),
+            ("disk", stat.disk.into()),
+            ("firstReceivedAt", stat.first.into()),
+            ("lastReceivedAt", stat.last.into()),
+            ("torn", stat.torn.into()),
+        ];
         if !names.is_empty() {
-            line[if state == "changed" { "late" } else { "gone" }] = Value::from(names);
+            fields.push((if state == "changed" { "late" } else { "gone" }, names.into()));
         }
-        out.extend_from_slice(format!("{line}\n").as_bytes());
+        out.push_str(&line(&fields));
     }
     let gaps: Vec<String> = gaps.iter().map(Date::to_string).collect();
-    let line = json!({
-        "total": true, "days": total.days, "files": total.files, "lines": total.lines, "bytes": total.bytes,
-        "disk": total.disk, "torn": total.torn, "deadLetters": dead, "gaps": gaps,
-    });
-    out.extend_from_slice(format!("{line}\n").as_bytes());
-    report::data(&out)
+    out.push_str(&line(&[
+        ("total", true.into()),
+        ("days", total.days.into()),
+        ("files", total.files.into()),
+        ("lines", total.lines.into()),
+        ("bytes", total.bytes.into()),
+        ("disk", total.disk.into()),
+        ("torn", total.torn.into()),
+        ("deadLetters", dead.into()),
+        ("gaps", gaps.into()),
+    ]));
+    report::data(out.as_bytes())
 }
 
 fn table(rows: &[(Option<Date>, DayStat)], total: &Total, dead: u64, gaps: &[Date]) -> Result<()> {
@@ -117,16 +130,29 @@ fn table(rows: &[(Option<Date>, DayStat)], total: &Total, dead: u64, gaps: &[Dat
         ]);
     }
     let (files, lines) = (total.files.to_string(), grouped(total.lines));
-    let sums = [format!("{} days", total.days), String::new(), files, String::new(), lines, bytes(total.bytes), bytes(total.disk)];
+    let sums = [
+        format!("{} days", total.days),
+        String::new(),
+        files,
+        String::new(),
+        lines,
+        bytes(total.bytes),
+        bytes(total.disk),
+    ];
     cells.push(sums.into_iter().chain([String::new(), String::new()]).collect());
     let widths: Vec<usize> =
         (0..titles.len()).map(|i| cells.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
     let mut out = String::new();
     for (number, row) in cells.iter().enumerate() {
-        let padded: Vec<String> = row.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
-            // Numbers stand at the right.
-            if matches!(i, 2 | 4 | 5 | 6) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        }).collect();
+        let padded: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(i, (cell, width))| {
+                // Numbers stand at the right.
+                if matches!(i, 2 | 4 | 5 | 6) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            })
+            .collect();
         let line = padded.join("  ").trim_end().to_string();
         out.push_str(&if number == 0 { report::strong(&line) } else { line });
         out.push('\n');
