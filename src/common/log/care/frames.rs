@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 
 /// Bytes of lines in a frame: enough to pack well, few enough that many threads find work in one file.
 pub const FRAME_BYTES: usize = 8 << 20;
-/// A frame ends inside a line only when the line is longer than this: no event is.
+/// A frame ends inside a line only when the line is longer than this: no event is. Such a file has no table.
 const FRAME_MAX: usize = 4 * FRAME_BYTES;
 const SKIPPABLE: u32 = 0x184d_2a5e;
 const SEEKABLE: u32 = 0x8f92_eab1;
@@ -27,6 +27,8 @@ pub struct FrameWriter<W> {
     target: usize,
     /// Packed and decoded size of each frame.
     sizes: Vec<(u32, u32)>,
+    /// Whether every frame so far is whole lines.
+    whole: bool,
 }
 
 impl<W: Write> FrameWriter<W> {
@@ -39,7 +41,7 @@ impl<W: Write> FrameWriter<W> {
         let mut compressor = zstd::bulk::Compressor::new(level)?;
         // A flipped bit in a frame is an error, never another event.
         compressor.include_checksum(true)?;
-        Ok(FrameWriter { out, compressor, waiting: Vec::new(), target, sizes: Vec::new() })
+        Ok(FrameWriter { out, compressor, waiting: Vec::new(), target, sizes: Vec::new(), whole: true })
     }
 
     /// Takes lines, cut anywhere.
@@ -50,7 +52,10 @@ impl<W: Write> FrameWriter<W> {
         }
         match memrchr(b'\n', &self.waiting) {
             Some(at) => self.frame(at + 1),
-            None if self.waiting.len() > FRAME_MAX => self.frame(self.waiting.len()),
+            None if self.waiting.len() > FRAME_MAX => {
+                self.whole = false;
+                self.frame(self.waiting.len())
+            }
             None => Ok(()),
         }
     }
@@ -59,6 +64,9 @@ impl<W: Write> FrameWriter<W> {
     pub fn finish(mut self) -> io::Result<W> {
         if !self.waiting.is_empty() || self.sizes.is_empty() {
             self.frame(self.waiting.len())?;
+        }
+        if !self.whole {
+            return Ok(self.out);
         }
         let mut table = SKIPPABLE.to_le_bytes().to_vec();
         let size = self.sizes.len() as u64 * ENTRY + FOOT;
@@ -196,6 +204,17 @@ mod tests {
             file.write_all(&bytes[..bytes.len() - cut]).expect("written");
             assert_eq!(frames(&file).expect("reads"), None, "the last {cut} bytes are gone");
         }
+    }
+
+    #[test]
+    fn a_line_that_no_frame_holds_takes_the_table_away() {
+        let line = [vec![b'x'; FRAME_MAX + 2 * FRAME_BYTES], vec![b'\n']].concat();
+        let mut file = packed(&line, FRAME_BYTES, 1 << 20);
+        assert_eq!(frames(&file).expect("reads"), None);
+        file.rewind().expect("a file");
+        let mut streamed = Vec::new();
+        open_input(Box::new(file)).expect("zstd").read_to_end(&mut streamed).expect("decodes");
+        assert!(streamed == line);
     }
 
     #[test]
