@@ -45,6 +45,12 @@ fn duckdb_reads_what_was_exported_and_it_comes_back_the_same() {
     dir.adprof("collect").stdin(synthetic).ok();
     dir.adprof("log export -o events.parquet").ok();
     assert_eq!(script(&dir, &python, "compare.py", &["ad-events.log", "events.parquet"]), "same 3013\n");
+    let other = dir.read("ad-events.log").replacen("-0.000001", "-0.000002", 1);
+    dir.write("other.log", other);
+    let compare = support::project().join("tests/log_parquet/compare.py");
+    let differs =
+        Command::new(&python).arg(compare).args(["other.log", "events.parquet"]).current_dir(dir.path()).output();
+    assert!(!differs.expect("python runs").status.success(), "the comparison sees a millionth");
     // Back by path, by stdin as a file and as a pipe.
     dir.adprof("collect --log a.ndjson events.parquet").ok();
     let bytes = fs::read(dir.file("events.parquet")).expect("there");
@@ -80,6 +86,8 @@ fn what_duckdb_wrote_is_read_whatever_its_types_and_packing() {
     let first = events.lines().next().expect("a line");
     let begins = r#"{"eventId":"x-0","userId":"0","eventType":"purchase","timestamp":1762041600000,"amount":1.005,"#;
     assert!(first.starts_with(begins), "{first}");
+    let said = dir.adprof("collect --map taobao foreign.parquet").exits(2).stderr;
+    assert!(said.contains("is Parquet, and the map reads CSV"), "{said}");
     let said = dir.adprof("collect interval.parquet").exits(74).stderr;
     assert!(said.contains("column `span` is of type INTERVAL, which cannot be read"), "{said}");
     // Doubles are taken at their shortest text; what is no exact amount then is refused, not rounded.
