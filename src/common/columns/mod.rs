@@ -6,6 +6,8 @@
 mod json;
 mod reader;
 mod writer;
+#[cfg(test)]
+mod tests;
 
 pub use reader::{MAGIC, Rows, begins_as_parquet};
 pub use writer::{Batch, Writer};
