@@ -223,3 +223,45 @@ fn two_writers_of_a_directory_share_the_shipping_and_nothing_is_missing() {
     found.sort_unstable();
     assert_eq!(found, (0..100).collect::<Vec<_>>());
 }
+
+/// Runs a command until it is no longer told to try again.
+fn in_time(dir: &Dir, args: &str) {
+    let began = Instant::now();
+    while dir.adprof(args).output().code != 0 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{args}: never in time");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_log_is_sealed_and_compacted_while_it_is_shipped_and_each_event_arrives_once() {
+    let Some(broker) = kafka::broker() else { return };
+    let topic = kafka::create_topic(&broker, "cared-for", 2);
+    let dir = Dir::new();
+    let mut collect = dir.start(&format!("collect --ack --log events/ -b {broker} -t {topic}"));
+    let received = |id: u64, at: i64| event(id).replace("}\n", &format!(",\"receivedAt\":{at}}}\n"));
+    for id in 0..60 {
+        // Two days of long ago, in turn: each round brings late files to both.
+        collect.feed(received(id, 1_793_577_600_000 + id as i64 % 2 * 86_400_000));
+        collect.acknowledged(id + 1);
+        if id % 20 == 19 {
+            // Refused (75) until Kafka has it all.
+            in_time(&dir, "log seal events");
+            in_time(&dir, "log compact events");
+        }
+    }
+    let (code, stderr) = collect.end();
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("shipped 60 events"), "{stderr}");
+    let names: Vec<_> = std::fs::read_dir(dir.file("events/dt=2026-11-02")).expect("a folder").collect();
+    assert_eq!(names.len(), 2, "one file, and the seal");
+    let said = dir.adprof(&format!("collect --ship --log events/ -b {broker} -t {topic}")).exits(0).stderr;
+    assert!(said.contains("shipped 0 events"), "{said}");
+    let lines = arrived(&broker, &topic, 2);
+    assert!(lines.len() == 60 && lines.values().all(|n| *n == 1), "{lines:?}");
+    // A topic that never had any of it gets all of it.
+    let new = kafka::create_topic(&broker, "cared-for-new", 2);
+    dir.adprof(&format!("collect --ship --log events/ -b {broker} -t {new}")).ok();
+    let lines = arrived(&broker, &new, 2);
+    assert!(lines.len() == 60 && lines.values().all(|n| *n == 1), "{lines:?}");
+}

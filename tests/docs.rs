@@ -40,6 +40,7 @@ pages! {
     8 audiences "docs/audiences.md";
     9 nightly_history "docs/nightly-history.md";
     10 nightly "docs/nightly.md";
+    11 log "docs/log.md";
 }
 
 #[test]

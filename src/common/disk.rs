@@ -24,16 +24,31 @@ impl Disk {
     /// Opens `path`, made when absent: the directory then knows its name for good. What is in it already counts as durable
     /// after one sync.
     pub fn append(path: &Path) -> io::Result<Disk> {
-        let mut options = OpenOptions::new();
-        options.append(true).read(true);
-        let file = match fault::check(Op::Open).and_then(|()| options.open(path)) {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                let file = options.clone().create(true).open(path)?;
-                sync_dir(parent(path))?;
-                file
-            }
-            other => other?,
-        };
+        match Disk::existing(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Disk::make(path, OpenOptions::new().create(true)),
+            other => other,
+        }
+    }
+
+    /// Opens `path` as `append` does; an error when it is not there.
+    pub fn existing(path: &Path) -> io::Result<Disk> {
+        let file = fault::check(Op::Open).and_then(|()| OpenOptions::new().append(true).read(true).open(path))?;
+        Disk::of(file, path)
+    }
+
+    /// Makes `path`; an error when it is there.
+    pub fn new(path: &Path) -> io::Result<Disk> {
+        fault::check(Op::Open)?;
+        Disk::make(path, OpenOptions::new().create_new(true))
+    }
+
+    fn make(path: &Path, options: &mut OpenOptions) -> io::Result<Disk> {
+        let file = options.append(true).read(true).open(path)?;
+        sync_dir(parent(path))?;
+        Disk::of(file, path)
+    }
+
+    fn of(file: File, path: &Path) -> io::Result<Disk> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
@@ -92,6 +107,11 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether the file still has its name and the length it was left with: nobody else has been at it.
+    pub fn untouched(&self) -> io::Result<bool> {
+        Ok(self.still_there().is_ok() && self.file.metadata()?.len() == self.len)
+    }
+
     /// Bytes synced into a file that has lost its name are lost all the same.
     fn still_there(&self) -> io::Result<()> {
         let (held, named) = (self.file.metadata()?, fs::metadata(&self.path));
@@ -138,6 +158,16 @@ impl Disk {
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     fault::check(Op::Dir)?;
     File::open(dir)?.sync_all()
+}
+
+/// Replaces the file at `path` by `bytes`, durably and at once; `aside`, in the same directory, is used on the way. A crash
+/// leaves the old file or the new one.
+pub fn replace(path: &Path, aside: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(aside, path)?;
+    sync_dir(parent(path))
 }
 
 /// Makes a directory when absent, and its name durable.

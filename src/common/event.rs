@@ -117,6 +117,18 @@ impl<'a> Event<'a> {
     }
 }
 
+impl<'a> Event<'a> {
+    /// The fields that the form does not know, as raw JSON in the order of the line.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.fields.others.iter().map(|(name, raw)| (&**name, *raw))
+    }
+
+    /// The text of an optional string field of `STRING_FIELDS`; `None` when it is absent or null.
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.raw(name).and_then(raw_str)
+    }
+}
+
 /// The refusal of a line over `LINE_MAX`, for readers that stop before the validator.
 pub fn too_long() -> Refusal {
     Refusal::new(Code::TooLong, format!("the line is longer than {LINE_MAX} bytes"))

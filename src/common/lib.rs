@@ -19,8 +19,9 @@ pub mod reader;
 pub mod patch;
 
 // carriers: bytes in motion and at rest; they know no tags
-pub mod lines;
 pub mod disk;
+pub mod columns;
+pub mod lines;
 pub mod dead;
 pub mod maps;
 pub mod synth;

@@ -5,7 +5,7 @@
 
 mod input;
 
-pub use input::{Form, Input, open_input, open_path, source_name};
+pub use input::{Form, Input, open_file, open_input, open_path, source_name};
 
 use crate::limits::LINE_MAX;
 use crate::reader::SLACK;

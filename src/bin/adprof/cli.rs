@@ -24,7 +24,7 @@ Exit codes:
   69  Kafka or Redis does not answer
   70  a bug
   74  reading or writing failed
-  75  try again: another process holds the lock, or a day is not sealed
+  75  try again: another process holds the lock, or a day is not over or not sealed
   77  not allowed
   78  the definition file is wrong";
 
@@ -86,6 +86,7 @@ commands! {
     Segment => segment, "segment";
     Export => export, "export";
     Day => day, "day";
+    Log => log, "log";
     Init => init, "init";
     Check => check, "check";
     Schema => schema, "schema";

@@ -182,7 +182,8 @@ pub fn of_log(error: adprof::log::Error) -> Failure {
         Error::Io { source, .. } => report::exit_of(source),
         Error::BadName { .. } => Exit::Usage,
         Error::NotALog { .. } | Error::Escape { .. } => Exit::NoInput,
-        Error::Poisoned { .. } | Error::Shrunk { .. } => Exit::Io,
+        Error::NotYet { .. } | Error::NotShipped { .. } => Exit::TryAgain,
+        Error::Poisoned { .. } | Error::Shrunk { .. } | Error::Damaged { .. } => Exit::Io,
         Error::Newline | Error::NoDay { .. } => Exit::Bug,
     };
     let hint = match &error {
@@ -190,6 +191,7 @@ pub fn of_log(error: adprof::log::Error) -> Failure {
         Error::Io { doing: "open", source, .. } if source.kind() == ErrorKind::NotFound => {
             "`adprof collect` writes a log; --log names another"
         }
+        Error::NotShipped { .. } => "adprof collect --ship; of a topic that is no longer fed, remove the position file",
         _ => return Failure::new(exit, report::plain(&error.to_string())),
     };
     Failure::new(exit, report::plain(&error.to_string())).hint(hint)
@@ -288,6 +290,18 @@ pub fn grouped(n: u64) -> String {
         out.push(c);
     }
     out
+}
+
+/// `512 B`, `4.1 MiB`: a size for people.
+pub fn bytes(n: u64) -> String {
+    let mut size = n as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return if unit == "B" { format!("{n} B") } else { format!("{size:.1} {unit}") };
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
 }
 
 /// `412 k`, `3.1 M`: a rate a second for people.

@@ -427,5 +427,5 @@ impl Work {
 
 /// Whether `position` has reached every end.
 fn covers(position: &Position, ends: &Position) -> bool {
-    ends.iter().all(|(file, end)| position.get(file).is_some_and(|at| at >= end))
+    ends.iter().all(|(file, end)| position.read_of(file).is_some_and(|at| at >= end))
 }

@@ -1,11 +1,12 @@
-//! Inputs: plain, gzip or zstd bytes, told apart by their first bytes.
+//! Inputs: plain, gzip, zstd or Parquet, told apart by their first bytes. Parquet is read as a row a line.
 //!
 //! Decoding never needs more memory than one window, and a broken or cut stream is an
 //! error that says where, never a silent end.
 
+use crate::columns::{MAGIC, Rows, begins_as_parquet};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -19,6 +20,7 @@ pub enum Form {
     Plain,
     Gzip,
     Zstd,
+    Parquet,
 }
 
 impl Form {
@@ -31,6 +33,8 @@ impl Form {
             Some(Form::Gzip)
         } else if begins(b"\x28\xb5\x2f\xfd") || skippable {
             Some(Form::Zstd)
+        } else if begins(MAGIC) {
+            Some(Form::Parquet)
         } else if may_become_packed(bytes) {
             None
         } else {
@@ -48,6 +52,7 @@ impl Form {
             Form::Plain => "plain",
             Form::Gzip => "gzip",
             Form::Zstd => "zstd",
+            Form::Parquet => "Parquet",
         }
     }
 }
@@ -57,7 +62,10 @@ fn may_become_packed(bytes: &[u8]) -> bool {
         None => true,
         Some((first, rest)) => (0x50..=0x5f).contains(first) && b"\x2a\x4d\x18".starts_with(rest),
     };
-    b"\x1f\x8b".starts_with(bytes) || b"\x28\xb5\x2f\xfd".starts_with(bytes) || skippable(bytes)
+    b"\x1f\x8b".starts_with(bytes)
+        || MAGIC.starts_with(bytes)
+        || b"\x28\xb5\x2f\xfd".starts_with(bytes)
+        || skippable(bytes)
 }
 
 type Raw = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
@@ -73,6 +81,7 @@ enum Decoder {
     Plain(Raw),
     Gzip(Box<MultiGzDecoder<Packed>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Packed>>),
+    Parquet(Box<Rows>),
 }
 
 impl Input {
@@ -80,10 +89,10 @@ impl Input {
         self.form
     }
 
-    /// Bytes of the packed input used so far, for progress; `None` for plain input.
+    /// Bytes of the packed input used so far, for progress; `None` for plain input and Parquet.
     pub fn packed_offset(&self) -> Option<u64> {
         match &self.decoder {
-            Decoder::Plain(_) => None,
+            Decoder::Plain(_) | Decoder::Parquet(_) => None,
             Decoder::Gzip(decoder) => Some(decoder.get_ref().used),
             Decoder::Zstd(decoder) => Some(decoder.get_ref().used),
         }
@@ -111,6 +120,7 @@ impl Read for Input {
             Decoder::Plain(raw) => raw.read(out),
             Decoder::Gzip(decoder) => decoder.read(out),
             Decoder::Zstd(decoder) => decoder.read(out),
+            Decoder::Parquet(rows) => rows.read(out),
         };
         outcome.map_err(|e| self.explain(e))
     }
@@ -118,7 +128,8 @@ impl Read for Input {
 
 /// Looks at the first bytes of `input` and decodes it accordingly. Several gzip members or zstd frames in a row are one input.
 ///
-/// Reads no further than the form is certain, so a terminal is not kept waiting.
+/// Reads no further than the form is certain, so a terminal is not kept waiting. Parquet is kept in a temporary file: it
+/// cannot be read before its end is there. `open_file` needs none.
 pub fn open_input(mut input: Box<dyn Read + Send>) -> io::Result<Input> {
     let (mut first, mut have) = ([0u8; 4], 0);
     let form = loop {
@@ -142,21 +153,37 @@ pub fn open_input(mut input: Box<dyn Read + Send>) -> io::Result<Input> {
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
             Decoder::Zstd(Box::new(decoder))
         }
+        Form::Parquet => Decoder::Parquet(Box::new(Rows::open(spooled(raw)?)?)),
     };
     Ok(Input { form, decoder })
+}
+
+fn spooled(mut raw: Raw) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(&mut raw, &mut file)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Decodes a file as `open_input` does, a regular one without a copy.
+pub fn open_file(file: File) -> io::Result<Input> {
+    if file.metadata()?.is_file() && begins_as_parquet(&file)? {
+        return Ok(Input { form: Form::Parquet, decoder: Decoder::Parquet(Box::new(Rows::open(file)?)) });
+    }
+    open_input(Box::new(file))
 }
 
 /// Opens a file, or standard input for `-`. A directory is an error.
 pub fn open_path(path: &Path) -> io::Result<Input> {
     if path.as_os_str() == "-" {
         // The descriptor itself: the standard library's buffer of 8 KiB would only stand in the way.
-        return open_input(Box::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)));
+        return open_file(File::from(io::stdin().as_fd().try_clone_to_owned()?));
     }
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::new(ErrorKind::IsADirectory, "is a directory"));
     }
-    open_input(Box::new(file))
+    open_file(file)
 }
 
 /// How messages and dead letters call an input: its file name as typed, `stdin` for `-`.

@@ -3,15 +3,18 @@
 //! A line belongs to the chunk in which it begins, so the chunks in their order give
 //! the lines of the log, each once, whatever the size of a chunk.
 
+use super::care::{Frame, frames, reopen};
 use super::{Error, Log, LogFile, Torn};
-use crate::lines::{Form, Lines, Text, open_input, open_path};
+use crate::lines::{Form, Lines, Text, open_file, open_input, open_path};
 use memchr::memchr;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// One piece of a log: a byte range of a plain file, or the whole of any other.
+/// One piece of a log: a byte range of a plain file, some frames of a packed one that has a table of them, or the whole of
+/// any other.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// Its place in the log, counted from 0.
@@ -20,6 +23,8 @@ pub struct Chunk {
     /// The first byte of the range, and the one behind it; `None`: to the end of the stream.
     pub start: u64,
     pub end: Option<u64>,
+    /// Where its frames stand in a packed file.
+    packed: Option<Range<u64>>,
 }
 
 /// A line of a log, without its newline.
@@ -43,43 +48,93 @@ pub struct ChunkEnd {
 }
 
 impl Log {
-    /// Cuts the log into pieces of about `target_bytes`, in its order. Packed files and pipes are one piece each.
+    /// Cuts the log into pieces of about `target_bytes`, in its order. Pipes, and packed files without a table of their
+    /// frames, are one piece each.
     pub fn chunks(&self, target_bytes: u64) -> Vec<Chunk> {
         let target = target_bytes.max(1);
         let mut chunks = Vec::new();
         for file in self.files() {
-            let mut push = |start, end| {
-                chunks.push(Chunk { sequence: chunks.len(), file: file.clone(), start, end });
+            let mut push = |start, end, packed| {
+                chunks.push(Chunk { sequence: chunks.len(), file: file.clone(), start, end, packed });
             };
             match (file.form, file.size) {
                 (Form::Plain, Some(size)) => {
                     // Pieces of even size: the last is not a crumb.
                     let pieces = size.div_ceil(target);
                     let at = |i: u64| (u128::from(size) * u128::from(i) / u128::from(pieces)) as u64;
-                    (0..pieces).for_each(|i| push(at(i), Some(at(i + 1))));
+                    (0..pieces).for_each(|i| push(at(i), Some(at(i + 1)), None));
                 }
-                _ => push(0, None),
+                (Form::Zstd, Some(_)) => match table(file) {
+                    Some(frames) => {
+                        pieces(&frames, target).for_each(|(at, packed)| push(at.start, Some(at.end), Some(packed)))
+                    }
+                    None => push(0, None, None),
+                },
+                _ => push(0, None, None),
             }
         }
         chunks
     }
 }
 
+/// The frames of a packed file. A file that cannot be read says so when its chunk is.
+fn table(file: &LogFile) -> Option<Vec<Frame>> {
+    File::open(&file.path).and_then(|file| frames(&file)).ok().flatten()
+}
+
+/// Neighbouring frames up to about `target` bytes: their decoded range, and that in the file.
+fn pieces(frames: &[Frame], target: u64) -> impl Iterator<Item = (Range<u64>, Range<u64>)> {
+    let mut rest = frames;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let full = |frame: &Frame| frame.decoded_offset + u64::from(frame.decoded_len) - first.decoded_offset > target;
+        let count = rest.iter().position(full).unwrap_or(rest.len()).max(1);
+        let last = rest[count - 1];
+        rest = &rest[count..];
+        let end = last.decoded_offset + u64::from(last.decoded_len);
+        Some((first.decoded_offset..end, first.offset..last.offset + u64::from(last.len)))
+    })
+}
+
 impl Chunk {
-    /// Opens the file and finds the first line of the chunk.
+    /// Opens the file and finds the first line of the chunk. A file that was packed or compacted since the log was opened is
+    /// read where its lines are now.
     pub fn lines(&self) -> Result<ChunkLines, Error> {
-        let fail = |e| Error::io(&self.file.path, "read")(e);
-        let (input, start, stop): (Box<dyn Read + Send>, u64, u64) = match (self.end, self.file.size) {
-            (Some(end), Some(size)) => {
-                let mut file = File::open(&self.file.path).map_err(fail)?;
-                let start = first_line(&mut file, self.start, end).map_err(fail)?;
-                file.seek(SeekFrom::Start(start)).map_err(fail)?;
-                (Box::new(Exactly { inner: file, left: size - start }), start, end)
-            }
-            _ => (Box::new(open_path(&self.file.path).map_err(fail)?), 0, u64::MAX),
+        let lines = match self.open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.open_moved(e),
+            other => other,
         };
-        let lines = Lines::starting_at(input, start);
+        let lines = lines.map_err(Error::io(&self.file.path, "read"))?;
+        let stop = self.end.unwrap_or(u64::MAX);
         Ok(ChunkLines { file: self.file.clone(), lines, stop, end: ChunkEnd::default() })
+    }
+
+    fn open(&self) -> io::Result<Lines<Box<dyn Read + Send>>> {
+        let (Some(end), Some(size)) = (self.end, self.file.size) else {
+            return Ok(Lines::new(Box::new(open_path(&self.file.path)?)));
+        };
+        let mut file = File::open(&self.file.path)?;
+        if let Some(packed) = &self.packed {
+            file.seek(SeekFrom::Start(packed.start))?;
+            let input = open_input(Box::new(file.take(packed.end - packed.start)))?;
+            return Ok(Lines::starting_at(Box::new(input), self.start));
+        }
+        let start = first_line(&mut file, self.start, end)?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(Lines::starting_at(Box::new(Exactly { inner: file, left: size - start }), start))
+    }
+
+    fn open_moved(&self, absent: io::Error) -> io::Result<Lines<Box<dyn Read + Send>>> {
+        let Some(input) = reopen(&self.file)? else { return Err(absent) };
+        // As it stood when the log was opened.
+        let plain = self.file.size.filter(|_| self.file.form == Form::Plain);
+        let mut input = input.take(plain.unwrap_or(u64::MAX));
+        let Some(before) = self.start.checked_sub(1) else { return Ok(Lines::new(Box::new(input))) };
+        io::copy(&mut (&mut input).take(before), &mut io::sink())?;
+        let mut lines: Lines<Box<dyn Read + Send>> = Lines::starting_at(Box::new(input), before);
+        // The line that holds the byte before `start` is not of this chunk.
+        lines.step()?;
+        Ok(lines)
     }
 
     /// Gives every line of the chunk to `each`.
@@ -203,7 +258,7 @@ fn shrank() -> io::Error {
 /// The number, from 1, of the line that begins at (or holds) the byte at `offset` of the decoded file. Reads all before it.
 pub fn line_number(path: &Path, offset: u64) -> Result<u64, Error> {
     let count = || -> io::Result<u64> {
-        let mut input = open_input(Box::new(File::open(path)?))?.take(offset);
+        let mut input = open_file(File::open(path)?)?.take(offset);
         let mut buffer = vec![0; 256 * 1024];
         let mut number = 1;
         loop {

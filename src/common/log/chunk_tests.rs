@@ -108,6 +108,22 @@ fn packed_files_are_one_chunk_and_read_the_same() {
 }
 
 #[test]
+fn a_packed_file_with_a_table_of_its_frames_is_many_chunks_and_reads_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let body: Vec<u8> = (0..2_000_000).flat_map(|i| format!("{{\"i\":{i}}}\n").into_bytes()).collect();
+    let mut writer = crate::log::care::FrameWriter::new(Vec::new(), 1).expect("a compressor");
+    body.chunks(100_000).for_each(|block| writer.write(block).expect("packed"));
+    fs::write(&path, writer.finish().expect("packed")).expect("written");
+    let want = naive(&body);
+    for (target, chunks) in [(1, 4), (9 << 20, 4), (17 << 20, 2), (1 << 40, 1)] {
+        assert_eq!(Log::open(&path).expect("a log").chunks(target).len(), chunks, "{target}");
+        let (lines, end) = all(&path, target);
+        assert!(lines == want && end.bytes == body.len() as u64, "{target}");
+    }
+}
+
+#[test]
 fn a_log_is_read_as_it_stood_when_it_was_opened() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("log");

@@ -20,6 +20,12 @@ pub enum Error {
     Escape { path: PathBuf },
     /// A file is shorter than a position in it: it was cut or replaced.
     Shrunk { path: PathBuf, position: u64, len: u64 },
+    /// What was asked cannot be done yet: a day is not over, or a file of it is being written.
+    NotYet { what: String, why: String },
+    /// A topic lacks some of a day, by the position file at `place`.
+    NotShipped { file: String, topic: String, place: PathBuf },
+    /// A file of the log, or what is said about it, is not as it was left.
+    Damaged { path: PathBuf, why: String },
     /// A newline inside what should be one line.
     Newline,
     /// An instant no calendar knows.
@@ -66,6 +72,11 @@ impl fmt::Display for Error {
                 "`{}` is shorter than the position in it ({len} < {position} bytes): it was cut or replaced",
                 path.display()
             ),
+            Error::NotYet { what, why } => write!(f, "{what}: {why}"),
+            Error::NotShipped { file, topic, place } => {
+                write!(f, "`{file}` is not yet shipped to topic {topic}, by {}", place.display())
+            }
+            Error::Damaged { path, why } => write!(f, "`{}`: {why}", path.display()),
             Error::Newline => f.write_str("an event must be one line: a newline stands inside it"),
             Error::NoDay { received } => write!(f, "no calendar day for the receipt at {received}"),
         }

@@ -13,6 +13,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Why a file is not read that is there twice.
+pub(super) const COPY_OF_PLAIN: &str = "a packed copy of a file that is there too";
+pub(super) const COPY_OF_COMPACTED: &str = "its lines are in a compacted file";
+
 /// A log as it stood when it was opened: bytes appended later are not seen.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -55,7 +59,7 @@ impl Log {
         }
         let metadata = fs::metadata(path).map_err(Error::io(path, "open"))?;
         if metadata.is_dir() {
-            return list(path);
+            return list(path, None);
         }
         let regular = metadata.is_file();
         let file = LogFile {
@@ -68,10 +72,20 @@ impl Log {
         Ok(Log { files: vec![Arc::new(file)], strays: Vec::new() })
     }
 
+    /// One day of a directory, all others passed over.
+    pub(super) fn of_day(root: &Path, day: Date) -> Result<Log, Error> {
+        list(root, Some(day))
+    }
+
     /// Standard input is read as a pipe, whatever it is: opened by a name it might be out of reach, or at another place.
     fn stdin() -> Log {
         let file = LogFile { path: "-".into(), name: "stdin".into(), day: None, form: Form::Plain, size: None };
         Log { files: vec![Arc::new(file)], strays: Vec::new() }
+    }
+
+    /// One file of a log alone.
+    pub fn of_file(file: &Arc<LogFile>) -> Log {
+        Log { files: vec![file.clone()], strays: Vec::new() }
     }
 
     /// Keeps the partitions of the days in `since..until`, the end not included. A log without partitions is kept whole.
@@ -111,11 +125,14 @@ fn form_of(path: &Path) -> Result<Form, Error> {
     Ok(Form::of_whole(&first))
 }
 
-fn list(root: &Path) -> Result<Log, Error> {
+fn list(root: &Path, only: Option<Date>) -> Result<Log, Error> {
     let within = fs::canonicalize(root).map_err(Error::io(root, "open"))?;
     let mut found = Found { within, files: BTreeMap::new(), strays: Vec::new() };
     for (name, entry) in sorted(root)? {
         let path = entry.path();
+        if only.is_some() && names::parse_partition(&name) != only {
+            continue;
+        }
         let kind = entry.file_type().map_err(Error::io(&path, "look at"))?;
         match names::parse_partition(&name) {
             _ if kind.is_symlink() => found.link(&path)?,
@@ -151,20 +168,29 @@ impl Found {
     }
 
     fn partition(&mut self, dir: &Path, partition: &str, day: Date) -> Result<(), Error> {
-        for (name, entry) in sorted(dir)? {
+        let entries = sorted(dir)?;
+        // A compacted file takes its name at once and whole: from then on those it was made of are copies.
+        let compacted: Vec<_> = entries
+            .iter()
+            .filter_map(|(name, _)| names::numbered(name))
+            .filter(|file| file.first < file.last)
+            .collect();
+        for (name, entry) in &entries {
             let path = entry.path();
             let metadata = entry.metadata().map_err(Error::io(&path, "look at"))?;
             if metadata.is_symlink() {
                 self.link(&path)?;
-            } else if names::is_beside(&name) {
+            } else if names::is_beside(name) {
                 continue;
-            } else if !metadata.is_file() || !names::is_data(&name) {
+            } else if !metadata.is_file() || !names::is_data(name) {
                 self.stray(path, "not an `.ndjson` file");
+            } else if names::numbered(name).is_some_and(|file| compacted.iter().any(|all| all.swallows(&file))) {
+                self.stray(path, COPY_OF_COMPACTED);
             } else {
                 // In the order of names the plain file comes before its packed twin.
-                let key = (day, names::unpacked(&name).to_owned());
+                let key = (day, names::place(name));
                 if self.files.contains_key(&key) {
-                    self.stray(path, "a packed copy of a file that is there too");
+                    self.stray(path, COPY_OF_PLAIN);
                     continue;
                 }
                 let name = format!("{partition}/{name}");

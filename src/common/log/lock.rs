@@ -6,7 +6,7 @@
 use super::Error;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A held lock. The file stays when it is let go: removing it would let two hold one name.
 #[derive(Debug)]
@@ -34,6 +34,16 @@ impl Lock {
         write.map_err(Error::io(path, "write the lock"))?;
         Ok(Lock(file))
     }
+}
+
+/// The lock of the commands that care for a log at rest, which one process has at a time.
+pub fn care(root: &Path) -> PathBuf {
+    root.join(".care.lock")
+}
+
+/// Whether such a command is at work on the log.
+pub fn cared_for(root: &Path) -> bool {
+    File::open(care(root)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Locks the log file itself too: a lock file may be deleted by hand, and this way it does no harm.

@@ -6,10 +6,13 @@
 //! ```text
 //! ad-events.log                          one file, one writer
 //! events/dt=2026-11-20/web-00001.ndjson  a day by receipt, the writer's name, a number
+//! events/dt=2026-11-20/web-00001+00004.ndjson.zst  the files 1 to 4, compacted and packed
+//! events/dt=2026-11-20/_SUCCESS          the manifest of a day that is sealed
 //! events/web.lock                        held by the writer while it lives
 //! ….torn                                 what a crash left of a line, set aside
 //! ```
 
+pub mod care;
 mod chunk;
 mod collect;
 mod error;

@@ -5,7 +5,8 @@
 use jiff::civil::Date;
 
 const NAME_MAX: usize = 64;
-const PACKED: [&str; 2] = [".gz", ".zst"];
+/// What packing adds to a name.
+pub const PACKED: [&str; 2] = [".gz", ".zst"];
 const BESIDE: [&str; 4] = [".lock", ".torn", ".tmp", ".position"];
 
 /// Whether `name` may name a writer.
@@ -33,10 +34,54 @@ pub fn file(writer: &str, number: u32) -> String {
     format!("{writer}-{number:05}.ndjson")
 }
 
-/// The number of a file of this writer, packed or not.
+/// The one file that holds those of a writer from number `first` to `last`; `+` is in no writer's name.
+pub fn compacted(writer: &str, first: u32, last: u32) -> String {
+    format!("{writer}-{first:05}+{last:05}.ndjson")
+}
+
+/// A writer and the numbers of its files that a file holds: one, or as many as were compacted into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered<'a> {
+    pub writer: &'a str,
+    pub first: u32,
+    pub last: u32,
+}
+
+impl Numbered<'_> {
+    /// Whether the file holds all of the other and more: then the other is a copy.
+    pub fn swallows(&self, other: &Numbered<'_>) -> bool {
+        self != other && self.holds(other)
+    }
+
+    pub fn holds(&self, other: &Numbered<'_>) -> bool {
+        self.writer == other.writer && self.first <= other.first && other.last <= self.last
+    }
+}
+
+/// What the name of a file, packed or not, says; `None` for one that no writer made.
+pub fn numbered(name: &str) -> Option<Numbered<'_>> {
+    let (writer, text) = unpacked(name).strip_suffix(".ndjson")?.rsplit_once('-')?;
+    let number = |text: &str| -> Option<u32> {
+        (text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    };
+    let (first, last) = match text.split_once('+') {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    (first <= last).then_some(Numbered { writer, first, last })
+}
+
+/// The number of a file of this writer, packed or not; the last of a compacted one.
 pub fn parse_number(writer: &str, name: &str) -> Option<u32> {
-    let text = unpacked(name).strip_prefix(writer)?.strip_prefix('-')?.strip_suffix(".ndjson")?;
-    (text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    numbered(name).filter(|file| file.writer == writer).map(|file| file.last)
+}
+
+/// The name by which a file takes its place in its day: its own before packing, of a compacted one that of its first.
+pub fn place(name: &str) -> String {
+    match numbered(name) {
+        Some(Numbered { writer, first, last }) if first < last => file(writer, first),
+        _ => unpacked(name).to_owned(),
+    }
 }
 
 /// The name a file had before it was packed.
@@ -84,6 +129,13 @@ mod tests {
         assert_eq!(parse_number("web-1", "web-1-00012.ndjson"), Some(12));
         assert_eq!(parse_number("web", "web-0012.ndjson"), None);
         assert_eq!(parse_number("web", "web-+0012.ndjson"), None);
+        assert_eq!(parse_number("web", "web-00003+00012.ndjson.zst"), Some(12));
+        assert_eq!(numbered("web-00012+00003.ndjson"), None);
+        assert_eq!(place("web-1-00003+00012.ndjson.zst"), "web-1-00003.ndjson");
+        let of = |name| numbered(name).expect("numbered");
+        assert!(of("web-00003+00012.ndjson").swallows(&of("web-00012.ndjson.zst")));
+        assert!(!of("web-00003+00012.ndjson").swallows(&of("web-00003+00012.ndjson.zst")));
+        assert!(!of("web-00003+00012.ndjson").swallows(&of("web-1-00005.ndjson")));
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Files are named by their path inside the log, so a log can be moved. An offset
 //! counts decoded bytes, so a file may be packed between two readings.
 
+use super::names;
 use std::collections::BTreeMap;
 
 /// File → byte offset. Writes as one JSON object.
@@ -14,6 +15,22 @@ pub struct Position {
 impl Position {
     pub fn get(&self, file: &str) -> Option<u64> {
         self.files.get(file).copied()
+    }
+
+    /// How far a file was read, under whichever name it had then; `file` is its name before packing.
+    pub fn read_of(&self, file: &str) -> Option<u64> {
+        let packed = || names::PACKED.iter().find_map(|suffix| self.get(&format!("{file}{suffix}")));
+        self.get(file).or_else(packed)
+    }
+
+    /// Whether something was read of a file that is part of the compacted file `file` now. Only files that every reader
+    /// had read to their ends are compacted: then this one was read too.
+    pub fn has_part_of(&self, file: &str) -> bool {
+        let Some((day, name)) = file.rsplit_once('/') else { return false };
+        let Some(all) = names::numbered(name).filter(|all| all.first < all.last) else { return false };
+        let own = format!("{day}/{}-", all.writer);
+        let mut known = self.files.range(own.clone()..).take_while(|(file, _)| file.starts_with(&own));
+        known.any(|(file, _)| names::numbered(&file[day.len() + 1..]).is_some_and(|part| all.swallows(&part)))
     }
 
     pub fn set(&mut self, file: &str, offset: u64) {
@@ -59,6 +76,22 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_known_by_the_names_it_had() {
+        let mut position = Position::default();
+        position.set("dt=2026-11-20/web-00002.ndjson.zst", 12);
+        assert_eq!(position.read_of("dt=2026-11-20/web-00002.ndjson"), Some(12));
+        for (file, part) in [
+            ("dt=2026-11-20/web-00001+00003.ndjson", true),
+            ("dt=2026-11-20/web-00003+00004.ndjson", false),
+            ("dt=2026-11-20/web-00002.ndjson", false),
+            ("dt=2026-11-21/web-00001+00003.ndjson", false),
+            ("dt=2026-11-20/we-00001+00003.ndjson", false),
+        ] {
+            assert_eq!(position.has_part_of(file), part, "{file}");
+        }
+    }
 
     #[test]
     fn a_position_reads_back() {

@@ -5,7 +5,7 @@
 
 use super::writer::{LogWriter, Owner};
 use super::{Error, Log, LogFile, Position};
-use crate::lines::{Form, Lines, Text, open_input};
+use crate::lines::{Form, Lines, Text, open_file};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -124,6 +124,9 @@ impl LogReader {
                 _ => u64::MAX,
             };
             let from = self.read_of(file);
+            if from == 0 && self.position.has_part_of(file.key()) {
+                continue;
+            }
             if let (Form::Plain, Some(size)) = (file.form, file.size)
                 && size < from
             {
@@ -146,16 +149,21 @@ impl LogReader {
 
     /// How far a file was read, under whichever name it had then.
     fn read_of(&self, file: &LogFile) -> u64 {
-        let key = file.key();
-        let packed = || [".gz", ".zst"].iter().find_map(|suffix| self.position.get(&format!("{key}{suffix}")));
-        self.position.get(key).or_else(packed).unwrap_or(0)
+        self.position.read_of(file.key()).unwrap_or(0)
     }
 
     fn open_next(&mut self) -> Result<(), Error> {
         let Some((file, end)) = self.waiting.pop_front() else { return Ok(()) };
         let from = self.read_of(&file);
         let synced = self.owner.as_ref().is_some_and(|owner| owner.owns(file.key()));
-        let input = input_from(&file, from, end, synced).map_err(Error::io(&file.path, "read"))?;
+        let input = match input_from(&file, from, end, synced) {
+            // Packed or compacted since it was listed: the next look finds it under its new name, in its place.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.waiting.clear();
+                return Ok(());
+            }
+            other => other.map_err(Error::io(&file.path, "read"))?,
+        };
         self.open = Some(Open { lines: Lines::starting_at(input, from), file });
         Ok(())
     }
@@ -171,7 +179,7 @@ fn input_from(file: &LogFile, from: u64, end: u64, synced: bool) -> io::Result<B
         input.seek(SeekFrom::Start(from))?;
         return Ok(Box::new(input.take(end - from)));
     }
-    let mut input = open_input(Box::new(input))?;
+    let mut input = open_file(input)?;
     let skipped = io::copy(&mut (&mut input).take(from), &mut io::sink())?;
     if skipped < from {
         return Err(io::Error::other(format!("it holds {skipped} bytes and {from} were read before it was packed")));

@@ -3,8 +3,9 @@
 //! What `commit` returned for survives any crash on a disk that honours fsync. After a
 //! failed write or sync the writer refuses everything: it no longer knows what is there.
 
-use super::lock::{Lock, guard};
-use super::torn::{Torn, heal};
+use super::care::is_sealed;
+use super::lock::{Lock, cared_for, guard};
+use super::torn::{Torn, heal, whole_len};
 use super::{Error, Position, names};
 use crate::disk::{Disk, make_dir, parent};
 use crate::time::{Millis, day_bounds, day_of};
@@ -82,6 +83,8 @@ struct Part {
     disk: Disk,
     buffer: Vec<u8>,
     used: u64,
+    /// Whether its lock was let go, so that its day may be sealed.
+    resting: bool,
 }
 
 impl Part {
@@ -101,6 +104,30 @@ impl Part {
         }
         self.disk.sync().map_err(Error::io(self.disk.path(), "sync"))
     }
+
+    /// Lets the lock go between two groups. A lock that stays only holds a sealing up.
+    fn rest(&mut self) {
+        self.resting = self.disk.file().unlock().is_ok();
+    }
+
+    /// Takes the lock again; false when the file is no longer one to append to: sealed, packed or gone.
+    fn wake(&mut self) -> Result<bool, Error> {
+        if !self.resting {
+            return Ok(true);
+        }
+        let path = self.disk.path();
+        if self.disk.file().try_lock().is_err() || !self.disk.untouched().map_err(Error::io(path, "look at"))? {
+            return Ok(false);
+        }
+        self.resting = false;
+        still_open(path).map(|open| open && self.disk.untouched().is_ok_and(|same| same))
+    }
+}
+
+/// Whether a file of a partition may be appended to: not when its day was sealed with it.
+fn still_open(path: &Path) -> Result<bool, Error> {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    is_sealed(parent(path), &name).map(|sealed| !sealed)
 }
 
 impl LogWriter {
@@ -176,9 +203,10 @@ impl LogWriter {
             self.sync(i)?;
         }
         if let Target::Directory { options, .. } = &self.target {
-            let before = self.parts.len();
             self.parts.retain(|part| part.len() < options.roll_bytes);
-            self.current = self.current.take().filter(|_| self.parts.len() == before);
+            self.parts.iter_mut().for_each(Part::rest);
+            // The next event wakes its file.
+            self.current = None;
         }
         Ok(&self.ends)
     }
@@ -225,7 +253,8 @@ impl LogWriter {
     fn judge<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
         if let Err(e) = &outcome {
             self.poisoned = Some(e.to_string());
-            for part in &mut self.parts {
+            // A part that rests holds nothing that no sync has covered, and no lock.
+            for part in self.parts.iter_mut().filter(|part| !part.resting) {
                 part.buffer = Vec::new();
                 part.disk.take_back();
             }
@@ -245,7 +274,16 @@ impl LogWriter {
                 (Some(day), start..end)
             }
         };
-        let i = match self.parts.iter().position(|part| part.day == day) {
+        let mut known = self.parts.iter().position(|part| part.day == day);
+        if let Some(i) = known {
+            let outcome = self.parts[i].wake();
+            if !self.judge(outcome)? {
+                // Nothing waits in it: it rested.
+                self.parts.swap_remove(i);
+                known = None;
+            }
+        }
+        let i = match known {
             Some(i) => i,
             None => {
                 self.make_room()?;
@@ -283,25 +321,23 @@ impl LogWriter {
         Ok(())
     }
 
-    fn open_part(&self, day: Option<Date>) -> Result<Part, Error> {
-        let (path, key) = match (&self.target, day) {
+    fn open_part(&mut self, day: Option<Date>) -> Result<Part, Error> {
+        let (disk, key) = match (&self.target, day) {
             (Target::Directory { root, name, options }, Some(day)) => {
                 let partition = names::partition(day);
                 let dir = root.join(&partition);
                 refuse_link(&dir)?;
                 make_dir(&dir).map_err(Error::io(&dir, "make"))?;
-                let number = next_number(&dir, name, options.roll_bytes)?;
-                let file = names::file(name, number);
-                (dir.join(&file), format!("{partition}/{file}"))
+                let mut disk = open_in(root, &dir, name, options.roll_bytes)?;
+                self.recovered.extend(heal(&mut disk)?);
+                let file = disk.path().file_name().map(|file| file.to_string_lossy()).unwrap_or_default();
+                let key = format!("{partition}/{file}");
+                (disk, key)
             }
-            (Target::File(path), _) => (path.clone(), file_key(path)),
+            (Target::File(path), _) => (open_disk(path)?, file_key(path)),
             (Target::Directory { .. }, None) => unreachable!("a directory is written by day"),
         };
-        if day.is_some() {
-            refuse_link(&path)?;
-        }
-        let disk = open_disk(&path)?;
-        Ok(Part { day, key, disk, buffer: Vec::new(), used: self.clock })
+        Ok(Part { day, key, disk, buffer: Vec::new(), used: self.clock, resting: false })
     }
 
     /// Sets aside what a crash left in any file of this writer: it may have been writing to several days.
@@ -312,7 +348,16 @@ impl LogWriter {
             Target::Directory { root, name, .. } => own_files(root, name)?,
         };
         for (path, key) in files {
-            let mut disk = open_disk(&path)?;
+            let Some(mut disk) = open_again(&path)? else { continue };
+            if let Err(e) = guard(disk.file(), &path) {
+                // Who is sealing the day sets a torn tail aside too.
+                if matches!(&self.target, Target::Directory { root, .. } if cared_for(root)) {
+                    let whole = whole_len(disk.file(), disk.len()).map_err(Error::io(&path, "read"))?;
+                    self.ends.set(&key, whole);
+                    continue;
+                }
+                return Err(e);
+            }
             self.recovered.extend(heal(&mut disk)?);
             self.ends.set(&key, disk.len());
         }
@@ -344,6 +389,53 @@ fn open_disk(path: &Path) -> Result<Disk, Error> {
     Ok(disk)
 }
 
+/// Opens a file that was listed a moment ago, not locked yet; `None` when it was packed since.
+fn open_again(path: &Path) -> Result<Option<Disk>, Error> {
+    match Disk::existing(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        other => {
+            let disk = other.map_err(Error::io(path, "open"))?;
+            check_first_byte(&disk)?;
+            Ok(Some(disk))
+        }
+    }
+}
+
+/// The file of a partition to append to, locked. One that is sealed, or about to be, is followed by the next number:
+/// whatever comes for its day is a late file.
+fn open_in(root: &Path, dir: &Path, name: &str, roll_bytes: u64) -> Result<Disk, Error> {
+    let mut least = 1;
+    loop {
+        let (number, there) = next_number(dir, name, roll_bytes, least)?;
+        let path = dir.join(names::file(name, number));
+        refuse_link(&path)?;
+        let disk = if there {
+            match open_again(&path)? {
+                Some(disk) => disk,
+                None => continue,
+            }
+        } else {
+            match Disk::new(&path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                other => other.map_err(Error::io(&path, "open"))?,
+            }
+        };
+        match guard(disk.file(), &path) {
+            Ok(()) => {}
+            Err(_) if cared_for(root) => {
+                least = number + 1;
+                continue;
+            }
+            // Let go meanwhile, or held by another writer.
+            Err(_) => guard(disk.file(), &path)?,
+        }
+        if still_open(&path)? && disk.untouched().map_err(Error::io(&path, "look at"))? {
+            return Ok(disk);
+        }
+        least = number + 1;
+    }
+}
+
 /// Appending to a picture or a packed file would destroy it.
 fn check_first_byte(disk: &Disk) -> Result<(), Error> {
     let mut first = [0; 1];
@@ -371,24 +463,35 @@ fn list(dir: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     entries.map_err(Error::io(dir, "list"))
 }
 
-/// The number to go on with: the last file's, or the one behind it when that is packed or has grown enough.
-fn next_number(dir: &Path, name: &str, roll_bytes: u64) -> Result<u32, Error> {
+/// The number to go on with, `least` at least, and whether its file is there: the last file's, or the one behind it when
+/// that is packed, sealed or has grown enough.
+fn next_number(dir: &Path, name: &str, roll_bytes: u64, least: u32) -> Result<(u32, bool), Error> {
     let mut last: Option<(u32, bool)> = None;
+    let mut plain = Vec::new();
     for entry in list(dir)? {
         let file = entry.file_name();
-        let Some(number) = file.to_str().and_then(|file| names::parse_number(name, file)) else { continue };
-        let packed = file.to_str().is_some_and(|file| names::unpacked(file) != file);
-        let full = packed || entry.metadata().map_err(Error::io(&entry.path(), "look at"))?.len() >= roll_bytes;
+        let Some(file) = file.to_str() else { continue };
+        let Some(known) = names::numbered(file).filter(|known| known.writer == name) else { continue };
+        let closed = names::unpacked(file) != file || known.first < known.last;
+        let size = || entry.metadata().map(|metadata| metadata.len());
+        let full = closed
+            || match size() {
+                Ok(size) => size >= roll_bytes,
+                // Packed since it was listed.
+                Err(e) if e.kind() == ErrorKind::NotFound => true,
+                Err(e) => return Err(Error::io(&entry.path(), "look at")(e)),
+            };
+        if !closed {
+            plain.push(known.last);
+        }
         last = Some(match last {
-            Some((known, was_full)) if known == number => (known, was_full || full),
-            Some(known) if known.0 > number => known,
-            _ => (number, full),
+            Some((number, was_full)) if known.last == number => (number, was_full || full),
+            Some(before) if before.0 > known.last => before,
+            _ => (known.last, full),
         });
     }
-    Ok(match last {
-        None => 1,
-        Some((number, full)) => number + u32::from(full),
-    })
+    let number = last.map_or(1, |(number, full)| number + u32::from(full)).max(least);
+    Ok((number, plain.contains(&number)))
 }
 
 /// The plain files of this writer in all partitions, with their paths inside the log.

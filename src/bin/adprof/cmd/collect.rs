@@ -7,6 +7,7 @@ use crate::kafka::KafkaArgs;
 use crate::report::{self, Exit, Failure};
 use crate::ship::{self, Shipper};
 use crate::stop;
+use adprof::columns::{Rows, begins_as_parquet};
 use adprof::event::Rules;
 use adprof::lines::{Lines, source_name};
 use adprof::log::{Collector, LogReader, LogWriter, Options, Position};
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 /// Collect events into the log: validated, stamped, on disk before they are acknowledged
 ///
-/// Reads NDJSON from files or stdin (plain, .gz, .zst). A line that is no event goes to the dead letters with its reason, and
+/// Reads NDJSON from files or stdin (plain, .gz, .zst), and Parquet, a row a line. A line that is no event goes to the dead letters with its reason, and
 /// its neighbours are untouched. What was accepted survives any crash; after one, collect the same input again: duplicates
 /// are dropped by who reads the log. With -b and -t the log is shipped to Kafka while it grows; Kafka may be away for long.
 #[derive(clap::Args)]
@@ -93,6 +94,7 @@ pub fn run(args: Args) -> Result<()> {
     let inputs = args.inputs.iter().map(|path| Opened::open(path)).collect::<Result<Vec<_>>>()?;
     let (mut intake, reader) = args.intake()?;
     args.refuse_loops(&inputs)?;
+    args.refuse_parquet_as_csv(&inputs)?;
     let shipper = match (reader, settings) {
         (Some(reader), Some(settings)) => Some(Shipper::start(reader, &args.log, settings, ship::Role::Beside)?),
         _ => None,
@@ -168,6 +170,22 @@ impl Args {
         let mut path = self.log.clone().into_os_string();
         path.push(".dead");
         Ok(path.into())
+    }
+
+    /// The rows of Parquet have names of their own.
+    fn refuse_parquet_as_csv(&self, inputs: &[Opened]) -> Result<()> {
+        if !self.map()?.is_some_and(|map| map.is_csv()) {
+            return Ok(());
+        }
+        for input in inputs.iter().filter(|input| input.metadata.is_file()) {
+            if begins_as_parquet(&input.file).map_err(|e| report::io(&input.path, &e))? {
+                let failure = usage(format!("{}: is Parquet, and the map reads CSV", input.path.display()));
+                return Err(failure
+                    .hint("a map with format = \"json\" reads the columns of Parquet by their names")
+                    .into());
+            }
+        }
+        Ok(())
     }
 
     /// A log that is read while it is written would never end.
@@ -247,9 +265,14 @@ fn collect_one(input: Opened, intake: &mut Intake, shipper: Option<&Shipper>, ba
     let Opened { path, file, metadata } = input;
     // Letters that are refused again go to the end of the file they come from: they are not for this run.
     let end = if same_file(&metadata, intake.dead().path()) { metadata.len() } else { u64::MAX };
-    let raw = bar.wrap_read(file).take(end);
     let failed = |e: io::Error| report::io(Path::new(&source_name(&path)), &e);
-    let mut lines = Lines::new(Feed::start(Box::new(raw)).map_err(failed)?);
+    // A file of Parquet is read in place: as a stream it would be copied first.
+    let raw: Box<dyn Read + Send> = if metadata.is_file() && begins_as_parquet(&file).map_err(failed)? {
+        Box::new(Rows::open(file).map_err(failed)?)
+    } else {
+        Box::new(bar.wrap_read(file).take(end))
+    };
+    let mut lines = Lines::new(Feed::start(raw).map_err(failed)?);
     let mut source = intake.source(&source_name(&path));
     loop {
         match lines.step() {

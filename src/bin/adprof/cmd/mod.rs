@@ -8,6 +8,7 @@ pub mod day;
 pub mod export;
 pub mod r#gen;
 pub mod init;
+pub mod log;
 pub mod man;
 pub mod query;
 pub mod schema;
