@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import chart, compare, report
 from .events import AS_OF_MS
-from .process import in_turn, remove, run, say
+from .process import apart, in_turn, remove, run, say
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 # name: (the script in scripts/peers/, the variable that names its Python, whether it starts a JVM)
@@ -67,7 +67,7 @@ def measure(bench):
         jobs[name] = lambda name=name: peer(name, bench.events, outputs[name], bench.dir, bench.args.threads)
     say(f"batch, eight tags, in turn: {', '.join(jobs)}")
     results = in_turn(jobs, bench.args.runs)
-    users = compare.all_equal({name: outputs[name] for name in results}, bench.dir / "compare")
+    users = apart(compare.all_equal, {name: outputs[name] for name in results}, bench.dir / "compare")
     ours = report.median(results["adprof"])
     rows = []
     for name, runs in sorted(results.items(), key=lambda item: report.statement(item[1])):
