@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from . import chart, compare, report
+from . import chart, compare, hard, report
 from .events import AS_OF_MS
 from .process import apart, in_turn, remove, run, say
 
@@ -58,6 +58,20 @@ def available(wanted):
     return found
 
 
+def agree(bench, engines):
+    """Runs every engine once over the hard file; exits unless they agree there. Nothing of it is timed."""
+    source = bench.dir / "hard.ndjson"
+    hard.write(bench.events, source)
+    outputs = {name: bench.dir / f"hard-{name}.out" for name in engines}
+    for name, output in outputs.items():
+        say(f"  {name} over the hard file")
+        if name == "adprof":
+            adprof(bench.adprof, source, output, bench.dir, bench.args.threads)
+        else:
+            peer(name, source, output, bench.dir, bench.args.threads)
+    apart(compare.all_equal, outputs, bench.dir / "compare-hard")
+
+
 def measure(bench):
     """Runs all in turn, compares all values, then tells: the table, and the picture."""
     outputs = {"adprof": bench.dir / "adprof.out"}
@@ -65,6 +79,7 @@ def measure(bench):
     for name in available(bench.args.peers):
         outputs[name] = bench.dir / f"{name}.out"
         jobs[name] = lambda name=name: peer(name, bench.events, outputs[name], bench.dir, bench.args.threads)
+    agree(bench, jobs)
     say(f"batch, eight tags, in turn: {', '.join(jobs)}")
     results = in_turn(jobs, bench.args.runs)
     users = apart(compare.all_equal, {name: outputs[name] for name in results}, bench.dir / "compare")
