@@ -94,7 +94,8 @@ def measure(bench):
         f"- job: `scripts/bench.toml`, eight tags of {users:,} users, {bench.args.threads} threads each; the values of all "
         "engines are equal, user by user",
     ]
-    report.publish("batch", "\n".join(said) + "\n\n" + report.table(head, rows), bench.args.write_docs)
+    shown = ["![seconds of each engine](bench-batch.svg)", ""] if bench.args.write_docs else []
+    report.publish("batch", "\n".join(shown + said) + "\n\n" + report.table(head, rows), bench.args.write_docs)
     picture = chart.bars(
         f"Nightly job: {bench.lines / 1e6:.3g} M events, {users / 1e6:.3g} M users, eight tags, exact deduplication",
         f"seconds of the statement, without starting Python or a JVM (adprof: whole process), {bench.args.threads} threads; less is better",

@@ -1,6 +1,6 @@
 """bench.cliffs: how much slower batch is on events that are not plain. Prints Markdown.
 
-    python3 -m bench.cliffs --program ADPROF --newlines PROGRAM --dir DIR [--events N] [--users M] [--runs N | --quick]
+    python3 -m bench.cliffs --program ADPROF --dir DIR [--newlines PROGRAM] [--events N] [--users M] [--runs N | --quick]
                             [--only NAME,...] [--threads N] [--limit RATIO] [--write-docs]
 
 Derives variants of a plain file (names for --only: {names}), runs `adprof batch` with eight tags on each
@@ -30,7 +30,7 @@ def arguments():
         prog="bench.cliffs", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--program", required=True)
-    parser.add_argument("--newlines", required=True, help="the program of benches/newlines.rs")
+    parser.add_argument("--newlines", help="the program of benches/newlines.rs; without it there is no share")
     parser.add_argument("--dir", required=True)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--users", type=int, default=1_000_000)
@@ -52,7 +52,8 @@ def arguments():
 class Cliffs:
     def __init__(self, args):
         self.args, self.dir = args, Path(args.dir).resolve()
-        self.program, self.scanner = str(Path(args.program).resolve()), str(Path(args.newlines).resolve())
+        self.program = str(Path(args.program).resolve())
+        self.scanner = str(Path(args.newlines).resolve()) if args.newlines else None
         self.load = machine.load()
         self.plain, self.lines, _ = generate(self.program, self.dir, args.events, args.users)
 
@@ -72,6 +73,10 @@ class Cliffs:
         done.seconds = told["seconds"]
         return done
 
+    def reading(self, source):
+        jobs = {"parsing": lambda: self.parse(source)}
+        return jobs | ({"newlines": lambda: self.scan(source)} if self.scanner else {})
+
     def measure(self, name):
         """Runs of the variant and of the plain file, in turn."""
         source, output = self.dir / f"{name}.ndjson", self.dir / f"{name}.out"
@@ -80,8 +85,7 @@ class Cliffs:
         jobs = {
             "plain": lambda: self.batch(self.plain, self.dir / "plain.out"),
             name: lambda: self.batch(source, output),
-            "parsing": lambda: self.parse(source),
-            "newlines": lambda: self.scan(source),
+            **self.reading(source),
         }
         results = in_turn(jobs, self.args.runs)
         users = apart(equal, self.dir / "plain.out", output, *VARIANTS[name][2:])
@@ -96,8 +100,7 @@ class Cliffs:
         say("plain")
         jobs = {
             "plain": lambda: self.batch(self.plain, self.dir / "plain.out"),
-            "parsing": lambda: self.parse(self.plain),
-            "newlines": lambda: self.scan(self.plain),
+            **self.reading(self.plain),
         }
         return in_turn(jobs, self.args.runs) | {"size": self.plain.stat().st_size}
 
@@ -129,7 +132,7 @@ def row(name, results, lines):
     ratio = report.median(ours) / report.median(results["plain"])
     per_byte = ratio * results["plain_size"] / size
     parsing = size / report.median(results["parsing"])
-    scanning = size / report.median(results["newlines"])
+    scanning = size / report.median(results["newlines"]) if "newlines" in results else None
     cells = [
         f"{name}: {VARIANTS[name][0]}" if name in VARIANTS else "plain",
         f"{size / lines:.0f}",
@@ -137,8 +140,8 @@ def row(name, results, lines):
         f"{ratio:.2f}",
         f"{per_byte:.2f}",
         f"{report.human(parsing)}B/s",
-        f"{report.human(scanning)}B/s",
-        f"{100 * parsing / scanning:.0f} %",
+        f"{report.human(scanning)}B/s" if scanning else "",
+        f"{100 * parsing / scanning:.0f} %" if scanning else "",
     ]
     return cells, ratio
 

@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--duckdb-runs", type=int, default=5, help="it takes about a minute a run; 0 leaves it out")
     parser.add_argument("--tags", default="8,24", help="numbers of tags: 8, 24 or both")
-    parser.add_argument("--limit", default="1G", help="memory of the control group")
+    parser.add_argument("--limit", default="1G", help="memory of the control group; none: no such runs")
     parser.add_argument("--memory", default="800M", help="what adprof is told in there")
     parser.add_argument("--duckdb-memory", default="700MB", help="what DuckDB is told in there; more, and it is killed")
     parser.add_argument("--small", type=int, metavar="N")
@@ -55,13 +55,22 @@ class Large:
         if args.small:
             users = max(1, args.users * args.small // args.events)
             self.small, _, _ = generate(self.adprof, self.dir, args.small, users, "small.ndjson")
-        self.limit, why = limited(args.limit)
-        if self.limit is None:
+        self.limit, why = (None, "") if args.limit == "none" else limited(args.limit)
+        if self.limit is None and why:
             say(f"bench: skipped: runs within {args.limit}: {why}")
         self.bounded = "--memory" in run([self.adprof, "batch", "--help"], self.dir).out
         if not self.bounded:
             say("bench: this adprof has no --memory: within the limit it may be killed")
         self.version = ""
+
+    def about_limit(self):
+        if not self.limit:
+            return []
+        memory = self.args.memory if self.bounded else "(not there yet)"
+        return [
+            f"- within {self.args.limit}: adprof --memory {memory}, DuckDB memory_limit {self.args.duckdb_memory}",
+            "- the page cache is warm and outside of the limit; what is read and written within counts in it",
+        ]
 
     def output(self, engine, limited, tags):
         return self.dir / f"{engine}-{tags}{'-limited' if limited else ''}.out"
@@ -135,10 +144,9 @@ def ratios(all_results):
     """The ratios that were promised, of medians."""
     lines = []
     for tags, results in all_results.items():
-        for small in [results.get("small")]:
-            if small and "adprof" in results:
-                ratio = report.median(results["adprof"]) / report.median(small)
-                lines.append(f"- {tags} tags: all events take {ratio:.1f} times as long as the small run, without a limit")
+        if "small" in results and "adprof" in results:
+            ratio = report.median(results["adprof"]) / report.median(results["small"])
+            lines.append(f"- {tags} tags: all events take {ratio:.1f} times as long as the small run, without a limit")
     if {8, 24} <= all_results.keys():
         for name in ("adprof", "adprof limited"):
             if all(name in all_results[tags] for tags in (8, 24)):
@@ -161,9 +169,8 @@ def main():
         machine.versions(large.adprof, [large.version] if large.version else []),
         about(large.events, large.lines, args.users),
         machine.day(f"{args.runs} (DuckDB: {args.duckdb_runs})", large.load),
-        f"- within {args.limit}: adprof --memory {args.memory if large.bounded else '(not there yet)'}, DuckDB memory_limit "
-        f"{args.duckdb_memory}; the values of all are equal, user by user",
-        "- the page cache is warm and outside of the limit; what is read and written within counts in it",
+        "- the values of all are equal, user by user",
+        *large.about_limit(),
         *ratios(found),
     ]
     rows = [row for tags, results in found.items() for row in large.rows(results, tags)]
