@@ -32,9 +32,13 @@ finish() {
     exit "$code"
 }
 
+# What is to be prepared depends on what is to be measured; the program reads its flags itself.
 peers=duckdb,chdb,polars,spark,flink only=batch,sink
-while read -r flag value; do
-    case $flag in
+args=("$@")
+for ((i = 0; i < $#; i++)); do
+    arg=${args[i]} value=${args[i]#*=}
+    [[ $arg == *=* ]] || value=${args[i + 1]-}
+    case ${arg%%=*} in
     -h | --help)
         usage_of scripts/bench.sh
         echo
@@ -43,7 +47,7 @@ while read -r flag value; do
     --peers) peers=$value ;;
     --only) only=$value ;;
     esac
-done < <(for ((i = 1; i <= $#; i++)); do j=$((i + 1)); printf '%s %s\n' "${!i/=/ }" "${!j-}"; done)
+done
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

@@ -10,7 +10,12 @@ import os
 import re
 
 ACCENTED = {"category": "Mode & Beauté — 時尚", "title": "Ärmelloses Kleid, größe 38, 連身裙"}
-NESTED = '"properties":{"device":{"os":"ios","version":17.2},"path":["/","/sale","/sale/7"],"ab":[1,2,3],"vip":false,"ref":null,"note":"x,y:{z}"}'
+NESTED = (
+    '"properties":{"device":{"os":"ios","version":17.2},"path":["/","/sale","/sale/7"],"ab":[1,2,3],"vip":false,'
+    '"ref":null,"note":"x,y:{z}"}'
+)
+CONTEXT = '"context":{"page":{"url":"https://shop.example/a?b=c","refs":[{"a":[]}]}}'
+FIRST = ("eventId", "userId", "eventType", "timestamp")
 
 
 def fields(line):
@@ -43,13 +48,10 @@ def mixed(line, n):
     return text(found[:half] + extra + found[half:])
 
 
-FIRST = ("eventId", "userId", "eventType", "timestamp")
-
-
 def nested(line, _):
     """An object of six keys with lists and an object in it, before and among the needed fields."""
     pairs = [(k, v) for k, v in fields(line) if k != "properties"]
-    return "{" + NESTED + "," + text(pairs[:2])[1:-2] + ',"context":{"page":{"url":"https://shop.example/a?b=c","refs":[{"a":[]}]}},' + text(pairs[2:])[1:]
+    return "{" + ",".join([NESTED, text(pairs[:2])[1:-2], CONTEXT, text(pairs[2:])[1:]])
 
 
 def dressed(ensure_ascii):
