@@ -28,7 +28,7 @@ fn duckdb_gives_the_eight_tags_of_the_benchmark_on_hard_events_too() {
     let args = ["--quick", "--only", "batch", "--peers", "duckdb", "--events", "3000", "--users", "600", "--picture"];
     let said = told(&module(&python, "bench", &dir, args.map(OsStr::new).iter().chain([&picture.as_os_str()])));
     assert_eq!(said.matches("duckdb: ").count(), 2, "once for the hard file, once for the measured one: {said}");
-    assert!(said.contains("duckdb: 900 users equal to adprof's"), "{said}");
+    assert!(said.contains("duckdb: 100 users equal to adprof's"), "{said}");
     assert!(said.contains("| DuckDB | ") && said.contains("| adprof | "), "{said}");
     assert!(dir.read("chart.svg").contains("logarithmic axis"));
 }

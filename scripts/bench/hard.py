@@ -19,7 +19,7 @@ def write(source, target, lines=20_000):
             event = json.loads(line)
             # Spread over the month and a day beyond its end; few users, so that each has many.
             event["timestamp"] = event["timestamp"] // HOUR * HOUR + rng.randrange(31 * 24) * HOUR
-            event["userId"] = f"u-{rng.randrange(900)}"
+            event["userId"] = f"u-{rng.randrange(100)}"
             event["eventId"] = f"e-{n * 7919 % 100_003}"
             if rng.random() < 0.5:
                 event["eventType"] = rng.choice(["click", "click", "view", "purchase"])
