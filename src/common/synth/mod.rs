@@ -13,9 +13,10 @@ mod write;
 
 use crate::event::Code;
 use crate::time::{DAY, HOUR, MINUTE, Millis};
+pub use random::Skew;
 use random::{Random, mix};
 use rhythm::Rhythm;
-use session::{Session, World};
+use session::{LENGTH_MAX, LENGTH_MEAN, Session, World};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -32,6 +33,10 @@ pub struct Options {
     pub events: u64,
     /// Users there are; the rare ones may never come.
     pub users: u64,
+    /// How unequal the users are.
+    pub skew: Skew,
+    /// Events of one session on average; 1: each event stands alone and names no session.
+    pub session: u32,
     pub seed: u64,
     /// The first instant, and how long the events go on from there, in milliseconds.
     pub start: Millis,
@@ -52,6 +57,8 @@ impl Default for Options {
         Options {
             events: 100_000,
             users: 10_000,
+            skew: Skew::default(),
+            session: LENGTH_MEAN,
             seed: 1,
             start: 1_735_689_600_000,
             span: 7 * DAY,
@@ -67,6 +74,10 @@ impl Options {
     fn check(&self) -> Result<(), String> {
         if !(1..=1_000_000_000_000).contains(&self.users) {
             return Err(format!("users must be from 1 to 10^12: {}", self.users));
+        }
+        // Few sessions are cut at the most they can be while the mean stays at half of it.
+        if !(1..=LENGTH_MAX / 2).contains(&self.session) {
+            return Err(format!("a session has 1 to {} events on average: {}", LENGTH_MAX / 2, self.session));
         }
         // The validator takes a smaller instant for seconds, a larger one for microseconds.
         let last = self.start.checked_add(self.span).filter(|_| self.span > 0);
@@ -129,7 +140,7 @@ impl Synth {
         let end = options.start + options.span;
         Ok(Synth {
             end,
-            world: World::new(options.users, options.seed),
+            world: World::new(options.users, options.skew, options.session, options.seed),
             rhythm: Rhythm::new(options.start, end),
             due: BinaryHeap::new(),
             sessions: Vec::new(),

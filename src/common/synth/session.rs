@@ -3,7 +3,7 @@
 //! A session has a random stream of its own: what it does depends on the seed and its
 //! number, not on the sessions around it.
 
-use super::random::{Random, Zipf, mix};
+use super::random::{Random, Skew, Zipf, mix};
 use crate::time::Millis;
 
 pub const CATEGORIES: [&str; 20] = [
@@ -32,7 +32,9 @@ pub const CATEGORIES: [&str; 20] = [
 const ITEMS: u64 = 20_000;
 const CAMPAIGNS: u64 = 40;
 /// Events of one session at most.
-const LENGTH_MAX: u32 = 60;
+pub const LENGTH_MAX: u32 = 60;
+/// Events of one session on average, unless asked otherwise.
+pub const LENGTH_MEAN: u32 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -79,16 +81,19 @@ pub struct World {
     items: Zipf,
     campaigns: Zipf,
     categories: Zipf,
+    /// Events of one session on average.
+    length: u32,
     seed: u64,
 }
 
 impl World {
-    pub fn new(users: u64, seed: u64) -> World {
+    pub fn new(users: u64, skew: Skew, length: u32, seed: u64) -> World {
         World {
-            users: Zipf::new(users),
-            items: Zipf::new(ITEMS),
-            campaigns: Zipf::new(CAMPAIGNS),
-            categories: Zipf::new(CATEGORIES.len() as u64),
+            users: Zipf::new(users, skew),
+            items: Zipf::new(ITEMS, Skew::ThreeQuarters),
+            campaigns: Zipf::new(CAMPAIGNS, Skew::ThreeQuarters),
+            categories: Zipf::new(CATEGORIES.len() as u64, Skew::ThreeQuarters),
+            length,
             seed: mix(seed),
         }
     }
@@ -107,6 +112,8 @@ pub struct Session {
     /// When its next event happens.
     pub at: Millis,
     pub left: u32,
+    /// Whether its events name it: sessions of one event each are none.
+    pub named: bool,
     random: Random,
     last: Option<Kind>,
     category: u64,
@@ -130,16 +137,33 @@ pub struct Step {
 }
 
 impl Session {
-    /// Session `number`; about eight events long, `room` at most.
+    /// Session `number`; of `World::length` events on average, `room` at most.
     pub fn new(world: &World, number: u64, at: Millis, room: u64) -> Session {
         let mut random = Random::new(world.seed ^ number.rotate_left(17));
         let user = world.users.rank(&mut random);
         let mut left = 1;
-        while left < LENGTH_MAX && random.below(8) != 0 {
+        while left < LENGTH_MAX && random.below(u64::from(world.length)) != 0 {
             left += 1;
         }
         let left = room.min(u64::from(left)) as u32;
-        Session { number, user, at, left, random, last: None, category: 0, item: 0, campaign: 0 }
+        let named = world.length > 1;
+        let mut session =
+            Session { number, user, at, left, named, random, last: None, category: 0, item: 0, campaign: 0 };
+        if world.length != LENGTH_MEAN {
+            session.begin_in_the_middle(world);
+        }
+        session
+    }
+
+    /// A shorter session is a piece of an ordinary one: else it would be over before anybody clicks or buys.
+    /// An event of an ordinary session has so many before it as are drawn here, so the mix of types stays.
+    fn begin_in_the_middle(&mut self, world: &World) {
+        let (at, left) = (self.at, self.left);
+        self.left = u32::MAX;
+        while self.random.below(u64::from(LENGTH_MEAN)) != 0 {
+            self.step(world);
+        }
+        (self.at, self.left) = (at, left);
     }
 
     /// The next event; afterwards `at` is the time of the one after it.

@@ -74,6 +74,35 @@ fn the_stream_looks_like_one() {
     assert!(hours[21] > 8 * hours[4] && hours[20] > hours[12], "{hours:?}");
 }
 
+/// Events alone, of users alike: what a benchmark of a million users needs.
+#[test]
+fn nearly_every_user_comes_where_sessions_are_short_and_users_alike() {
+    let few = Options { events: 100_000, users: 20_000, ..Options::default() };
+    let (mut shares, mut ordinary) = (Vec::new(), BTreeMap::new());
+    for (skew, session) in [(Skew::ThreeQuarters, 8), (Skew::Half, 1), (Skew::Even, 1), (Skew::Even, 3)] {
+        let all = bytes(Options { skew, session, ..few.clone() });
+        let events: Vec<Event<'_>> = lines(&all).into_iter().map(|line| parse(line).expect("valid")).collect();
+        assert_eq!(events.len(), 100_000);
+        assert!(events.iter().all(|e| e.raw("sessionId").is_some() == (session > 1)));
+        let users: HashSet<&str> = events.iter().map(|e| &*e.user_id).collect();
+        shares.push(users.len() as f64 / 20_000.0);
+        let mut types: BTreeMap<&str, f64> = BTreeMap::new();
+        for event in &events {
+            *types.entry(&event.event_type).or_default() += 1.0;
+        }
+        if session == 8 {
+            ordinary = types.into_iter().map(|(name, n)| (name.to_string(), n)).collect();
+            continue;
+        }
+        // The mix of types is that of ordinary sessions; only logins are fewer where a piece has several events.
+        let alike = |name: &str, n: f64| (0.8..1.2).contains(&(types[name] / n)) || (name == "login" && session > 1);
+        assert!(ordinary.iter().all(|(name, n)| alike(name, *n)), "{types:?} {ordinary:?}");
+    }
+    // 1 − e⁻⁵ for all alike; three events a session leave 1 − e^(−5/3).
+    let want = [0.31..0.60, 0.955..0.975, 0.990..0.996, 0.79..0.84];
+    assert!(shares.iter().zip(&want).all(|(share, range)| range.contains(share)), "{shares:?}");
+}
+
 #[test]
 fn purchases_have_prices_and_sessions_are_minutes_of_one_user() {
     let all = bytes(Options { events: 50_000, users: 5000, ..Options::default() });
@@ -154,6 +183,8 @@ fn the_edges_of_the_options() {
     let fine = Options::default;
     for wrong in [
         Options { users: 0, ..fine() },
+        Options { session: 0, ..fine() },
+        Options { session: 31, ..fine() },
         Options { span: 0, ..fine() },
         Options { start: 5, ..fine() },
         Options { span: Millis::MAX, ..fine() },

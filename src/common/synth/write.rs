@@ -13,9 +13,11 @@ pub fn push_event(out: &mut Vec<u8>, id: u64, order: u64, at: Millis, session: &
     out.extend_from_slice(step.kind.name().as_bytes());
     out.extend_from_slice(b"\",\"timestamp\":");
     push_number(out, at.unsigned_abs(), 1);
-    out.extend_from_slice(b",\"sessionId\":\"s-");
-    push_number(out, session.number, 8);
-    out.push(b'"');
+    if session.named {
+        out.extend_from_slice(b",\"sessionId\":\"s-");
+        push_number(out, session.number, 8);
+        out.push(b'"');
+    }
     if step.kind != Kind::Login {
         push_item(out, step);
     }

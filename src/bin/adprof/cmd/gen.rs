@@ -2,7 +2,7 @@
 
 use crate::given;
 use crate::report::{self, Exit, Failure};
-use adprof::synth::{Options, Synth};
+use adprof::synth::{Options, Skew, Synth};
 use adprof::time::DAY;
 use anyhow::Result;
 use jiff::tz::TimeZone;
@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 #[command(after_help = "Examples:
   adprof gen --events 100000 | adprof collect
   adprof gen --events 1000000 --users 50000 --start 30d --days 30 > events.jsonl
+  adprof gen --events 5000000 --users 1000000 --skew 0.5 --session 1 > nearly-every-user.jsonl
   adprof gen --duplicates 5% --late 3% --bad 0.1% | adprof collect")]
 pub struct Args {
     /// Distinct events; duplicates and bad lines come on top
@@ -23,6 +24,12 @@ pub struct Args {
     /// Users there are; the rare ones may never come
     #[arg(long, value_name = "M", default_value_t = Options::default().users)]
     users: u64,
+    /// How unequal users are: user k has a weight of k^-S; 0, 0.5 or 0.75, and 0 is all alike
+    #[arg(long, value_name = "S", default_value = "0.75", value_parser = skew)]
+    skew: Skew,
+    /// Events of a session on average, 1 to 30; 1: each event stands alone and names no session
+    #[arg(long, value_name = "N", default_value_t = Options::default().session)]
+    session: u32,
     /// Another seed, other events
     #[arg(long, value_name = "S", default_value_t = Options::default().seed)]
     seed: u64,
@@ -43,6 +50,15 @@ pub struct Args {
     bad: f64,
 }
 
+fn skew(text: &str) -> Result<Skew, String> {
+    match text.parse() {
+        Ok(0.0) => Ok(Skew::Even),
+        Ok(0.5) => Ok(Skew::Half),
+        Ok(0.75) => Ok(Skew::ThreeQuarters),
+        _ => Err("write 0, 0.5 or 0.75".into()),
+    }
+}
+
 /// Reads `5%` or `5`.
 fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
@@ -54,6 +70,8 @@ pub fn run(args: Args) -> Result<()> {
     let options = Options {
         events: args.events,
         users: args.users,
+        skew: args.skew,
+        session: args.session,
         seed: args.seed,
         start: given::instant(&args.start, &TimeZone::UTC)?,
         span: i64::from(args.days) * DAY,

@@ -1,0 +1,182 @@
+"""bench.large: the nightly job over many users, with all the memory there is and with little. Prints Markdown.
+
+    python3 -m bench.large --program ADPROF --dir DIR [--events N] [--users M] [--runs N] [--duckdb-runs N] [--tags 8,24]
+                           [--limit SIZE] [--memory SIZE] [--duckdb-memory SIZE] [--small N] [--threads N] [--write-docs]
+
+Four jobs for each number of tags: adprof and DuckDB, without a limit and in a control group of --limit (1G) of memory; there
+adprof is told --memory and DuckDB its memory_limit, and both spill to the same disk. A control group needs root. The events
+are made before, outside of it, and lie in the page cache where the machine has memory for them; pages read or written
+inside count in it. The values of all are compared user by user. --small N: events of the small run whose time the large
+one is held against (a tenth by default; 0: none).
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from . import compare, machine, report
+from .batch import SHOWN, adprof, available, peer
+from .events import about, generate
+from .limit import limited
+from .process import apart, in_turn, remove, run, say
+
+BUCKETS = 64
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="bench.large", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--dir", required=True)
+    parser.add_argument("--events", type=int, default=50_000_000)
+    parser.add_argument("--users", type=int, default=10_000_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--duckdb-runs", type=int, default=5, help="it takes about a minute a run; 0 leaves it out")
+    parser.add_argument("--tags", default="8,24", help="numbers of tags: 8, 24 or both")
+    parser.add_argument("--limit", default="1G", help="memory of the control group; none: no such runs")
+    parser.add_argument("--memory", default="800M", help="what adprof is told in there")
+    parser.add_argument("--duckdb-memory", default="700MB", help="what DuckDB is told in there; more, and it is killed")
+    parser.add_argument("--small", type=int, metavar="N")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/benchmarks.md")
+    args = parser.parse_args()
+    args.tags = [int(n) for n in args.tags.split(",")]
+    args.small = args.events // 10 if args.small is None else args.small
+    return args
+
+
+class Large:
+    def __init__(self, args):
+        self.args, self.dir, self.adprof = args, Path(args.dir).resolve(), str(Path(args.program).resolve())
+        self.load = machine.load()
+        self.events, self.lines, _ = generate(self.adprof, self.dir, args.events, args.users)
+        self.small = None
+        if args.small:
+            users = max(1, args.users * args.small // args.events)
+            self.small, _, _ = generate(self.adprof, self.dir, args.small, users, "small.ndjson")
+        self.limit, why = (None, "") if args.limit == "none" else limited(args.limit)
+        if self.limit is None and why:
+            say(f"bench: skipped: runs within {args.limit}: {why}")
+        self.bounded = "--memory" in run([self.adprof, "batch", "--help"], self.dir).out
+        if not self.bounded:
+            say("bench: this adprof has no --memory: within the limit it may be killed")
+        self.version = ""
+
+    def about_limit(self):
+        if not self.limit:
+            return []
+        memory = self.args.memory if self.bounded else "(not there yet)"
+        return [
+            f"- within {self.args.limit}: adprof --memory {memory}, DuckDB memory_limit {self.args.duckdb_memory}",
+            "- the page cache is warm and outside of the limit; what is read and written within counts in it",
+        ]
+
+    def output(self, engine, limited, tags):
+        return self.dir / f"{engine}-{tags}{'-limited' if limited else ''}.out"
+
+    def ours(self, limited, tags, events=None):
+        more = ["--memory", self.args.memory, "--temp-dir", self.dir] if limited and self.bounded else []
+        output = self.output("adprof" if events is None else "small", limited, tags)
+        how = {"limit": self.limit, "fails": False} if limited else {}
+        return adprof(self.adprof, events or self.events, output, self.dir, self.args.threads, tags, more, **how)
+
+    def duckdb(self, limited, tags):
+        temp = self.dir / "duckdb-temp"
+        remove(temp)
+        # Without a limit it may spill as well: by itself it stays within four fifths of the machine's memory.
+        more = ["--temp", temp] + (["--memory", self.args.duckdb_memory] if limited else [])
+        how = {"limit": self.limit if limited else None, "fails": False}
+        done = peer("duckdb", self.events, self.output("duckdb", limited, tags), self.dir, self.args.threads, tags, more, **how)
+        self.version = done.version if done else self.version
+        return done
+
+    def measure(self, tags):
+        """[(name, limited, runs)] of one number of tags, after their values were compared."""
+        limits = [False] + ([True] if self.limit else [])
+        ours = {("adprof", limited): lambda limited=limited: self.ours(limited, tags) for limited in limits}
+        if self.small:
+            ours["small", False] = lambda: self.ours(False, tags, self.small)
+        peers = {}
+        if self.args.duckdb_runs and available(["duckdb"]):
+            peers = {("duckdb", limited): lambda limited=limited: self.duckdb(limited, tags) for limited in limits}
+        say(f"{tags} tags")
+        # In turn while both are wanted; DuckDB may have fewer runs, and then its last ones come with the first of adprof.
+        both = min(self.args.runs, self.args.duckdb_runs) if peers else 0
+        results = in_turn(self.named(ours | peers), both) if both else {}
+        for jobs, wanted in ((ours, self.args.runs), (peers, self.args.duckdb_runs)):
+            rest = {name: job for name, job in self.named(jobs).items() if not both or name in results}
+            if wanted > both and rest:
+                for name, runs in in_turn(rest, wanted - both, warm=not both).items():
+                    results[name] = results.get(name, []) + runs
+        self.compare(results, tags)
+        return results
+
+    @staticmethod
+    def named(jobs):
+        return {f"{engine}{' limited' if limited else ''}": job for (engine, limited), job in jobs.items()}
+
+    def compare(self, results, tags):
+        outputs = {}
+        for name in results:
+            engine, _, limited = name.partition(" ")
+            if engine != "small":
+                outputs[name.replace(" ", "-")] = self.output(engine, limited, tags)
+        apart(compare.all_equal, outputs, self.dir / "compare", BUCKETS)
+        for output in outputs.values():
+            remove(output)
+
+    def rows(self, results, tags):
+        rows = []
+        for name, runs in results.items():
+            engine, _, limited = name.partition(" ")
+            if engine == "small":
+                rows.append([f"adprof, {self.args.small / 1e6:.3g} M events", tags, "none", report.whole(runs), "", report.peak(runs)])
+                continue
+            ours = results.get(f"adprof{' limited' if limited else ''}")
+            # As everywhere, it is the statement of a peer that counts.
+            ratio = f"{report.statement(runs) / report.median(ours):.2f}" if ours else ""
+            rows.append([SHOWN[engine], tags, self.args.limit if limited else "none", report.alone(runs), ratio, report.peak(runs)])
+        return rows
+
+
+def ratios(all_results):
+    """The ratios that were promised, of medians."""
+    lines = []
+    for tags, results in all_results.items():
+        if "small" in results and "adprof" in results:
+            ratio = report.median(results["adprof"]) / report.median(results["small"])
+            lines.append(f"- {tags} tags: all events take {ratio:.1f} times as long as the small run, without a limit")
+    if {8, 24} <= all_results.keys():
+        for name in ("adprof", "adprof limited"):
+            if all(name in all_results[tags] for tags in (8, 24)):
+                ratio = report.median(all_results[24][name]) / report.median(all_results[8][name])
+                lines.append(f"- {name}: 24 tags take {ratio:.2f} times as long as 8")
+    return lines
+
+
+def main():
+    args = arguments()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
+    large = Large(args)
+    try:
+        found = {tags: large.measure(tags) for tags in args.tags}
+    finally:
+        if large.limit:
+            large.limit.remove()
+    said = [
+        machine.machine(),
+        machine.versions(large.adprof, [large.version] if large.version else []),
+        about(large.events, large.lines, args.users),
+        machine.day(f"{args.runs} (DuckDB: {args.duckdb_runs})", large.load),
+        "- the values of all are equal, user by user",
+        *large.about_limit(),
+        *ratios(found),
+    ]
+    rows = [row for tags, results in found.items() for row in large.rows(results, tags)]
+    head = ["engine", "tags", "limit", "time", "/ adprof", "peak memory"]
+    report.publish("large", "\n".join(said) + "\n\n" + report.table(head, rows), args.write_docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+//! The measuring scripts measure the same job: engines that differ are told, and a small run of each script comes to its end.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+use support::{Dir, adprof_path, project};
+
+/// `python -m MODULE` of scripts/, as scripts/bench*.sh start it; `python` has DuckDB.
+fn module<S: AsRef<OsStr>>(python: &str, module: &str, dir: &Dir, args: impl IntoIterator<Item = S>) -> Output {
+    let mut command = Command::new(python);
+    command.args(["-B", "-m", module, "--program"]).arg(adprof_path()).arg("--dir").arg(dir.path()).args(args);
+    command.env("PYTHONPATH", project().join("scripts")).env("ADPROF_PEERS_PYTHON", python);
+    command.output().expect("Python starts")
+}
+
+fn told(output: &Output) -> String {
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    format!("{}{words}", String::from_utf8_lossy(&output.stdout))
+}
+
+#[test]
+fn duckdb_gives_the_eight_tags_of_the_benchmark_on_hard_events_too() {
+    let Some(python) = support::python() else { return };
+    let dir = Dir::new();
+    let picture = dir.file("chart.svg");
+    let args = ["--quick", "--only", "batch", "--peers", "duckdb", "--events", "3000", "--users", "600", "--picture"];
+    let said = told(&module(&python, "bench", &dir, args.map(OsStr::new).iter().chain([&picture.as_os_str()])));
+    assert_eq!(said.matches("duckdb: ").count(), 2, "once for the hard file, once for the measured one: {said}");
+    assert!(said.contains("duckdb: 100 users equal to adprof's"), "{said}");
+    assert!(said.contains("| DuckDB | ") && said.contains("| adprof | "), "{said}");
+    assert!(dir.read("chart.svg").contains("logarithmic axis"));
+}
+
+#[test]
+fn duckdb_gives_the_24_tags_of_the_large_benchmark() {
+    let Some(python) = support::python() else { return };
+    let dir = Dir::new();
+    let args = "--events 3000 --users 600 --runs 1 --duckdb-runs 1 --tags 24 --limit none --small 0";
+    let said = told(&module(&python, "bench.large", &dir, args.split(' ')));
+    assert!(said.contains("users equal to adprof's") && said.contains("| DuckDB | 24 | none |"), "{said}");
+}
+
+#[test]
+fn every_variant_of_the_cliffs_gets_the_answers_of_the_plain_file() {
+    let Some(python) = support::python() else { return };
+    let dir = Dir::new();
+    let said = told(&module(&python, "bench.cliffs", &dir, "--quick --events 2000 --users 400 --limit 0".split(' ')));
+    for name in ["mixed", "nested", "escapes", "non-ascii", "uuid", "long-ids", "crlf", "spaces"] {
+        assert!(said.contains(&format!("{name}: 38")), "{name}: {said}");
+    }
+}
+
+/// A cent more, a user less, a user twice: each ends the comparison, and equal numbers written differently do not.
+#[test]
+fn a_difference_between_engines_is_told() {
+    let Some(python) = support::python() else { return };
+    let dir = Dir::new();
+    dir.write(
+        "a",
+        "{\"userId\":\"u1\",\"asOf\":1,\"tags\":{\"x\":5.50,\"y\":null}}\n{\"userId\":\"u2\",\"tags\":{\"x\":7}}\n",
+    );
+    for (b, want) in [
+        ("{\"userId\":\"u2\",\"x\":7.0}\n{\"userId\":\"u1\",\"x\":5.5}\n", None),
+        ("{\"userId\":\"u2\",\"x\":7}\n{\"userId\":\"u1\",\"x\":5.51}\n", Some("1 users differ between a and b")),
+        ("{\"userId\":\"u1\",\"x\":5.5}\n", Some("1 users differ between a and b")),
+        ("{\"userId\":\"u2\",\"x\":\"7\"}\n{\"userId\":\"u1\",\"x\":5.5}\n", Some("1 users differ between a and b")),
+        (
+            "{\"userId\":\"u1\",\"x\":5.5}\n{\"userId\":\"u1\",\"x\":5.5}\n{\"userId\":\"u2\",\"x\":7}\n",
+            Some("user u1 comes twice"),
+        ),
+    ] {
+        dir.write("b", b);
+        let _ = std::fs::remove_dir_all(dir.file("work"));
+        let code = "from bench import compare; compare.all_equal({'a': 'a', 'b': 'b'}, 'work', 3)";
+        let mut command = Command::new(&python);
+        command.args(["-B", "-c", code]).current_dir(dir.path()).env("PYTHONPATH", project().join("scripts"));
+        let output = command.output().expect("Python starts");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), want.is_none(), "{b}: {words}");
+        assert!(want.is_none_or(|want| words.contains(want)), "{b}: {words}");
+    }
+}
