@@ -187,7 +187,7 @@ fn open(paths: &[PathBuf]) -> Result<Log> {
 fn through(log: Log, day: Option<Date>) -> Result<Log> {
     let Some(day) = day else { return Ok(log) };
     if let Some(file) = log.files().iter().find(|file| file.day.is_none()) {
-        let message = format!("--through: {} has no days of receipt", source_name(&file.path));
+        let message = format!("--through: {}: not a log of date partitions", source_name(&file.path));
         return Err(Failure::new(Exit::Usage, message).hint("`adprof collect --log DIR/` keeps a log by days").into());
     }
     let log = log.between(None, day.tomorrow().ok());
