@@ -232,7 +232,8 @@ one_day() {
     fi
     mkdir -p "$dir"
     compute "$day" "$through" "$new"
-    words=$said
+    # The last line sums it up; those before it are about single files.
+    words=${said##*$'\n'}
     check "$new" "$dir/check.unchecked.json" || code=$?
     if [[ $code == 65 && -z $ACCEPT ]]; then
         rename "$new" "$dir/patches.FAILED.ndjson"

@@ -210,7 +210,7 @@ fn a_manifest_belongs_to_a_file_and_is_written_last() {
         ("batch --log log.ndjson --tags all --manifest", "--output"),
         ("batch --log log.ndjson --tags all -o /dev/null --manifest", "/dev/null: not a file"),
         ("batch --log log.ndjson --tags all -o p --manifest p", "are one file"),
-        ("batch --log log.ndjson --tags all -o p --through 2024-11-11", "log.ndjson has no days of receipt"),
+        ("batch --log log.ndjson --tags all -o p --through 2024-11-11", "log.ndjson: not a log of date partitions"),
     ] {
         let output = dir.adprof(args).exits(2);
         assert!(output.stderr.contains(words), "{args}: {}", output.stderr);
