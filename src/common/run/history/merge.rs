@@ -7,7 +7,12 @@ use super::build::encode;
 use super::rows::EVER;
 use super::work::{Live, Work};
 use super::{Failure, parallel};
+<<<<<<< HEAD
 use crate::engine::fold::{Fold, Tally, spanning};
+=======
+use crate::engine::fold::Fold;
+use crate::engine::plan::Plan;
+>>>>>>> rollup
 use crate::engine::state::State;
 use crate::event::Event;
 use crate::expr::Scratch;
@@ -234,7 +239,7 @@ impl Keys {
         Some(&mut self.states[place].1)
     }
 
-    fn merge(&mut self, key: &Key, state: &State, plan: &crate::engine::plan::Plan) {
+    fn merge(&mut self, key: &Key, state: &State, plan: &Plan) {
         if let Some(ours) = self.state(key.as_str(), || State::new(plan)) {
             ours.merge(state, plan);
         }

@@ -14,7 +14,6 @@ mod work;
 pub use explain::{Origin, Step, explain};
 
 use super::batch::{Job, Summary};
-use crate::engine::dedup::HashKey;
 use crate::engine::fold::Tally;
 use crate::event::Code;
 use crate::log;
@@ -104,12 +103,12 @@ pub fn run(history: &History<'_>, out: &mut impl Write) -> Result<Report, Failur
 
 /// The manifest of the directory, or a new one.
 fn manifest(history: &History<'_>) -> Result<Manifest, Error> {
-    let new = |key: HashKey| Manifest::new(key);
+    let new = || Manifest::new(history.job.hash_key);
     match Manifest::load(history.dir) {
-        Ok(found) => Ok(found.unwrap_or_else(|| new(history.job.hash_key))),
+        Ok(found) => Ok(found.unwrap_or_else(new)),
         Err(e @ Error::Damaged { .. }) => {
             (history.warn)(&e);
-            Ok(new(history.job.hash_key))
+            Ok(new())
         }
         Err(e) => Err(e),
     }

@@ -4,7 +4,7 @@
 
 use super::parallel;
 use crate::engine::dedup::Identity;
-use crate::rollup::file::{Reader, filter};
+use crate::rollup::file::{Reader, Section, filter};
 use crate::rollup::filter::Filter;
 use crate::rollup::{Day, Error, PARTS, ids};
 use std::path::Path;
@@ -56,7 +56,7 @@ pub fn in_day(dir: &Path, day: &Day, wanted: &Ids, meter: &AtomicU64) -> Result<
 /// All ids of a day.
 pub fn of_day(dir: &Path, day: &Day, meter: &AtomicU64) -> Result<Ids, Error> {
     let file = Reader::open(dir, &day.main, meter)?;
-    (0..PARTS).map(|part| ids::read(&file, part, crate::rollup::file::Section::Ids)).collect()
+    (0..PARTS).map(|part| ids::read(&file, part, Section::Ids)).collect()
 }
 
 pub fn is_empty(ids: &Ids) -> bool {
