@@ -7,12 +7,8 @@ use super::build::encode;
 use super::rows::EVER;
 use super::work::{Live, Work};
 use super::{Failure, parallel};
-<<<<<<< HEAD
 use crate::engine::fold::{Fold, Tally, spanning};
-=======
-use crate::engine::fold::Fold;
 use crate::engine::plan::Plan;
->>>>>>> rollup
 use crate::engine::state::State;
 use crate::event::Event;
 use crate::expr::Scratch;
