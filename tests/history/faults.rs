@@ -79,3 +79,35 @@ fn the_second_of_two_writers_is_told_to_try_again() {
     drop(lock);
     world.nightly(&flags, "after");
 }
+
+#[test]
+fn a_byte_changed_anywhere_in_the_states_is_noticed_and_what_hung_on_it_is_made_anew() {
+    let mut world = World::new(9);
+    for day in 0..3 {
+        world.add_file(day, 60);
+    }
+    world.nightly(&format!("--tags all --through {}", World::name(2)), "before");
+    let (rollups, kept) = (world.dir.file("rollups"), world.dir.file("kept"));
+    copy(&rollups, &kept);
+    // Day 1 alone has no base: its values come from the two days.
+    for (stem, through) in [("base-", 2), (World::name(1).as_str(), 1)] {
+        let names = fs::read_dir(&kept).expect("listed").map(|entry| entry.expect("an entry").file_name());
+        let name = names.map(|name| name.to_string_lossy().into_owned()).find(|name| name.starts_with(stem));
+        let name = name.expect("a file");
+        let whole = fs::read(kept.join(&name)).expect("read");
+        let mut noticed = 0;
+        for i in 0..40 {
+            copy(&kept, &rollups);
+            let mut bad = whole.clone();
+            let at = 8 + (bad.len() - 8) * i / 40;
+            bad[at] ^= 4;
+            fs::write(rollups.join(&name), bad).expect("written");
+            let told =
+                world.nightly(&format!("--tags all --through {}", World::name(through)), &format!("{name} {at}"));
+            noticed += usize::from(told.stderr.contains("is damaged"));
+        }
+        // All of a base is read; of a day not its ids and their filter.
+        let want = if stem == "base-" { 40 } else { 10 };
+        assert!(noticed >= want, "{name}: {noticed}");
+    }
+}
