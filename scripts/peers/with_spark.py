@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """with_spark.py: the tags of the benchmark in Spark, in one process of its own; flags in common.py.
 
-One shuffle: events are spread by user, and both dropDuplicates and the fold find what they need in one partition.
+One shuffle: events are spread by user, and both dropDuplicates and the fold find what they need in one partition; with two
+shuffles, by event and by user, it took a sixth more CPU time.
 """
 
 import os
