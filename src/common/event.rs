@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_line_that_breaks_inside_a_character_is_refused_like_any_other() {
-        for line in ["{\"eventId\":é}", "{\"eventId\":\"a\"é", "{\"amount\":1é}", "{日"] {
+        for line in ["{\"eventId\":é}", "{\"eventId\":\"a\"é", "{日"] {
             assert_eq!(code_of(line), "NOT_JSON", "{line}");
         }
     }
