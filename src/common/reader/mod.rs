@@ -170,11 +170,12 @@ impl Reader {
         let mut scan = Scan { buf, line, at: from, seen: 0, wide: false };
         let mut key = START;
         loop {
-            key = keys.next(buf, key, &mut scan.at, &mut scan.wide)?;
+            let next = keys.next(buf, key, &mut scan.at, &mut scan.wide)?;
+            key = next.key;
             if key == END {
                 break;
             }
-            scan.value(keys.kind(key), keys.wants(key))?;
+            scan.value(keys.kind(key), keys.wants(key), next.quoted)?;
         }
         if bytes::blanks(buf, scan.at) != to {
             return None;
@@ -228,55 +229,54 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Takes in the value that begins at `at`; `None`: the judge decides.
+    /// Takes in the value that begins at `at`, behind its quote if it is a string; `None`: the judge decides.
     #[inline(always)]
-    fn value(&mut self, kind: Kind, wants: &Wants) -> Option<()> {
+    fn value(&mut self, kind: Kind, wants: &Wants, quoted: bool) -> Option<()> {
+        if kind == Kind::Other {
+            return if quoted { self.other_text(wants) } else { self.other(wants) };
+        }
         let bit = 1u32 << wants.bit;
         if self.seen & bit != 0 {
             return None;
         }
-        if kind != Kind::Other {
-            self.seen |= bit;
-        }
-        match kind {
-            Kind::EventId => self.line.event_id = self.id(EVENT_ID_MAX)?,
-            Kind::UserId => self.line.user = self.id(USER_ID_MAX)?,
-            Kind::EventType => self.line.event_type = self.id(FIELD_MAX)?,
-            Kind::Timestamp => self.line.timestamp = self.instant()?,
-            Kind::Other => return self.other(wants),
-            _ if self.null() => return Some(()),
-            Kind::ReceivedAt => self.line.received = Some(self.instant()?),
-            Kind::Tenant => self.line.tenant = self.id_or_nothing(TENANT_MAX)?,
-            Kind::Amount => {
-                let amount = self.amount()?;
-                wants.direct.iter().for_each(|slot| self.line.cells[*slot] = Cell::Word(amount as u64));
-                return Some(());
+        self.seen |= bit;
+        let cell = if quoted {
+            match kind {
+                Kind::Text => self.text(FIELD_MAX)?,
+                Kind::EventId => self.id(EVENT_ID_MAX)?,
+                Kind::UserId => self.id(USER_ID_MAX)?,
+                Kind::EventType => self.id(FIELD_MAX)?,
+                Kind::Tenant => self.id_or_nothing(TENANT_MAX)?,
+                _ => return None,
             }
-            Kind::Text => {
-                let text = self.text()?;
-                wants.direct.iter().for_each(|slot| self.line.cells[*slot] = text);
-                return Some(());
+        } else {
+            match kind {
+                Kind::Timestamp => Cell::Word(self.instant()? as u64),
+                Kind::Amount | Kind::ReceivedAt | Kind::Tenant | Kind::Text if self.null() => return Some(()),
+                Kind::Amount => Cell::Word(self.amount()? as u64),
+                Kind::ReceivedAt => Cell::Word(self.instant()? as u64),
+                _ => return None,
             }
+        };
+        match (kind, cell) {
+            (Kind::EventId, _) => self.line.event_id = cell,
+            (Kind::UserId, _) => self.line.user = cell,
+            (Kind::EventType, _) => self.line.event_type = cell,
+            (Kind::Tenant, _) => self.line.tenant = cell,
+            (Kind::Timestamp, Cell::Word(at)) => self.line.timestamp = at as Millis,
+            (Kind::ReceivedAt, Cell::Word(at)) => self.line.received = Some(at as Millis),
+            _ => {}
         }
         for slot in &wants.direct {
-            self.line.cells[*slot] = match kind {
-                Kind::EventId => self.line.event_id,
-                Kind::UserId => self.line.user,
-                Kind::EventType => self.line.event_type,
-                Kind::Tenant => self.line.tenant,
-                Kind::Timestamp => Cell::Word(self.line.timestamp as u64),
-                _ => self.line.received.map_or(Cell::Null, |at| Cell::Word(at as u64)),
-            };
+            self.line.cells[*slot] = cell;
         }
         Some(())
     }
 
+    /// The string that begins at `at`, and moves behind its closing quote.
     #[inline(always)]
-    fn quoted(&mut self) -> Option<(usize, Str)> {
-        if self.buf[self.at] != b'"' {
-            return None;
-        }
-        let from = self.at + 1;
+    fn string(&mut self) -> Option<(usize, Str)> {
+        let from = self.at;
         let found = string(self.buf, from)?;
         self.wide |= found.odd;
         self.at = found.end + 1;
@@ -291,7 +291,7 @@ impl Scan<'_> {
 
     #[inline(always)]
     fn id_or_nothing(&mut self, max: usize) -> Option<Cell> {
-        let (from, found) = self.quoted()?;
+        let (from, found) = self.string()?;
         let text = &self.buf[from..found.end];
         let deceives = || std::str::from_utf8(text).is_ok_and(event::is_deceptive);
         if found.escaped || text.len() > max || (found.odd && deceives()) {
@@ -301,13 +301,9 @@ impl Scan<'_> {
     }
 
     #[inline(always)]
-    fn text(&mut self) -> Option<Cell> {
-        let (from, found) = self.quoted()?;
-        let len = found.end - from;
-        if len > FIELD_MAX {
-            return None;
-        }
-        Some(self.cell(from, found))
+    fn text(&mut self, max: usize) -> Option<Cell> {
+        let (from, found) = self.string()?;
+        (found.end - from <= max).then(|| self.cell(from, found))
     }
 
     #[inline(always)]
@@ -359,18 +355,21 @@ impl Scan<'_> {
         Some(if negative { -millionths } else { millionths })
     }
 
-    /// A field that an event's form does not know: any JSON.
+    /// A field that an event's form does not know, where it is a string.
     #[inline(always)]
-    fn other(&mut self, wants: &Wants) -> Option<()> {
-        let from = self.at;
-        if self.buf[from] == b'"' {
-            let (begins, found) = self.quoted()?;
-            if found.escaped || !wants.direct.is_empty() || !wants.typed.is_empty() {
-                let text = self.cell(begins, found);
-                self.fill(wants, from, Some(text))?;
-            }
+    fn other_text(&mut self, wants: &Wants) -> Option<()> {
+        let (from, found) = self.string()?;
+        if wants.direct.is_empty() && wants.typed.is_empty() {
             return Some(());
         }
+        let text = self.cell(from, found);
+        self.fill(wants, from - 1, Some(text))
+    }
+
+    /// A field that an event's form does not know, where it is no string: any other JSON.
+    #[inline(never)]
+    fn other(&mut self, wants: &Wants) -> Option<()> {
+        let from = self.at;
         self.at = json::value(self.buf, from, &mut self.wide)?;
         if wants.direct.is_empty() && wants.typed.is_empty() {
             return Some(());

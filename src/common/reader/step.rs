@@ -28,25 +28,26 @@ struct Step {
     text: [u128; 2],
     mask: [u128; 2],
     long: bool,
-    /// To the beginning of the value.
     advance: usize,
-    key: usize,
+    next: Next,
+}
+
+/// Where a step leads.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    pub key: usize,
+    /// The value is a string, and the place is behind its opening quote.
+    pub quoted: bool,
 }
 
 impl Step {
-    fn new(text: &[u8], quoted: bool, key: usize) -> Step {
+    fn new(text: &[u8], next: Next) -> Step {
         let mut bytes = [0u8; STEP_MAX];
         let mut mask = [0u8; STEP_MAX];
         bytes[..text.len()].copy_from_slice(text);
         mask[..text.len()].fill(0xff);
         let halves = |b: &[u8; STEP_MAX]| [word(&b[..16]), word(&b[16..])];
-        Step {
-            text: halves(&bytes),
-            mask: halves(&mask),
-            long: text.len() > 16,
-            advance: text.len() - usize::from(quoted),
-            key,
-        }
+        Step { text: halves(&bytes), mask: halves(&mask), long: text.len() > 16, advance: text.len(), next }
     }
 
     #[inline(always)]
@@ -54,6 +55,8 @@ impl Step {
         let near: &[u8; STEP_MAX] = buf[p..].first_chunk().expect("a buffer has slack behind its last line");
         (word(&near[..16]) ^ self.text[0]) & self.mask[0] == 0
             && (!self.long || (word(&near[16..]) ^ self.text[1]) & self.mask[1] == 0)
+            // What leads to a number also begins what leads to a string.
+            && (self.next.quoted || buf[p + self.advance] != b'"')
     }
 }
 
@@ -124,32 +127,41 @@ impl Keys {
 
     /// Goes from behind a value of `key` to the next value, or behind the object; `None`: the judge decides.
     #[inline(always)]
-    pub fn next(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<usize> {
-        let steps = &mut self.keys[key].steps;
-        for i in 0..steps.len() {
-            if steps[i].fits(buf, *at) {
-                let (advance, next) = (steps[i].advance, steps[i].key);
-                *at += advance;
-                if i > 0 {
-                    // The more usual of two followers comes to stand before the other.
-                    steps.swap(i, i - 1);
-                }
-                return Some(next);
+    pub fn next(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
+        match self.keys[key].steps.first() {
+            Some(step) if step.fits(buf, *at) => {
+                *at += step.advance;
+                Some(step.next)
             }
+            _ => self.other(buf, key, at, wide),
         }
-        self.explore(buf, key, at, wide)
+    }
+
+    /// Any step but the first.
+    #[inline(never)]
+    fn other(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
+        let steps = &mut self.keys[key].steps;
+        let Some(i) = (1..steps.len()).find(|i| steps[*i].fits(buf, *at)) else {
+            return self.explore(buf, key, at, wide);
+        };
+        *at += steps[i].advance;
+        let next = steps[i].next;
+        // The more usual of two followers comes to stand before the other.
+        steps.swap(i, i - 1);
+        Some(next)
     }
 
     /// The second level: reads the step as JSON, and remembers it.
     #[cold]
     #[inline(never)]
-    fn explore(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<usize> {
+    fn explore(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
         let from = *at;
         let mut p = blanks(buf, from);
         if buf[p] == b'}' && key != START {
             *at = p + 1;
-            self.learn(key, &buf[from..*at], false, END);
-            return Some(END);
+            let next = Next { key: END, quoted: false };
+            self.learn(key, &buf[from..*at], next);
+            return Some(next);
         }
         if buf[p] != if key == START { b'{' } else { b',' } {
             return None;
@@ -168,13 +180,14 @@ impl Keys {
             return None;
         }
         p = blanks(buf, p + 1);
-        *at = p;
+        let quoted = buf[p] == b'"';
+        *at = p + usize::from(quoted);
+        let next = Next { key: next, quoted };
         if name.odd {
             // Never remembered: a step that fits is known to be ASCII.
             *wide = true;
         } else {
-            let quoted = buf[p] == b'"';
-            self.learn(key, &buf[from..p + usize::from(quoted)], quoted, next);
+            self.learn(key, &buf[from..*at], next);
         }
         Some(next)
     }
@@ -189,7 +202,7 @@ impl Keys {
         }
     }
 
-    fn learn(&mut self, key: usize, text: &[u8], quoted: bool, next: usize) {
+    fn learn(&mut self, key: usize, text: &[u8], next: Next) {
         if text.len() > STEP_MAX {
             return;
         }
@@ -197,7 +210,7 @@ impl Keys {
         if steps.len() == STEPS_MAX {
             steps.pop();
         }
-        steps.push(Step::new(text, quoted, next));
+        steps.push(Step::new(text, next));
     }
 }
 

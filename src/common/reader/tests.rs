@@ -179,6 +179,8 @@ fn usual_lines_never_reach_the_judge() {
         r#"{"eventId":"e-1","userId":"u-001","eventType":"purchase","timestamp":1731296325000,"amount":150.75}"#,
         r#"{"timestamp": 1731296325000, "eventType": "view", "userId": "日本", "eventId": "e-2", "receivedAt": 1731296325007}"#,
         r#"{"eventId":"e-3","userId":"2f1b9c1e-0f5e-4f5e-9c1e-0f5e4f5e9c1e","properties":{"duration":5,"list":[1,2,{"a":null}]},"eventType":"view","timestamp":1731296325000,"amount":null,"category":"caf\u00e9 \"x\""}"#,
+        r#"{"eventId":"e-4","userId":"u","eventType":"view","timestamp":1731296325000,"category":null,"score":5}"#,
+        r#"{"eventId":"e-5","userId":"u","eventType":"view","timestamp":1731296325000,"category":"","score":"5"}"#,
     ] {
         assert_eq!(reader.read_alone(line.as_bytes(), NOW).map_err(|r| r.reason), Ok(true), "{line}");
     }
