@@ -9,8 +9,9 @@ pub use input::{Form, Input, open_file, open_input, open_path, source_name};
 
 use crate::limits::LINE_MAX;
 use crate::reader::SLACK;
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
 
 /// How much of a line over the limit is kept, in bytes: enough to recognise it in a dead letter.
 pub const HEAD_MAX: usize = 1024;
@@ -38,6 +39,16 @@ pub enum Text<'a> {
         head: &'a [u8],
         len: u64,
     },
+}
+
+impl<'a> Text<'a> {
+    /// A line that lies in memory as a whole, as `Lines` gives it out.
+    pub fn of(line: &'a [u8]) -> Text<'a> {
+        if line.len() <= LINE_MAX {
+            return Text::Whole(line);
+        }
+        Text::TooLong { head: &line[..HEAD_MAX], len: line.len() as u64 }
+    }
 }
 
 impl Text<'_> {
@@ -151,6 +162,34 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// Reads on until the buffer holds a whole line, and gives all whole lines it holds; `None`: the next line is one for
+    /// `step`, too long or not ended. `take` says how many of them were dealt with.
+    pub fn block(&mut self) -> io::Result<Option<Range<usize>>> {
+        loop {
+            if let Some(last) = memrchr(b'\n', &self.buffer[self.scanned..self.end]) {
+                return Ok(Some(self.start..self.scanned + last + 1));
+            }
+            self.scanned = self.end;
+            if self.done || self.end - self.start > self.max {
+                return Ok(None);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// The buffer that `block` speaks of, with slack behind.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Moves on behind so many bytes of the block, which were so many lines.
+    pub fn take(&mut self, bytes: usize, lines: u64) {
+        self.start += bytes;
+        self.scanned = self.start;
+        self.offset += bytes as u64;
+        self.number += lines;
+    }
+
     /// Whether a whole line has been read already: the next step needs no more of the input.
     pub fn ready(&self) -> bool {
         memchr(b'\n', &self.buffer[self.scanned..self.end]).is_some()
@@ -165,13 +204,6 @@ impl<R: Read> Lines<R> {
             Some(len) => Text::TooLong { head: &self.head, len },
         };
         Line { number: self.number, offset, text, ended }
-    }
-
-    /// The line `step` moved to as it lies in the buffer, `buffer[from..to]` with slack behind; `None`: it is too long.
-    #[inline(always)]
-    pub fn in_buffer(&self) -> Option<(&[u8], usize, usize)> {
-        let Now { from, to, too_long, .. } = self.now;
-        too_long.is_none().then_some((&self.buffer, from, to))
     }
 
     /// Where reading goes on: the offset behind the last line given out.
@@ -318,6 +350,33 @@ mod tests {
         out
     }
 
+    /// The same, by blocks where there are any.
+    fn all_by_blocks(input: impl Read, max: usize) -> Vec<Seen> {
+        let mut lines = Lines::with_max(input, max);
+        let mut out = Vec::new();
+        loop {
+            if let Some(block) = lines.block().expect("no fault") {
+                let (number, mut offset) = (lines.number, lines.offset());
+                for (i, line) in lines.buffer()[block.clone()].split_inclusive(|b| *b == b'\n').enumerate() {
+                    let text = &line[..line.len() - 1];
+                    let seen = if text.len() > max { Err(text.len() as u64) } else { Ok(text.to_vec()) };
+                    out.push((number + i as u64 + 1, offset, seen, true));
+                    offset += line.len() as u64;
+                }
+                lines.take(block.len(), out.len() as u64 - number);
+            } else if lines.step().expect("no fault") {
+                let line = lines.line();
+                let text = match line.text {
+                    Text::Whole(bytes) => Ok(bytes.to_vec()),
+                    Text::TooLong { len, .. } => Err(len),
+                };
+                out.push((line.number, line.offset, text, line.ended));
+            } else {
+                return out;
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn lines_are_those_of_a_naive_split_however_the_bytes_arrive(
@@ -333,6 +392,7 @@ mod tests {
                 want.push((i as u64 + 1, offset, seen, piece.ends_with(b"\n")));
                 offset += piece.len() as u64;
             }
+            prop_assert_eq!(all_by_blocks(Trickle(&input, step), max), &want[..]);
             prop_assert_eq!(all(Trickle(&input, step), max), want);
         }
     }

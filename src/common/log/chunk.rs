@@ -121,7 +121,10 @@ impl Chunk {
         }
         let start = first_line(&mut file, self.start, end)?;
         file.seek(SeekFrom::Start(start))?;
-        Ok(Lines::starting_at(Box::new(Exactly { inner: file, left: size - start }), start))
+        Ok(Lines::starting_at(
+            Box::new(Exactly { inner: file, left: size - start, wanted: end.saturating_sub(start) }),
+            start,
+        ))
     }
 
     fn open_moved(&self, absent: io::Error) -> io::Result<Lines<Box<dyn Read + Send>>> {
@@ -145,6 +148,15 @@ impl Chunk {
         }
         Ok(lines.finish())
     }
+}
+
+/// Whole lines as they lie in a buffer with slack behind. Those that begin at `stop` or later are not of the chunk.
+pub struct Block<'a> {
+    pub buffer: &'a [u8],
+    pub lines: Range<usize>,
+    pub stop: usize,
+    /// Of the first line in the decoded file.
+    pub offset: u64,
 }
 
 /// The lines of one chunk. Memory is constant, however long the chunk.
@@ -193,10 +205,24 @@ impl ChunkLines {
         Line { offset: line.offset, text: line.text }
     }
 
-    /// The same line as it lies in the buffer, for a reader that needs slack behind it; `None`: it is too long.
-    #[inline(always)]
-    pub fn in_buffer(&self) -> Option<(&[u8], usize, usize)> {
-        self.lines.in_buffer()
+    /// All whole lines of the chunk that were read; `None`: what comes next, if anything, is for `step`.
+    pub fn block(&mut self) -> Result<Option<Block<'_>>, Error> {
+        let left = self.stop.saturating_sub(self.lines.offset());
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some(lines) = self.lines.block().map_err(|e| Error::io(&self.file.path, "read")(e))? else {
+            return Ok(None);
+        };
+        let stop = lines.start.saturating_add(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(Some(Block { buffer: self.lines.buffer(), lines, stop, offset: self.lines.offset() }))
+    }
+
+    /// Moves on behind so many bytes of the block, which were so many lines.
+    pub fn take(&mut self, bytes: usize, lines: u64) {
+        self.lines.take(bytes, lines);
+        self.end.bytes += bytes as u64;
+        self.end.lines += lines;
     }
 
     /// What was read so far; after the last line, what the chunk held.
@@ -233,16 +259,22 @@ fn first_line(file: &mut File, start: u64, end: u64) -> io::Result<u64> {
     Ok(end)
 }
 
-/// A reader of so many bytes, no more; fewer are an error.
+/// A reader of so many bytes, no more; fewer are an error. Behind those that are wanted it reads but little at a time.
 struct Exactly {
     inner: File,
     left: u64,
+    wanted: u64,
 }
+
+/// As much as the rest of a line needs, behind the end of a chunk.
+const TAIL_BYTES: u64 = 8 * 1024;
 
 impl Read for Exactly {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let want = out.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let most = self.left.min(self.wanted.saturating_add(TAIL_BYTES));
+        let want = out.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         let n = self.inner.read(&mut out[..want])?;
+        self.wanted = self.wanted.saturating_sub(n as u64);
         if n == 0 && want > 0 {
             return Err(shrank());
         }

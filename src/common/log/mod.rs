@@ -24,7 +24,7 @@ mod tail;
 mod torn;
 mod writer;
 
-pub use chunk::{Chunk, ChunkEnd, ChunkLines, Line, line_number};
+pub use chunk::{Block, Chunk, ChunkEnd, ChunkLines, Line, line_number};
 pub use collect::{Collector, Offered, admit, stamp};
 pub use error::Error;
 pub use files::{Log, LogFile, Stray};

@@ -15,7 +15,7 @@ mod tests;
 mod vector;
 
 use crate::event::{self, Event, Refusal, Rules};
-use crate::limits::{EVENT_ID_MAX, FIELD_MAX, FUTURE_MS, TENANT_MAX, USER_ID_MAX};
+use crate::limits::{EVENT_ID_MAX, FIELD_MAX, FUTURE_MS, LINE_MAX, TENANT_MAX, USER_ID_MAX};
 use crate::rows::{self, Projection};
 use crate::time::Millis;
 use crate::value::Type;
@@ -123,25 +123,28 @@ impl Reader {
         }
     }
 
-    /// Reads the line `buf[from..to]`, given without its newline; `false`: it is blank. What it holds is in `line`.
+    /// Reads the line that begins at `from`; `false`: it is blank. What it holds is in `line`. Also gives the place of its newline.
     ///
-    /// `received` is the instant of receipt, as in `Event::parse`. Behind the line the buffer has `SLACK` bytes.
+    /// `received` is the instant of receipt, as in `Event::parse`. Somewhere behind `from` there is a newline, and behind the last
+    /// one the buffer has `SLACK` bytes.
     #[inline]
-    pub fn read(&mut self, buf: &[u8], from: usize, to: usize, received: Millis) -> Result<bool, Refusal> {
-        debug_assert!(buf.len() >= to + SLACK);
-        match self.fast(buf, from, to, received) {
-            Some(()) => Ok(true),
-            None => self.judge(&buf[from..to], received),
+    pub fn read(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Result<bool, Refusal>) {
+        match self.fast(buf, from, received) {
+            Some(to) => (to, Ok(true)),
+            None => {
+                let to = memchr::memchr(b'\n', &buf[from..]).map_or(buf.len(), |len| from + len);
+                (to, self.judge(&buf[from..to], received))
+            }
         }
     }
 
-    /// Reads a line that has no slack behind it. Text cells lie in `spare`.
+    /// Reads a line that has neither a newline nor slack behind it. Text cells lie in `spare`.
     pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Result<bool, Refusal> {
         let mut spare = std::mem::take(&mut self.spare);
         spare.clear();
         spare.extend_from_slice(line);
         spare.extend_from_slice(&[b'\n'; SLACK]);
-        let outcome = self.read(&spare, 0, line.len(), received);
+        let (_, outcome) = self.read(&spare, 0, received);
         self.spare = spare;
         outcome
     }
@@ -162,9 +165,9 @@ impl Reader {
         self.judged
     }
 
-    /// Levels one and two; `None`: the judge decides.
+    /// Levels one and two, and the end of the line; `None`: the judge decides.
     #[inline]
-    fn fast(&mut self, buf: &[u8], from: usize, to: usize, received: Millis) -> Option<()> {
+    fn fast(&mut self, buf: &[u8], from: usize, received: Millis) -> Option<usize> {
         let Reader { keys, line, rules, .. } = self;
         line.clear();
         let mut scan = Scan { buf, line, at: from, seen: 0, wide: false };
@@ -177,10 +180,11 @@ impl Reader {
             }
             scan.value(keys.kind(key), keys.wants(key), next.quoted)?;
         }
-        if bytes::blanks(buf, scan.at) != to {
+        let Scan { seen, wide, at, .. } = scan;
+        let to = bytes::blanks(buf, at);
+        if buf[to] != b'\n' || to - from > LINE_MAX {
             return None;
         }
-        let Scan { seen, wide, .. } = scan;
         let required = 1 << Kind::EventId as u32
             | 1 << Kind::UserId as u32
             | 1 << Kind::EventType as u32
@@ -194,7 +198,7 @@ impl Reader {
         if future || !rules.allow(line.text(line.event_type, buf)) {
             return None;
         }
-        Some(())
+        Some(to)
     }
 
     fn judge(&mut self, bytes: &[u8], received: Millis) -> Result<bool, Refusal> {

@@ -5,14 +5,14 @@ use super::share::Shares;
 use super::{Failure, Job, PARTITIONS, Refused, Summary, partition};
 use crate::event::{Refusal, too_long};
 use crate::lines::Text;
-use crate::log::Chunk;
+use crate::log::{self, Block, Chunk};
 use crate::reader::{Line, Reader};
 use crate::rows::{Packed, Packing};
 use crate::time::Millis;
 use std::sync::atomic::Ordering;
 
 /// Small enough that threads end together, large enough that finding its first line costs nothing.
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: u64 = 4 << 20;
 /// A chunk of a packed file may be huge: progress is told after so many bytes.
 const TELL_BYTES: u64 = 16 << 20;
 
@@ -82,14 +82,14 @@ impl<'a> Worker<'a> {
         self.open.chunk = chunk.sequence;
         let mut lines = chunk.lines()?;
         let mut told = 0;
-        while lines.step()? {
-            let outcome = match lines.in_buffer() {
-                Some((buf, from, to)) => self.line(buf, from, to)?,
-                None => Err(too_long()),
-            };
-            if let Err(refusal) = outcome {
-                let line = lines.line();
-                self.refuse(&refusal, chunk, line.offset, line.text);
+        loop {
+            if let Some(block) = lines.block()? {
+                let (bytes, n) = self.block(chunk, &block)?;
+                lines.take(bytes, n);
+            } else if lines.step()? {
+                self.odd(chunk, &lines.line())?;
+            } else {
+                break;
             }
             let so_far = lines.so_far().bytes;
             if so_far - told >= TELL_BYTES {
@@ -108,12 +108,41 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Takes one line in, be it inside the range or not: its duplicates are found later on.
+    /// Takes in the lines of a block that are of the chunk. Gives their bytes and their number.
+    fn block(&mut self, chunk: &Chunk, block: &Block<'_>) -> Result<(usize, u64), Failure> {
+        let (mut at, mut lines) = (block.lines.start, 0);
+        let end = block.lines.end.min(block.stop);
+        while at < end {
+            let (to, outcome) = self.line(block.buffer, at)?;
+            if let Err(refusal) = outcome {
+                let offset = block.offset + (at - block.lines.start) as u64;
+                self.refuse(&refusal, chunk, offset, Text::of(&block.buffer[at..to]));
+            }
+            at = to + 1;
+            lines += 1;
+        }
+        Ok((at - block.lines.start, lines))
+    }
+
+    /// Takes in a line that no block holds: too long, or the last one of a pipe and not ended.
+    fn odd(&mut self, chunk: &Chunk, line: &log::Line<'_>) -> Result<(), Failure> {
+        let outcome = match line.text {
+            Text::Whole(bytes) => self.last(bytes.to_vec())?,
+            Text::TooLong { .. } => Err(too_long()),
+        };
+        if let Err(refusal) = outcome {
+            self.refuse(&refusal, chunk, line.offset, line.text);
+        }
+        Ok(())
+    }
+
+    /// Takes one line in, be it inside the range or not: its duplicates are found later on. Gives the place of its newline.
     #[inline]
-    fn line(&mut self, buf: &[u8], from: usize, to: usize) -> Result<Result<(), Refusal>, Failure> {
-        match self.reader.read(buf, from, to, self.job.received) {
-            Err(refusal) => return Ok(Err(refusal)),
-            Ok(false) => return Ok(Ok(())),
+    fn line(&mut self, buf: &[u8], from: usize) -> Result<(usize, Result<(), Refusal>), Failure> {
+        let (to, outcome) = self.reader.read(buf, from, self.job.received);
+        match outcome {
+            Err(refusal) => return Ok((to, Err(refusal))),
+            Ok(false) => return Ok((to, Ok(()))),
             Ok(true) => {}
         }
         self.summary.lines += 1;
@@ -122,13 +151,12 @@ impl<'a> Worker<'a> {
             self.newest = self.newest.max(Some(line.timestamp));
         }
         self.open.push(self.piles, self.packing, line, buf).map_err(Failure::Spill)?;
-        Ok(Ok(()))
+        Ok((to, Ok(())))
     }
 
     fn last(&mut self, mut line: Vec<u8>) -> Result<Result<(), Refusal>, Failure> {
-        let to = line.len();
         line.extend_from_slice(&[b'\n'; crate::reader::SLACK]);
-        self.line(&line, 0, to)
+        self.line(&line, 0).map(|(_, outcome)| outcome)
     }
 
     fn refuse(&mut self, refusal: &Refusal, chunk: &Chunk, offset: u64, text: Text<'_>) {
