@@ -15,7 +15,7 @@ mod tests;
 mod vector;
 
 use crate::event::{self, Event, Refusal, Rules};
-use crate::limits::{EVENT_ID_MAX, FIELD_MAX, FUTURE_MS, LINE_MAX, TENANT_MAX, USER_ID_MAX};
+use crate::limits::{FUTURE_MS, LINE_MAX};
 use crate::rows::{self, Projection};
 use crate::time::Millis;
 use crate::value::Type;
@@ -23,25 +23,38 @@ pub use bytes::SLACK;
 use bytes::{Str, string, unescape};
 use step::{END, Keys, START};
 
-/// What a key of an event means to the reader.
+/// How the value of a key is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
-    EventId,
-    UserId,
-    EventType,
-    Timestamp,
-    ReceivedAt,
-    Amount,
-    Tenant,
-    /// Another field that is a string wherever it appears.
     Text,
+    Instant,
+    Amount,
+    /// Any JSON.
     Other,
 }
 
-/// A place of the projection that a key fills.
+/// What a key of an event means to the reader.
+#[derive(Clone, Debug)]
+struct Entry {
+    kind: Kind,
+    /// Its bit in `Scan::seen`; none for a key that may stand there twice.
+    bit: u32,
+    /// The lengths of a text that is taken: so many bytes, and how many more.
+    least: usize,
+    span: usize,
+    /// A text that must not deceive and is never written with escapes.
+    id: bool,
+    nullable: bool,
+    /// Places in `Line::all` that take the value as it is: of the type it has when it is right.
+    targets: Vec<usize>,
+    /// Places that want another type, or something inside.
+    typed: Vec<Want>,
+}
+
+/// A place of the projection that a key fills with something else than its text.
 #[derive(Clone, Debug)]
 struct Want {
-    slot: usize,
+    place: usize,
     ty: Type,
     /// The names below the key.
     path: Vec<String>,
@@ -63,16 +76,19 @@ pub enum Cell {
 /// The event of one line.
 #[derive(Debug, Default)]
 pub struct Line {
-    pub timestamp: Millis,
-    pub received: Option<Millis>,
-    pub tenant: Cell,
-    pub user: Cell,
-    pub event_id: Cell,
-    /// By slot of the projection.
-    pub cells: Vec<Cell>,
+    /// What every event has (`HEADS`), then one a slot of the projection.
+    all: Vec<Cell>,
     own: Vec<u8>,
-    event_type: Cell,
 }
+
+/// Places of what every event has.
+const EVENT_ID: usize = 0;
+const USER: usize = 1;
+const EVENT_TYPE: usize = 2;
+const TENANT: usize = 3;
+const TIMESTAMP: usize = 4;
+const RECEIVED: usize = 5;
+const HEADS: usize = 6;
 
 impl Line {
     /// The bytes of a text cell, always UTF-8; of any other nothing. `buf` is what the line was read from.
@@ -85,10 +101,47 @@ impl Line {
         }
     }
 
+    #[inline(always)]
+    pub fn timestamp(&self) -> Millis {
+        self.instant(TIMESTAMP).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub fn received(&self) -> Option<Millis> {
+        self.instant(RECEIVED)
+    }
+
+    #[inline(always)]
+    pub fn tenant(&self) -> Cell {
+        self.all[TENANT]
+    }
+
+    #[inline(always)]
+    pub fn user(&self) -> Cell {
+        self.all[USER]
+    }
+
+    #[inline(always)]
+    pub fn event_id(&self) -> Cell {
+        self.all[EVENT_ID]
+    }
+
+    /// By slot of the projection.
+    #[inline(always)]
+    pub fn cells(&self) -> &[Cell] {
+        &self.all[HEADS..]
+    }
+
+    #[inline(always)]
+    fn instant(&self, place: usize) -> Option<Millis> {
+        match self.all[place] {
+            Cell::Word(at) => Some(at as Millis),
+            _ => None,
+        }
+    }
+
     fn clear(&mut self) {
-        self.received = None;
-        self.tenant = Cell::Null;
-        self.cells.fill(Cell::Null);
+        self.all.fill(Cell::Null);
         self.own.clear();
     }
 
@@ -112,7 +165,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(projection: &Projection, rules: &Rules) -> Reader {
-        let line = Line { cells: vec![Cell::Null; projection.fields.len()], ..Line::default() };
+        let line = Line { all: vec![Cell::Null; HEADS + projection.fields.len()], own: Vec::new() };
         Reader {
             keys: Keys::new(projection),
             rules: rules.clone(),
@@ -178,24 +231,21 @@ impl Reader {
             if key == END {
                 break;
             }
-            scan.value(keys.kind(key), keys.wants(key), next.quoted)?;
+            scan.value(keys.entry(key), next.quoted)?;
         }
         let Scan { seen, wide, at, .. } = scan;
         let to = bytes::blanks(buf, at);
         if buf[to] != b'\n' || to - from > LINE_MAX {
             return None;
         }
-        let required = 1 << Kind::EventId as u32
-            | 1 << Kind::UserId as u32
-            | 1 << Kind::EventType as u32
-            | 1 << Kind::Timestamp as u32;
+        let required = 1 << EVENT_ID | 1 << USER | 1 << EVENT_TYPE | 1 << TIMESTAMP;
         if seen & required != required || (wide && std::str::from_utf8(&buf[from..to]).is_err()) {
             return None;
         }
-        let receipt = line.received.unwrap_or(received);
-        let future = line.received.is_some_and(|at| at > received.saturating_add(FUTURE_MS))
-            || line.timestamp > receipt.saturating_add(FUTURE_MS);
-        if future || !rules.allow(line.text(line.event_type, buf)) {
+        let receipt = line.received().unwrap_or(received);
+        let future =
+            receipt > received.saturating_add(FUTURE_MS) || line.timestamp() > receipt.saturating_add(FUTURE_MS);
+        if future || !rules.allow(line.text(line.all[EVENT_TYPE], buf)) {
             return None;
         }
         Some(to)
@@ -206,13 +256,13 @@ impl Reader {
         self.judged += 1;
         let line = &mut self.line;
         line.clear();
-        line.timestamp = event.timestamp;
-        line.received = event.received_at;
-        line.user = line.keep(event.user_id.as_bytes());
-        line.event_id = line.keep(event.event_id.as_bytes());
-        line.tenant = event.tenant_id.as_deref().map_or(Cell::Null, |tenant| line.keep(tenant.as_bytes()));
+        line.all[TIMESTAMP] = Cell::Word(event.timestamp as u64);
+        line.all[RECEIVED] = event.received_at.map_or(Cell::Null, |at| Cell::Word(at as u64));
+        line.all[USER] = line.keep(event.user_id.as_bytes());
+        line.all[EVENT_ID] = line.keep(event.event_id.as_bytes());
+        line.all[TENANT] = event.tenant_id.as_deref().map_or(Cell::Null, |tenant| line.keep(tenant.as_bytes()));
         for (slot, field) in self.projection.fields.iter().enumerate() {
-            line.cells[slot] = match rows::field_of(&event, field) {
+            line.all[HEADS + slot] = match rows::field_of(&event, field) {
                 None => Cell::Null,
                 Some(rows::Word::Bits(bits)) => Cell::Word(bits),
                 Some(rows::Word::Text(text)) => line.keep(text.as_bytes()),
@@ -227,7 +277,7 @@ struct Scan<'a> {
     buf: &'a [u8],
     line: &'a mut Line,
     at: usize,
-    /// The known fields that stood there, by `Kind`; other texts are counted by their keys.
+    /// The known keys that stood there, by `Entry::bit`.
     seen: u32,
     wide: bool,
 }
@@ -235,82 +285,43 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Takes in the value that begins at `at`, behind its quote if it is a string; `None`: the judge decides.
     #[inline(always)]
-    fn value(&mut self, kind: Kind, wants: &Wants, quoted: bool) -> Option<()> {
-        if kind == Kind::Other {
-            return if quoted { self.other_text(wants) } else { self.other(wants) };
-        }
-        let bit = 1u32 << wants.bit;
-        if self.seen & bit != 0 {
+    fn value(&mut self, entry: &Entry, quoted: bool) -> Option<()> {
+        if self.seen & entry.bit != 0 {
             return None;
         }
-        self.seen |= bit;
-        let cell = if quoted {
-            match kind {
-                Kind::Text => self.text(FIELD_MAX)?,
-                Kind::EventId => self.id(EVENT_ID_MAX)?,
-                Kind::UserId => self.id(USER_ID_MAX)?,
-                Kind::EventType => self.id(FIELD_MAX)?,
-                Kind::Tenant => self.id_or_nothing(TENANT_MAX)?,
-                _ => return None,
-            }
-        } else {
-            match kind {
-                Kind::Timestamp => Cell::Word(self.instant()? as u64),
-                Kind::Amount | Kind::ReceivedAt | Kind::Tenant | Kind::Text if self.null() => return Some(()),
-                Kind::Amount => Cell::Word(self.amount()? as u64),
-                Kind::ReceivedAt => Cell::Word(self.instant()? as u64),
-                _ => return None,
-            }
-        };
-        match (kind, cell) {
-            (Kind::EventId, _) => self.line.event_id = cell,
-            (Kind::UserId, _) => self.line.user = cell,
-            (Kind::EventType, _) => self.line.event_type = cell,
-            (Kind::Tenant, _) => self.line.tenant = cell,
-            (Kind::Timestamp, Cell::Word(at)) => self.line.timestamp = at as Millis,
-            (Kind::ReceivedAt, Cell::Word(at)) => self.line.received = Some(at as Millis),
-            _ => {}
+        self.seen |= entry.bit;
+        if !quoted {
+            return self.unquoted(entry);
         }
-        for slot in &wants.direct {
-            self.line.cells[*slot] = cell;
-        }
-        Some(())
-    }
-
-    /// The string that begins at `at`, and moves behind its closing quote.
-    #[inline(always)]
-    fn string(&mut self) -> Option<(usize, Str)> {
         let from = self.at;
         let found = string(self.buf, from)?;
-        self.wide |= found.odd;
         self.at = found.end + 1;
-        Some((from, found))
-    }
-
-    #[inline(always)]
-    fn id(&mut self, max: usize) -> Option<Cell> {
-        let cell = self.id_or_nothing(max)?;
-        (!matches!(cell, Cell::Read { len: 0, .. })).then_some(cell)
-    }
-
-    #[inline(always)]
-    fn id_or_nothing(&mut self, max: usize) -> Option<Cell> {
-        let (from, found) = self.string()?;
-        let text = &self.buf[from..found.end];
-        let deceives = || std::str::from_utf8(text).is_ok_and(event::is_deceptive);
-        if found.escaped || text.len() > max || (found.odd && deceives()) {
+        let len = found.end - from;
+        if len.wrapping_sub(entry.least) > entry.span {
             return None;
         }
-        Some(Cell::Read { from: from as u32, len: text.len() as u32 })
+        let mut cell = Cell::Read { from: from as u32, len: len as u32 };
+        if found.odd || found.escaped {
+            cell = self.unusual(entry, from, found)?;
+        }
+        for place in &entry.targets {
+            self.line.all[*place] = cell;
+        }
+        if entry.typed.is_empty() { Some(()) } else { self.inside(entry, from - 1) }
     }
 
-    #[inline(always)]
-    fn text(&mut self, max: usize) -> Option<Cell> {
-        let (from, found) = self.string()?;
-        (found.end - from <= max).then(|| self.cell(from, found))
+    /// A text with something in it besides printable ASCII.
+    #[inline(never)]
+    fn unusual(&mut self, entry: &Entry, from: usize, found: Str) -> Option<Cell> {
+        self.wide |= found.odd;
+        let text = &self.buf[from..found.end];
+        let deceives = || std::str::from_utf8(text).is_ok_and(event::is_deceptive);
+        if entry.id && (found.escaped || deceives()) {
+            return None;
+        }
+        Some(self.cell(from, found))
     }
 
-    #[inline(always)]
     fn cell(&mut self, from: usize, found: Str) -> Cell {
         if !found.escaped {
             return Cell::Read { from: from as u32, len: (found.end - from) as u32 };
@@ -320,6 +331,23 @@ impl Scan<'_> {
         Cell::Own { from: begins, len: self.line.own.len() as u32 - begins }
     }
 
+    /// A value that is no string.
+    #[inline(always)]
+    fn unquoted(&mut self, entry: &Entry) -> Option<()> {
+        let word = match entry.kind {
+            Kind::Other => return self.other(entry),
+            _ if entry.nullable && self.null() => return Some(()),
+            Kind::Instant => self.instant()?,
+            Kind::Amount => self.amount()?,
+            Kind::Text => return None,
+        };
+        for place in &entry.targets {
+            self.line.all[*place] = Cell::Word(word as u64);
+        }
+        Some(())
+    }
+
+    #[inline(always)]
     fn null(&mut self) -> bool {
         let null = self.buf[self.at] == b'n' && self.buf[self.at..].starts_with(b"null");
         self.at += if null { 4 } else { 0 };
@@ -359,36 +387,22 @@ impl Scan<'_> {
         Some(if negative { -millionths } else { millionths })
     }
 
-    /// A field that an event's form does not know, where it is a string.
-    #[inline(always)]
-    fn other_text(&mut self, wants: &Wants) -> Option<()> {
-        let (from, found) = self.string()?;
-        if wants.direct.is_empty() && wants.typed.is_empty() {
-            return Some(());
-        }
-        let text = self.cell(from, found);
-        self.fill(wants, from - 1, Some(text))
-    }
-
-    /// A field that an event's form does not know, where it is no string: any other JSON.
+    /// A field that an event's form does not know, where it is no string. A field twice has its last value.
     #[inline(never)]
-    fn other(&mut self, wants: &Wants) -> Option<()> {
+    fn other(&mut self, entry: &Entry) -> Option<()> {
         let from = self.at;
         self.at = json::value(self.buf, from, &mut self.wide)?;
-        if wants.direct.is_empty() && wants.typed.is_empty() {
-            return Some(());
+        for place in &entry.targets {
+            self.line.all[*place] = Cell::Null;
         }
-        self.fill(wants, from, None)
+        self.inside(entry, from)
     }
 
-    /// Fills the places of a field that the form does not know. A field twice has its last value.
-    fn fill(&mut self, wants: &Wants, from: usize, text: Option<Cell>) -> Option<()> {
-        for slot in &wants.direct {
-            self.line.cells[*slot] = text.unwrap_or(Cell::Null);
-        }
-        for want in &wants.typed {
+    /// Fills the places that want the value at `from` as something else than its text.
+    fn inside(&mut self, entry: &Entry, from: usize) -> Option<()> {
+        for want in &entry.typed {
             let found = json::find(self.buf, from, &want.path).ok()?;
-            self.line.cells[want.slot] = found.map_or(Some(Cell::Null), |(from, to)| self.typed(want.ty, from, to))?;
+            self.line.all[want.place] = found.map_or(Some(Cell::Null), |(from, to)| self.typed(want.ty, from, to))?;
         }
         Some(())
     }
@@ -405,17 +419,6 @@ impl Scan<'_> {
         let text = std::str::from_utf8(raw).ok()?;
         Some(rows::word(text, ty).map_or(Cell::Null, Cell::Word))
     }
-}
-
-/// The places of the projection that one key fills.
-#[derive(Clone, Debug, Default)]
-struct Wants {
-    /// Its bit in `Scan::seen`; of no account for a field that the form does not know.
-    bit: u32,
-    /// Places that take the value as it is: of the type it has when it is right.
-    direct: Vec<usize>,
-    /// Places that want another type, or something inside.
-    typed: Vec<Want>,
 }
 
 /// The digits from `p` on as a number, and where they end. Of more than 18 the number means nothing.

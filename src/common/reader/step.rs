@@ -4,8 +4,9 @@
 //! producer is so many comparisons of a few words; an unknown step is scanned once and then known.
 
 use super::bytes::{blanks, string};
-use super::{Kind, Want, Wants};
+use super::{EVENT_ID, EVENT_TYPE, Entry, HEADS, Kind, RECEIVED, TENANT, TIMESTAMP, USER, Want};
 use crate::event::STRING_FIELDS;
+use crate::limits::{EVENT_ID_MAX, FIELD_MAX, TENANT_MAX, USER_ID_MAX};
 use crate::rows::Projection;
 use crate::value::Type;
 use hashbrown::HashMap;
@@ -66,8 +67,7 @@ fn word(bytes: &[u8]) -> u128 {
 }
 
 struct Key {
-    kind: Kind,
-    wants: Wants,
+    entry: Entry,
     steps: Vec<Step>,
 }
 
@@ -81,48 +81,40 @@ impl Keys {
     pub fn new(projection: &Projection) -> Keys {
         let mut keys = Keys { keys: Vec::new(), by_name: HashMap::new() };
         for _ in [START, END, ANY] {
-            keys.keys.push(Key { kind: Kind::Other, wants: Wants { bit: 31, ..Wants::default() }, steps: Vec::new() });
+            keys.keys.push(Key { entry: Entry::other(), steps: Vec::new() });
         }
-        for (name, kind) in [
-            ("eventId", Kind::EventId),
-            ("userId", Kind::UserId),
-            ("eventType", Kind::EventType),
-            ("timestamp", Kind::Timestamp),
-            ("receivedAt", Kind::ReceivedAt),
-            ("amount", Kind::Amount),
-            ("tenantId", Kind::Tenant),
-        ] {
-            keys.add(name, kind, kind as u32);
-        }
+        keys.add("eventId", Entry::id(EVENT_ID, EVENT_ID_MAX));
+        keys.add("userId", Entry::id(USER, USER_ID_MAX));
+        keys.add("eventType", Entry::id(EVENT_TYPE, FIELD_MAX));
+        let tenant = Entry::id(TENANT, TENANT_MAX);
+        keys.add("tenantId", Entry { least: 0, span: TENANT_MAX, nullable: true, ..tenant });
+        keys.add("timestamp", Entry::number(Kind::Instant, TIMESTAMP, vec![TIMESTAMP], false));
+        keys.add("receivedAt", Entry::number(Kind::Instant, RECEIVED, vec![RECEIVED], true));
+        keys.add("amount", Entry::number(Kind::Amount, HEADS, Vec::new(), true));
         for (i, name) in STRING_FIELDS.iter().filter(|name| **name != "tenantId").enumerate() {
-            keys.add(name, Kind::Text, Kind::Other as u32 + i as u32);
+            keys.add(name, Entry { kind: Kind::Text, bit: 1 << (HEADS + 1 + i), span: FIELD_MAX, ..Entry::other() });
         }
         for (slot, field) in projection.fields.iter().enumerate() {
             let name = &field.path[0];
             let key = match keys.by_name.get(name.as_bytes()) {
                 Some(key) => *key,
-                None => keys.add(name, Kind::Other, 31),
+                None => keys.add(name, Entry::other()),
             };
-            keys.keys[key].want(Want { slot, ty: field.ty, path: field.path[1..].to_vec() });
+            keys.keys[key].entry.want(Want { place: HEADS + slot, ty: field.ty, path: field.path[1..].to_vec() });
         }
         keys
     }
 
-    fn add(&mut self, name: &str, kind: Kind, bit: u32) -> usize {
+    fn add(&mut self, name: &str, entry: Entry) -> usize {
         let key = self.keys.len();
-        self.keys.push(Key { kind, wants: Wants { bit, ..Wants::default() }, steps: Vec::new() });
+        self.keys.push(Key { entry, steps: Vec::new() });
         self.by_name.insert(name.as_bytes().into(), key);
         key
     }
 
     #[inline(always)]
-    pub fn kind(&self, key: usize) -> Kind {
-        self.keys[key].kind
-    }
-
-    #[inline(always)]
-    pub fn wants(&self, key: usize) -> &Wants {
-        &self.keys[key].wants
+    pub fn entry(&self, key: usize) -> &Entry {
+        &self.keys[key].entry
     }
 
     /// Goes from behind a value of `key` to the next value, or behind the object; `None`: the judge decides.
@@ -197,7 +189,7 @@ impl Keys {
             return *key;
         }
         match std::str::from_utf8(name) {
-            Ok(name) if self.keys.len() < KEYS_MAX => self.add(name, Kind::Other, 31),
+            Ok(name) if self.keys.len() < KEYS_MAX => self.add(name, Entry::other()),
             _ => ANY,
         }
     }
@@ -214,20 +206,41 @@ impl Keys {
     }
 }
 
-impl Key {
+impl Entry {
+    /// A key that an event's form does not know: any JSON, and several times if it must be.
+    fn other() -> Entry {
+        let (targets, typed) = (Vec::new(), Vec::new());
+        Entry { kind: Kind::Other, bit: 0, least: 0, span: usize::MAX, id: false, nullable: true, targets, typed }
+    }
+
+    fn id(place: usize, max: usize) -> Entry {
+        let (least, span) = (1, max - 1);
+        Entry {
+            kind: Kind::Text,
+            bit: 1 << place,
+            least,
+            span,
+            id: true,
+            nullable: false,
+            targets: vec![place],
+            typed: Vec::new(),
+        }
+    }
+
+    fn number(kind: Kind, bit: usize, targets: Vec<usize>, nullable: bool) -> Entry {
+        // No text is as long as that.
+        let (least, span) = (usize::MAX, 0);
+        Entry { kind, bit: 1 << bit, least, span, id: false, nullable, targets, typed: Vec::new() }
+    }
+
     fn want(&mut self, want: Want) {
         let below = !want.path.is_empty();
-        let direct = match self.kind {
-            Kind::Timestamp | Kind::ReceivedAt | Kind::Amount => !below,
-            Kind::Other => false,
-            _ => !below && want.ty == Type::String,
-        };
-        match (direct, self.kind) {
-            (true, _) => self.wants.direct.push(want.slot),
-            (false, Kind::Other) if !below && want.ty == Type::String => self.wants.direct.push(want.slot),
-            (false, Kind::Other) => self.wants.typed.push(want),
+        match self.kind {
+            Kind::Text | Kind::Other if !below && want.ty == Type::String => self.targets.push(want.place),
+            Kind::Instant | Kind::Amount if !below => self.targets.push(want.place),
+            Kind::Other => self.typed.push(want),
             // Inside a field that is a text or a number there is nothing, and it is nothing else.
-            (false, _) => {}
+            _ => {}
         }
     }
 }

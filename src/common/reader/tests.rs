@@ -44,11 +44,11 @@ fn read(reader: &mut Reader, projection: &Projection, line: &[u8]) -> Seen {
                 Cell::Word(bits) => Some(format!("{bits}")),
                 text => Some(String::from_utf8(line.text(text, buf).to_vec()).expect("UTF-8")),
             };
-            let heads = [line.user, line.event_id].into_iter().chain(line.cells.iter().copied());
+            let heads = [line.user(), line.event_id()].into_iter().chain(line.cells().iter().copied());
             let mut values: Vec<_> = heads.map(text).collect();
-            values.push(Some(text(line.tenant).unwrap_or_default()));
-            assert_eq!(line.cells.len(), projection.fields.len());
-            Ok(Some((line.timestamp, line.received, values)))
+            values.push(Some(text(line.tenant()).unwrap_or_default()));
+            assert_eq!(line.cells().len(), projection.fields.len());
+            Ok(Some((line.timestamp(), line.received(), values)))
         }
     }
 }

@@ -86,19 +86,19 @@ impl Packed {
     /// Adds a line that was read from `buf`.
     #[inline]
     pub fn push(&mut self, packing: &Packing, line: &Line, buf: &[u8]) {
-        let tenant = self.keep(line.text(line.tenant, buf));
+        let tenant = self.keep(line.text(line.tenant(), buf));
         self.text.push(0);
-        let user = self.keep(line.text(line.user, buf));
+        let user = self.keep(line.text(line.user(), buf));
         self.text.push(0);
-        let event_id = self.keep(line.text(line.event_id, buf));
+        let event_id = self.keep(line.text(line.event_id(), buf));
         self.text.push(0);
         // A user id has 256 bytes at most, an event id 128, a tenant 64; a timestamp of our time fits into 47 bits.
-        let head = line.timestamp as u64 | (user as u64) << TIMESTAMP_BITS;
+        let head = line.timestamp() as u64 | (user as u64) << TIMESTAMP_BITS;
         self.heads.extend_from_slice(&head.to_le_bytes());
         self.heads.extend_from_slice(&[event_id as u8, tenant as u8]);
         let bits = self.heads.len();
         self.heads.resize(bits + packing.bits, 0);
-        for (i, (how, cell)) in packing.fields.iter().zip(&line.cells).enumerate() {
+        for (i, (how, cell)) in packing.fields.iter().zip(line.cells()).enumerate() {
             match (how, *cell) {
                 (How::Timestamp, _) | (_, Cell::Null) => continue,
                 (How::Whole, Cell::Word(word)) => self.put(zigzag(word as i64)),

@@ -147,8 +147,8 @@ impl<'a> Worker<'a> {
         }
         self.summary.lines += 1;
         let line = self.reader.line();
-        if self.job.range.holds(line.timestamp) {
-            self.newest = self.newest.max(Some(line.timestamp));
+        if self.job.range.holds(line.timestamp()) {
+            self.newest = self.newest.max(Some(line.timestamp()));
         }
         self.open.push(self.piles, self.packing, line, buf).map_err(Failure::Spill)?;
         Ok((to, Ok(())))
@@ -173,7 +173,7 @@ impl<'a> Worker<'a> {
 impl Open {
     #[inline(always)]
     fn push(&mut self, piles: &Piles, packing: &Packing, line: &Line, buf: &[u8]) -> std::io::Result<()> {
-        let p = partition(line.text(line.user, buf));
+        let p = partition(line.text(line.user(), buf));
         if self.slabs[p].1.is_full() {
             self.replace(p, piles)?;
         }
