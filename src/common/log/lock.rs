@@ -7,6 +7,11 @@ use super::Error;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a lock that is held is waited for: an instant.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A held lock. The file stays when it is let go: removing it would let two hold one name.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(Error::io(path, "open the lock"))?;
-        match file.try_lock() {
+        match patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Locked { path: what.to_owned(), holder: holder(&mut file) });
@@ -48,11 +53,22 @@ pub fn cared_for(root: &Path) -> bool {
 
 /// Locks the log file itself too: a lock file may be deleted by hand, and this way it does no harm.
 pub fn guard(file: &File, path: &Path) -> Result<(), Error> {
-    match file.try_lock() {
+    match patiently(file) {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned(), holder: None }),
         Err(TryLockError::Error(e)) => Err(Error::io(path, "lock")(e)),
     }
+}
+
+/// Locks a file; one that is locked for an instant only, by who looks whether it is locked, is waited for.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 fn holder(file: &mut File) -> Option<u32> {
