@@ -10,6 +10,8 @@ mod bytes;
 mod definitions;
 #[path = "batch/instants.rs"]
 mod instants;
+#[path = "batch/memory.rs"]
+mod memory;
 #[path = "batch/output.rs"]
 mod output;
 

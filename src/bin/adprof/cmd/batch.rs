@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     #[command(flatten)]
-    memory: memory::Args,
+    memory: memory::MemoryArgs,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -242,6 +242,9 @@ fn tell(summary: &Summary, started: Instant, rated: bool) {
     }
     for (code, n) in &summary.refused {
         words.push_str(&format!(", {code} {n}"));
+    }
+    if summary.spilled > 0 {
+        words.push_str(&format!("; {} MiB of rows by way of a file", (summary.spilled >> 20).max(1)));
     }
     let as_of = summary.as_of.map(|t| format!(" as of {}", time::show(t))).unwrap_or_default();
     let rate = if rated { format!(", {} events/s", given::rate(summary.lines, seconds)) } else { String::new() };
