@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     #[command(flatten)]
-    memory: memory::Args,
+    memory: memory::MemoryArgs,
 }
 
 pub fn run(args: Args) -> Result<()> {

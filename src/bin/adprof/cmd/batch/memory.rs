@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const BESIDES: u64 = 48 << 20;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub struct MemoryArgs {
     /// Memory to get along with: rows beyond it go to a file [default: half of what is free]
     #[arg(long, value_name = "SIZE", value_parser = given::size)]
     memory: Option<u64>,
@@ -18,7 +18,7 @@ pub struct Args {
     temp_dir: Option<PathBuf>,
 }
 
-impl Args {
+impl MemoryArgs {
     /// Half of the memory is for rows, the rest for what is made of them.
     pub fn budget(&self) -> Budget {
         let memory = self.memory.or_else(|| free().map(|free| free / 2)).unwrap_or(u64::MAX);
