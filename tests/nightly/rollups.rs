@@ -43,6 +43,7 @@ impl Pair {
         let rolled = self.0[1].run(&format!("{args} --rollups rollups"));
         assert_eq!(rolled, plain, "{args}");
         assert_eq!(plain.0, code, "{args}: {}", plain.2);
+        assert!(!self.0[0].exists("rollups"));
         let (plain, rolled) = (self.0[0].outputs(), self.0[1].outputs());
         for (name, bytes) in &plain {
             let text = String::from_utf8_lossy(bytes);
@@ -119,6 +120,7 @@ fn nights_with_roll_ups_write_the_bytes_of_those_without() {
         night.0.adprof("log compact log").ok();
     });
     pair.night(&format!("--date {} --again", date(19)), 0);
+    assert!(pair.0[1].exists("rollups/manifest"), "they were in use");
     let noted = |night: &Night| {
         night.noted().iter().map(|line| line.split(" in ").next().expect("words").to_owned()).collect::<Vec<_>>()
     };
