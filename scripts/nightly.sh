@@ -14,6 +14,7 @@
 #   --rollups DIR    ADPROF_ROLLUPS      passed on to `adprof batch`
 #   --date D         a date, or yesterday (in the zone) [default]
 #   --catch-up [N]   all days after the last published one up to that day, the oldest first, at most N [default: 31]
+#   --seal           seal the log first (`adprof log seal`), through the last partition that the day needs
 #   --wait SECONDS   ADPROF_WAIT         wait so long for the log to be sealed before giving up with 75 [default: 0]
 #   --again          compute and publish a day anew that is published already
 #   --accept         publish a day although its check fails
@@ -24,7 +25,7 @@
 #
 # Exit codes: 0 done, also when there was nothing to do; 2 the command line is wrong; 65 a check failed: yesterday's
 # values stay; 66 the log does not have the day; 69 the store, or flock(1), is not there; 74 reading or writing failed;
-# 75 try again: another run is at work, or the day is not sealed; 77 not allowed; 78 the definition file is wrong.
+# 75 try again: another run is at work, or the day is not, or cannot be, sealed; 77 not allowed; 78 the definition file is wrong.
 set -euo pipefail
 
 ADPROF=${ADPROF:-adprof}
@@ -36,7 +37,7 @@ ROLLUPS=${ADPROF_ROLLUPS-}
 WAIT=${ADPROF_WAIT:-0}
 SUMMARY=${ADPROF_SUMMARY-}
 DATE=yesterday
-CATCH_UP='' AGAIN='' ACCEPT='' DRY='' VERBOSE=''
+CATCH_UP='' SEAL='' AGAIN='' ACCEPT='' DRY='' VERBOSE=''
 
 # ---- words --------------------------------------------------------------------------------------
 
@@ -84,6 +85,7 @@ while [[ $# -gt 0 ]]; do
             CATCH_UP=31
             if [[ ${2-} =~ ^[0-9]+$ ]]; then CATCH_UP=$2; shift; fi
             ;;
+        --seal) SEAL=1 ;;
         --again) AGAIN=1 ;;
         --accept) ACCEPT=1 ;;
         --dry-run) DRY=1 ;;
@@ -149,22 +151,33 @@ days() {
     fi
 }
 
+# Seals the log through partition $1, and looks whether it has day $2 whole.
+whole() {
+    if [[ -n $SEAL && -z $DRY ]]; then
+        detail "sealing $LOG through $1"
+        "$ADPROF" -q log seal "$LOG" --through "$1" || return
+    fi
+    "$ADPROF" day "$2" --tz "$ZONE" --log "$LOG" >/dev/null
+}
+
 # Prints the last partition that day $1 needs, once the log has it whole; waits for that as long as is allowed.
 ready() {
-    local line code until=$((SECONDS + WAIT))
+    local line told code until=$((SECONDS + WAIT))
+    line=$("$ADPROF" day "$1" --tz "$ZONE") || return
+    line=${line#* }
+    line=${line%% *}
     while :; do
         code=0
-        line=$("$ADPROF" day "$1" --tz "$ZONE" --log "$LOG" 2>&1) || code=$?
-        [[ $code == 75 && $SECONDS -lt $until ]] || break
+        told=$(whole "$line" "$1" 2>&1) || code=$?
+        [[ $code == 75 && $SECONDS -lt $until && -z $DRY ]] || break
         # Without the lock: a killed script must not leave it to a sleep.
         sleep "$((until - SECONDS < 60 ? until - SECONDS : 60))" 9>&-
     done
-    if [[ $code != 0 ]]; then
-        printf '%s\n' "$line" >&2
-        return "$code"
-    fi
-    line=${line#* }
-    printf '%s\n' "${line%% *}"
+    # What has to be sealed yet does not stop a dry run.
+    if [[ $code == 75 && -n $SEAL && -n $DRY ]]; then code=0; fi
+    if [[ -n $told && ($code != 0 || -n $VERBOSE) ]]; then printf '%s\n' "$told" >&2; fi
+    if [[ $code != 0 ]]; then return "$code"; fi
+    printf '%s\n' "$line"
 }
 
 # ---- the steps of a day -------------------------------------------------------------------------
@@ -227,7 +240,7 @@ one_day() {
     last=$(newest _PUBLISHED _STORING)
     if [[ -n $DRY ]]; then
         if [[ $day < $last ]]; then words="write $dir, and not publish to the store, which has $last"; else words="publish $day"; fi
-        printf '%s: would compute from the log through %s, check, and %s\n' "$day" "$through" "$words"
+        printf '%s: would %scompute from the log through %s, check, and %s\n' "$day" "${SEAL:+seal the log, }" "$through" "$words"
         return 0
     fi
     mkdir -p "$dir"

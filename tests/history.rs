@@ -4,6 +4,8 @@ mod support;
 
 #[path = "history/faults.rs"]
 mod faults;
+#[path = "history/manifest.rs"]
+mod manifest;
 #[path = "history/plan.rs"]
 mod plan;
 #[path = "history/random.rs"]

@@ -11,4 +11,8 @@ mod init;
 mod night;
 #[path = "nightly/publish.rs"]
 mod publish;
+#[path = "nightly/rollups.rs"]
+mod rollups;
+#[path = "nightly/seal.rs"]
+mod seal;
 mod support;

@@ -261,16 +261,26 @@ impl World {
         fs::write(self.partition(day).join("_SUCCESS"), seal).expect("written");
     }
 
-    /// Runs with and without roll-ups and compares every byte.
+    /// Runs with and without roll-ups and compares every byte, those of the manifest, too: counts, and the first and the
+    /// last event time.
     pub fn nightly(&self, flags: &str, told: &str) -> Output {
-        let want = self.dir.adprof(&format!("batch --log log {flags}")).output();
-        let got = self.dir.adprof(&format!("batch --log log {flags} --rollups rollups")).output();
+        let run = |name: &str, more: &str| {
+            let files = [format!("{name}.ndjson"), format!("{name}.ndjson.manifest.json")];
+            files.iter().for_each(|file| drop(fs::remove_file(self.dir.file(file))));
+            let args = format!("batch --log log {flags} -o {name}.ndjson --manifest{more}");
+            let output = self.dir.adprof(&args).output();
+            (output, files.map(|file| fs::read_to_string(self.dir.file(&file)).ok()))
+        };
+        let (want, wanted) = run("whole", "");
+        let (got, given) = run("rolled", " --rollups rollups");
         assert_eq!(got.code, want.code, "{told}: {flags}\n{}\n{}", got.stderr, want.stderr);
         assert!([0, 65].contains(&got.code), "{told}: {flags}\n{}", got.stderr);
-        if got.stdout != want.stdout {
-            let differs = got.stdout.lines().zip(want.stdout.lines()).find(|(got, want)| got != want);
-            panic!("{told}: {flags}: other bytes: {differs:?}\n{}\n{}", got.stderr, want.stderr);
+        assert_eq!(wanted.each_ref().map(Option::is_some), [got.code == 0; 2], "{told}: {flags}");
+        for (got_text, want_text) in given.iter().flatten().zip(wanted.iter().flatten()) {
+            let differs = got_text.lines().zip(want_text.lines()).find(|(got, want)| got != want);
+            assert!(got_text == want_text, "{told}: {flags}: {differs:?}\n{}\n{}", got.stderr, want.stderr);
         }
+        assert_eq!(given.each_ref().map(Option::is_some), [got.code == 0; 2], "{told}: {flags}");
         // What became of the lines is the same as well.
         let events = |output: &Output| {
             let line = output.stderr.lines().find(|line| line.contains(" profiles")).expect("a summary").to_owned();

@@ -96,14 +96,14 @@ fn a_day_that_the_log_does_not_have_is_told_and_nothing_is_written() {
     let (code, stdout, stderr) = night.run(&format!("--date {}", date(19)));
     assert_eq!((code, &*stdout), (66, ""));
     assert!(stderr.starts_with("adprof day: log/dt=2024-11-19: no such partition, so 2024-11-19"), "{stderr}");
-    assert!(stderr.contains("hint: did nothing come on that day?"), "{stderr}");
+    assert!(stderr.contains("hint: did nothing come on that day? an empty folder says so: mkdir it"), "{stderr}");
     assert!(night.outputs().is_empty() && !night.exists("store"));
     assert_eq!(night.noted(), ["2024-11-19 failed with 66"]);
     // A day without an event that says so is a day like others.
     night.seal(&date(19));
     night.quiet(&format!("--date {}", date(19)));
     let (code, _, stderr) = Night(Dir::new()).run("");
-    assert_eq!((code, stderr.contains("adprof day: log: no such file")), (66, true), "{stderr}");
+    assert_eq!((code, stderr.contains("adprof day: cannot open `log`: no such file")), (66, true), "{stderr}");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn days_are_named_listed_and_refused() {
         ("soon", "not a day: \"soon\"\nhint: write yesterday, today, or 2026-11-20"),
         ("2024-02-30", "not a day: \"2024-02-30\""),
         ("--tz Mars", "unknown time zone: Mars"),
-        ("2024-11-18 --log log/dt=2024-11-18/a-00001.ndjson", "a file, which has no days of receipt"),
+        ("2024-11-18 --log log/dt=2024-11-18/a-00001.ndjson.zst", "a file, which has no days of receipt"),
     ] {
         let output = day(args);
         assert!(output.code == 2 && output.stderr.contains(words), "{args}: {}", output.stderr);

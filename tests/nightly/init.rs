@@ -49,7 +49,9 @@ fn the_line_of_cron_runs_a_night_from_anywhere_and_prints_nothing() {
     let text = fs::read_to_string(format!("{folder}/tools/adprof.cron")).expect("written");
     let line = text.lines().last().expect("a line");
     let command = line.strip_prefix("25 0 * * * ").expect("every night");
-    assert!(command.ends_with(" --catch-up --wait 14400"), "{line}");
+    assert!(command.ends_with(" --seal --catch-up --wait 14400"), "{line}");
+    // Nobody else seals this log.
+    fs::remove_file(format!("{folder}/log/dt=2024-11-18/_SUCCESS")).expect("sealed");
     // Yesterday is not in this log; the day is named, as a person would who tries the line.
     let output = as_cron(&format!("{command} --date {}", date(18)));
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -117,7 +119,10 @@ fn the_script_is_the_one_of_this_version_and_files_are_never_overwritten() {
     assert!(dir.adprof("init nightly -o a/b").exits(2).stderr.contains("is there already and stays as it is"));
     assert_eq!(dir.read("a/b/nightly.sh"), "mine");
     // Reserved words name no files; a path does.
-    assert!(dir.adprof("init cron --log l --out o --store redis").ok().contains("--store redis --tz UTC --catch-up"));
+    let cron = dir.adprof("init cron --log l --out o --store redis").ok();
+    assert!(cron.contains("--store redis --tz UTC --seal --catch-up"), "{cron}");
+    let cron = dir.adprof("init cron --log l --out o --store redis --no-seal").ok();
+    assert!(cron.contains("--store redis --tz UTC --catch-up"), "{cron}");
     assert!(!dir.file("cron").exists());
     dir.adprof("init ./cron").ok();
     assert_eq!(dir.read("cron"), adprof::tag::sample());
@@ -126,6 +131,7 @@ fn the_script_is_the_one_of_this_version_and_files_are_never_overwritten() {
         ("init systemd --out o --store none", "--log is not given"),
         ("init cron --log l --out o --store redis://:secret@h:1", "a password"),
         ("init cron --log l --out o --store none --tz Nowhere", "unknown time zone: Nowhere"),
+        ("init x.toml --no-seal", "these flags belong to nightly, cron and systemd"),
         ("init x.toml --tz UTC", "these flags belong to nightly, cron and systemd"),
     ] {
         let output = dir.adprof(args).exits(2);

@@ -38,20 +38,21 @@ impl Night {
                 );
             }
             night.receive(&date(day), &text);
-            night.seal(&date(day));
         }
+        night.0.adprof("log seal log").ok();
         night
     }
 
-    /// Adds lines to a partition.
+    /// Adds lines to a partition, in a file of its own, as a writer does it.
     pub fn receive(&self, date: &str, lines: &str) {
-        let name = format!("log/dt={date}/a-00001.ndjson");
-        let before = fs::read_to_string(self.0.file(&name)).unwrap_or_default();
-        self.0.write(&name, before + lines);
+        let there = fs::read_dir(self.0.file(&format!("log/dt={date}"))).map_or(0, Iterator::count);
+        self.0.write(&format!("log/dt={date}/a-{:05}.ndjson", there + 1), lines);
     }
 
+    /// Seals a day, one on which nothing came, too.
     pub fn seal(&self, date: &str) {
-        self.0.write(&format!("log/dt={date}/_SUCCESS"), "{\"version\":1}\n");
+        fs::create_dir_all(self.0.file(&format!("log/dt={date}"))).expect("made");
+        self.0.adprof(&format!("log seal log --date {date}")).ok();
     }
 
     /// The script, in a process group of its own, with these variables besides the clean ones.

@@ -27,7 +27,9 @@ fn success_is_quiet_and_a_published_day_is_left_alone() {
     night.receive(&date(18), &purchase("more", "u-01", "500", noon(18)));
     night.quiet(&format!("--date {}", date(18)));
     assert_eq!((night.outputs(), night.noted().len()), (outputs.clone(), 1));
-    night.quiet(&format!("--date {} --again", date(18)));
+    let (code, _, stderr) = night.run(&format!("--date {} --again", date(18)));
+    assert_eq!((code, night.outputs()), (75, outputs.clone()), "{stderr}");
+    night.quiet(&format!("--date {} --again --seal", date(18)));
     assert_ne!(night.outputs(), outputs);
     assert!(night.tags("u-01").contains("\"ltv_total\":501.25,"));
     let (code, stdout, stderr) = night.run(&format!("--date {} --again -v", date(18)));
@@ -53,6 +55,7 @@ fn a_failed_check_keeps_yesterday_and_says_why() {
     night.0.write("adprof.toml", LIMIT);
     night.quiet(&format!("--date {}", date(18)));
     night.receive(&date(19), &purchase("wild", "u-03", "1e6", noon(19)));
+    night.seal(&date(19));
     let (code, stdout, stderr) = night.run(&format!("--date {}", date(19)));
     assert_eq!((code, &*stdout), (65, ""));
     let lines: Vec<&str> = stderr.lines().collect();
@@ -90,6 +93,7 @@ fn a_day_asked_for_again_that_fails_its_check_stays_published_as_it_was() {
     night.quiet(&format!("--date {}", date(18)));
     let before = night.outputs();
     night.receive(&date(18), &purchase("wild", "u-03", "1e6", noon(18)));
+    night.seal(&date(18));
     assert_eq!(night.run(&format!("--date {} --again", date(18))).0, 65);
     let mut after = night.outputs();
     after.retain(|name, _| !name.contains("FAILED"));
@@ -214,25 +218,18 @@ fn trouble_keeps_its_own_exit_code() {
 }
 
 #[test]
-fn roll_ups_are_passed_on_and_other_settings_may_stand_in_the_environment() {
-    let night = Night::with_days([18]);
-    let text = format!(
-        "#!/bin/bash\nprintf '%s\\n' \"$*\" >>calls\nargs=(\"$@\")\n[[ $1 != batch ]] || args=(\"${{@/--rollups/--dead}}\")\n\
-         exec {} \"${{args[@]}}\"\n",
-        adprof_path().display()
-    );
-    // `--dead FILE` stands in for a flag that this program may not have.
-    let adprof = night.tool("adprof", &text);
+fn settings_may_stand_in_the_environment() {
+    let night = Night::with_days([17, 18]);
     let vars = [
-        ("ADPROF", &*adprof),
         ("ADPROF_STORE", "file:store"),
         ("ADPROF_ROLLUPS", "rolled"),
         ("ADPROF_TZ", "Asia/Tokyo"),
+        ("ADPROF_SUMMARY", "runs.log"),
     ];
-    night.seal(&date(17));
     let (code, stdout, stderr) = night.run_with(&format!("--date={}", date(18)), &vars);
     assert_eq!((code, &*stdout, &*stderr), (0, "", ""));
-    let calls = night.0.read("calls");
-    let batch = calls.lines().find(|line| line.starts_with("batch")).expect("a batch");
-    assert!(batch.ends_with("--manifest --rollups rolled") && batch.contains("--tz Asia/Tokyo"), "{batch}");
+    let manifest = night.0.read("out/latest/patches.ndjson.manifest.json");
+    assert!(manifest.contains("\"tz\": \"Asia/Tokyo\""), "{manifest}");
+    assert!(night.exists("rolled/manifest") && night.exists("store") && !night.exists("out/nightly.log"));
+    assert!(night.0.read("runs.log").contains(" 2024-11-18 published: "));
 }

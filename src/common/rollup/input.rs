@@ -6,6 +6,7 @@
 use super::{Error, checksum};
 use crate::lines::{Form, open_path};
 use crate::log::LogFile;
+use crate::log::care::SEAL;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -14,9 +15,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-
-/// What a sealed day holds, beside its files.
-const SEAL: &str = "_SUCCESS";
 
 /// The files of a day as they stood.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,17 +2,14 @@
 
 use crate::given;
 use crate::report::{self, Exit, Failure};
-use adprof::log::{partition_day, partition_of};
+use adprof::log::care::{self, Day, State};
+use adprof::log::{Error, partition_of};
 use adprof::time::{self, Millis, day_bounds, day_of};
 use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The mark of a sealed partition: nothing more comes into it.
-const SEALED: &str = "_SUCCESS";
 
 /// Print days in a time zone, and whether the log has them whole
 ///
@@ -20,8 +17,9 @@ const SEALED: &str = "_SUCCESS";
 /// of Berlin in summer begins at 22:00Z of the day before; one of New York ends on the next: so it needs two partitions
 /// of the log. The days of a clock change have 23 or 25 hours.
 ///
-/// With --log the partitions have to be there (66) and sealed (75), as those before them: then what is computed from
-/// them is final.
+/// With --log the partitions have to be there (66), and sealed and unchanged since (75), as those before them: then what
+/// is computed from them is final. `adprof log seal` seals a day, and takes in what came late. A sealed day of which a file
+/// is gone or shorter is damaged (74).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   adprof day                                         yesterday, in UTC
@@ -45,6 +43,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
 }
+
+const SEAL_IT: &str =
+    "`adprof log seal` does that once the day is over and its writers have let go of it: try again later";
+const ANOTHER_MAKER: &str = "is it of another program? without it `adprof log seal` seals the day";
+const GONE: &str = "what is computed without them is wrong: bring them back; `adprof log stat` shows the days";
 
 pub fn run(args: Args) -> Result<()> {
     let zone = given::zone(&args.tz)?;
@@ -113,15 +116,32 @@ impl Wanted {
             let Ok(next) = date.tomorrow() else { break };
             date = next;
         }
-        for date in there.range(..=self.through) {
-            let partition = log.join(partition_of(*date));
-            if !partition.join(SEALED).exists() {
-                let message = format!("{} is not ready: {} is not sealed", self.date, partition.display());
-                let hint = "it is sealed once its day is over and its writers have let go of it: try again later";
-                return Err(Failure::new(Exit::TryAgain, message).hint(hint).into());
+        there.range(..=self.through).try_for_each(|date| self.sealed(log, *date))
+    }
+
+    /// Fails unless a partition is what it was when it was sealed.
+    fn sealed(&self, log: &Path, date: Date) -> Result<()> {
+        let partition = log.join(partition_of(date));
+        let day = Day::read(log, date).map_err(|e| match e {
+            // A file of that name which says nothing of the files seals nothing: writers go on.
+            Error::Damaged { .. } => given::of_log(e).hint(ANOTHER_MAKER),
+            e => given::of_log(e),
+        })?;
+        let not_ready = |why: &str| {
+            Failure::new(Exit::TryAgain, format!("{} is not ready: {} {why}", self.date, partition.display()))
+        };
+        match day.state() {
+            State::Sealed => Ok(()),
+            State::Open => Err(not_ready("is not sealed").hint(SEAL_IT).into()),
+            State::Changed { late } => {
+                let why = format!("changed since it was sealed: {}", late.join(", "));
+                Err(not_ready(&why).hint("`adprof log seal` takes in what came late").into())
+            }
+            State::Damaged { gone } => {
+                let why = format!("sealed, and gone or shorter since: {}", gone.join(", "));
+                Err(given::of_log(Error::Damaged { path: partition, why }).hint(GONE).into())
             }
         }
-        Ok(())
     }
 
     /// A partition that is not there: it may still come, or nothing was received on that day.
@@ -134,21 +154,15 @@ impl Wanted {
         }
         let message = format!("{}: no such partition, so {} is not in the log", partition.display(), self.date);
         Failure::new(Exit::NoInput, message)
-            .hint("did nothing come on that day? an empty partition that is sealed says so")
+            .hint("did nothing come on that day? an empty folder says so: mkdir it, and `adprof log seal`")
     }
 }
 
 /// The days for which a log directory has partitions.
 fn partitions(log: &Path) -> Result<BTreeSet<Date>> {
-    let failed = |e: std::io::Error| report::io(log, &e);
     if log.is_file() {
         let failure = Failure::new(Exit::Usage, format!("{}: a file, which has no days of receipt", log.display()));
         return Err(failure.hint("`adprof collect --log DIR/` keeps a log by days").into());
     }
-    let mut days = BTreeSet::new();
-    for entry in fs::read_dir(log).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        days.extend(name.to_str().and_then(partition_day));
-    }
-    Ok(days)
+    Ok(care::days(log).map_err(given::of_log)?.into_iter().collect())
 }

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 ///
 /// `adprof init` and `adprof init FILE` write the definition file. Three names are others: `nightly` prints the script
 /// that computes, checks and publishes a day; `cron` prints a line for a crontab that runs it; `systemd` a service and a
-/// timer. With -o DIR they are written there, with the script. (A file of such a name is ./cron.)
+/// timer. These seal the log first, unless --no-seal says that someone else does. With -o DIR they are written there, with
+/// the script. (A file of such a name is ./cron.)
 ///
 /// A file that is there already is never overwritten.
 #[derive(clap::Args)]

@@ -24,6 +24,9 @@ pub struct SettingsArgs {
     /// The time zone of the days
     #[arg(long, value_name = "ZONE", help_heading = "cron and systemd")]
     tz: Option<String>,
+    /// Leave it to someone else to seal the log, as when it is copied here from other machines
+    #[arg(long, help_heading = "cron and systemd")]
+    no_seal: bool,
     /// Where nightly.sh lies [default: in the directory of -o, else here]
     #[arg(long, value_name = "FILE", help_heading = "cron and systemd")]
     script: Option<PathBuf>,
@@ -39,6 +42,8 @@ pub struct Settings {
     pub store: String,
     pub definitions: Option<String>,
     pub tz: String,
+    /// Whether the run seals the log.
+    pub seal: bool,
 }
 
 /// How long a run waits for the log to be sealed, in seconds.
@@ -48,7 +53,7 @@ impl SettingsArgs {
     /// Whether any of them was typed.
     pub fn any(&self) -> bool {
         let paths = [&self.log, &self.out, &self.definitions, &self.script];
-        paths.iter().any(|path| path.is_some()) || self.store.is_some() || self.tz.is_some()
+        paths.iter().any(|path| path.is_some()) || self.store.is_some() || self.tz.is_some() || self.no_seal
     }
 
     /// The settings; `dir` is where the script will be written.
@@ -69,6 +74,7 @@ impl SettingsArgs {
             store,
             definitions: definitions.map(whole).transpose()?,
             tz,
+            seal: !self.no_seal,
         })
     }
 }
@@ -81,6 +87,7 @@ impl Settings {
         for (flag, value) in flags.into_iter().chain(self.definitions.as_ref().map(|file| ("-d", file))) {
             words.extend([flag.to_string(), value.clone()]);
         }
+        words.extend(self.seal.then(|| "--seal".into()));
         words.extend(["--catch-up".into(), "--wait".into(), WAIT.to_string()]);
         words
     }
