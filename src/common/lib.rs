@@ -16,6 +16,7 @@ pub mod key;
 pub mod event;
 pub mod rows;
 pub mod reader;
+pub mod packed;
 pub mod patch;
 
 // carriers: bytes in motion and at rest; they know no tags

@@ -2,13 +2,10 @@
 //!
 //! A block is what readers hand to the engine. Every column has one entry a row.
 
-mod packed;
-
 use crate::event::{Event, raw_str};
 use crate::money::Decimal;
 use crate::time::Millis;
 use crate::value::{Datum, Type};
-pub use packed::{Packed, Packing};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -56,18 +53,18 @@ pub trait Row {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    len: u32,
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
 }
 
 /// Events as columns. Strings share one arena, so a block is a handful of allocations however many rows it has.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
-    timestamps: Vec<Millis>,
-    ids: Vec<Ids>,
-    columns: Vec<Column>,
-    text: String,
+    pub(crate) timestamps: Vec<Millis>,
+    pub(crate) ids: Vec<Ids>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) text: String,
 }
 
 /// What every row has besides its fields.
@@ -82,15 +79,15 @@ pub struct Head<'a> {
 
 /// Where a row's ids lie in the arena: `tenant NUL user NUL eventId NUL`, in one piece.
 #[derive(Clone, Copy, Debug)]
-struct Ids {
-    tenant: u32,
-    user: u32,
-    event_id: u32,
-    end: u32,
+pub(crate) struct Ids {
+    pub(crate) tenant: u32,
+    pub(crate) user: u32,
+    pub(crate) event_id: u32,
+    pub(crate) end: u32,
 }
 
 #[derive(Clone, Debug)]
-struct Column {
+pub(crate) struct Column {
     ty: Type,
     /// The value's bits; for a string, where it lies in the arena.
     words: Vec<u64>,
@@ -142,7 +139,7 @@ impl<'a> ColumnView<'a> {
 }
 
 impl Span {
-    fn word(self) -> u64 {
+    pub(crate) fn word(self) -> u64 {
         u64::from(self.start) << 32 | u64::from(self.len)
     }
 
@@ -292,7 +289,7 @@ impl Block {
 }
 
 impl Column {
-    fn push(&mut self, word: Option<u64>) {
+    pub(crate) fn push(&mut self, word: Option<u64>) {
         self.words.push(word.unwrap_or(0));
         self.present.push(word.is_some());
     }

@@ -214,7 +214,10 @@ fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
     done.map_err(|failure| match failure {
         batch::Failure::Log(e) => given::of_log(e).into(),
         batch::Failure::Spill(e) => {
-            anyhow::Error::new(e).context("cannot put rows away that do not fit into memory (--temp-dir, --memory)")
+            let place = job.budget.spill.display();
+            let failure =
+                Failure::new(Exit::Io, format!("{place}: rows that do not fit into memory cannot lie there: {e}"));
+            failure.hint("name a place with room (--temp-dir DIR), or give more memory (--memory SIZE)").into()
         }
         batch::Failure::Output(e) => anyhow::Error::new(e).context("cannot write the patches"),
     })

@@ -2,7 +2,7 @@
 //!
 //! A slab knows where in the log its rows begin, so a pile is put in order when it is taken, whoever filled it.
 
-use crate::rows::Packed;
+use crate::packed::Packed;
 use rustix::fs::{Advice, fadvise};
 use std::fs::File;
 use std::io;
@@ -141,8 +141,9 @@ impl Piles {
 mod tests {
     use super::*;
     use crate::event::Rules;
+    use crate::packed::Packing;
     use crate::reader::Reader;
-    use crate::rows::{Block, Packing, Projection};
+    use crate::rows::{Block, Projection};
 
     fn slab(first: usize) -> Packed {
         let projection = Projection::default();

@@ -6,8 +6,8 @@ use super::{Failure, Job, PARTITIONS, Refused, Summary, partition};
 use crate::event::{Refusal, too_long};
 use crate::lines::Text;
 use crate::log::{self, Block, Chunk};
+use crate::packed::{Packed, Packing};
 use crate::reader::{Line, Reader};
-use crate::rows::{Packed, Packing};
 use crate::time::Millis;
 use std::sync::atomic::Ordering;
 

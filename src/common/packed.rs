@@ -3,8 +3,8 @@
 //! A row is some ten bytes of lengths and numbers and its texts, which lie as a block wants them: unpacking moves the
 //! arena and copies nothing.
 
-use super::{Block, Column, Field, Ids, Projection, Span};
 use crate::reader::{Cell, Line};
+use crate::rows::{Block, Column, Field, Ids, Projection, Span};
 use crate::time::Millis;
 use crate::value::Type;
 
