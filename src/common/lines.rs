@@ -211,6 +211,11 @@ impl<R: Read> Lines<R> {
         self.offset
     }
 
+    /// The number of the last line given out or taken, 0 before the first.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     pub fn input(&self) -> &R {
         &self.input
     }

@@ -275,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_and_unpacked_is_the_block_of_the_same_events(
+        fn what_is_packed_and_unpacked_or_pushed_line_by_line_is_the_block_of_the_same_events(
             rows in proptest::collection::vec(
                 (
                     "[a-zé日]{1,9}", "[a-z0-9]{1,36}", 1_731_200_000_000..NOW, proptest::option::of("[a-z\"\\\\é]{0,9}"),
@@ -287,7 +287,8 @@ mod tests {
             let (projection, rules) = (projection(), Rules::default());
             let packing = Packing::new(&projection);
             let mut reader = Reader::new(&projection, &rules);
-            let (mut packed, mut want) = (Packed::with_capacity(64), Block::new(&projection));
+            let mut packed = Packed::with_capacity(64);
+            let (mut want, mut direct) = (Block::new(&projection), Block::new(&projection));
             for (i, (user, id, timestamp, category, cents, x, tenant)) in rows.iter().enumerate() {
                 let mut event = serde_json::json!({"eventId": id, "userId": user, "eventType": "click", "timestamp": timestamp});
                 if let Some(category) = category { event["category"] = category.as_str().into(); }
@@ -298,6 +299,7 @@ mod tests {
                 let line = event.to_string();
                 prop_assert_eq!(reader.read_alone(line.as_bytes(), NOW).map_err(|r| r.reason), Ok(true));
                 packed.push(&packing, reader.line(), reader.spare());
+                direct.push_line(reader.line(), reader.spare());
                 let event = Event::parse(line.as_bytes(), NOW, &rules).expect("valid").expect("not blank");
                 want.push(&event, &projection);
             }
@@ -308,13 +310,15 @@ mod tests {
             prop_assert!(input.is_empty() && Packed::read(&mut &bytes[..bytes.len() - 1]).is_none() );
             let mut block = Block::new(&projection);
             block.unpack(&packing, again);
-            prop_assert_eq!(block.len(), want.len());
-            for i in 0..want.len() {
-                prop_assert_eq!(block.identity(i), want.identity(i));
-                prop_assert_eq!((block.tenant(i), block.user(i), block.event_id(i)), (want.tenant(i), want.user(i), want.event_id(i)));
-                prop_assert_eq!(block.timestamp(i), want.timestamp(i));
-                for slot in 0..projection.fields.len() {
-                    prop_assert_eq!(block.datum(slot, i), want.datum(slot, i), "row {} slot {}", i, slot);
+            for block in [block, direct] {
+                prop_assert_eq!(block.len(), want.len());
+                for i in 0..want.len() {
+                    prop_assert_eq!(block.identity(i), want.identity(i));
+                    prop_assert_eq!((block.tenant(i), block.user(i), block.event_id(i)), (want.tenant(i), want.user(i), want.event_id(i)));
+                    prop_assert_eq!(block.timestamp(i), want.timestamp(i));
+                    for slot in 0..projection.fields.len() {
+                        prop_assert_eq!(block.datum(slot, i), want.datum(slot, i), "row {} slot {}", i, slot);
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@
 
 use crate::event::{Event, raw_str};
 use crate::money::Decimal;
+use crate::reader::{Cell, Line};
 use crate::time::Millis;
 use crate::value::{Datum, Type};
 use serde_json::value::RawValue;
@@ -193,7 +194,26 @@ impl Block {
         }
     }
 
-    /// Adds an event as a row.
+    /// Adds the event of a line, read from `buf` for the projection of this block, as a row.
+    pub fn push_line(&mut self, line: &Line, buf: &[u8]) {
+        let text = |cell| std::str::from_utf8(line.text(cell, buf)).expect("readers give out UTF-8 only");
+        self.push_head(&Head {
+            tenant: text(line.tenant),
+            user: text(line.user),
+            event_id: text(line.event_id),
+            timestamp: line.timestamp,
+        });
+        for (column, cell) in self.columns.iter_mut().zip(&line.cells) {
+            let word = match *cell {
+                Cell::Null => None,
+                Cell::Word(bits) => Some(bits),
+                cell => Some(keep(&mut self.text, text(cell)).word()),
+            };
+            column.push(word);
+        }
+    }
+
+    /// Adds an event as a row: what `push_line` does, from what the judge made of the line.
     pub fn push(&mut self, event: &Event, projection: &Projection) {
         self.push_head(&Head {
             tenant: event.tenant_id.as_deref().unwrap_or(""),

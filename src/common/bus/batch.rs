@@ -37,7 +37,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(partition: i32) -> Batch {
+    pub(crate) fn new(partition: i32) -> Batch {
         Batch { partition, arena: Vec::new(), marks: Vec::new() }
     }
 
@@ -52,7 +52,7 @@ impl Batch {
         }
     }
 
-    pub(super) fn push(&mut self, message: &Message<'_>) {
+    pub(crate) fn push(&mut self, message: &Message<'_>) {
         debug_assert!(self.marks.last().is_none_or(|last| last.offset < message.offset));
         self.arena.extend_from_slice(message.key.unwrap_or_default());
         self.arena.extend_from_slice(message.payload.unwrap_or_default());

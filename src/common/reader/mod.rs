@@ -191,8 +191,12 @@ impl Reader {
         }
     }
 
-    /// Reads a line that has neither a newline nor slack behind it. Text cells lie in `spare`.
+    /// Reads a line, or a message, that has neither a newline nor slack behind it. Text cells lie in `spare`.
     pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Result<bool, Refusal> {
+        if memchr::memchr(b'\n', line).is_some() {
+            // A message may be JSON on several lines, which the first two levels would take for several.
+            return self.judge(line, received);
+        }
         let mut spare = std::mem::take(&mut self.spare);
         spare.clear();
         spare.extend_from_slice(line);

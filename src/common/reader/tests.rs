@@ -170,6 +170,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_message_on_several_lines_is_one_event_or_none(parts in proptest::collection::vec(line(), 1..4), after: bool, blank in 0..4usize) {
+        let projection = projection();
+        let rules = Rules::default();
+        let mut reader = Reader::new(&projection, &rules);
+        let mut lines = parts.join(&b'\n');
+        lines.extend_from_slice(if after { b"\n" } else { b"" });
+        // One event written over several lines.
+        let [open, comma, colon, close] = std::array::from_fn(|i| if i == blank { "\n" } else { "" });
+        let spread = format!(
+            r#"{{{open}"eventId":"e"{comma},"userId":{colon}"u","eventType":"click","timestamp":1731296325000{close}}}"#
+        );
+        for message in [&lines, spread.as_bytes(), &parts[0]] {
+            let shown = String::from_utf8_lossy(message);
+            prop_assert_eq!(read(&mut reader, &projection, message), judge(&projection, &rules, message), "{}", shown);
+        }
+        prop_assert!(read(&mut reader, &projection, spread.as_bytes()).is_ok_and(|row| row.is_some()));
+    }
+}
+
 #[test]
 fn usual_lines_never_reach_the_judge() {
     let projection = projection();

@@ -5,12 +5,14 @@
 
 use crate::bus::{Batch, BusError, Delivery, Event as Bus, Owned};
 use crate::dead::Place;
-use crate::event::{Code, Event, Refusal, Rules, too_long};
-use crate::lines::{Lines, Text};
+use crate::event::{Code, Refusal, Rules, too_long};
+use crate::lines::{Line, Lines, Text};
+use crate::reader::{self, Reader};
 use crate::rows::{Block, Projection};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender};
 use std::io::{self, Read};
+use std::ops::Range;
 
 /// A parcel is sent at this many rows or bytes of text at the latest.
 const ROWS: usize = 4096;
@@ -71,34 +73,29 @@ pub struct Parser {
 /// Reads lines to their end.
 pub fn lines(input: impl Read, parser: &Parser, out: &Sender<News>) {
     let mut lines = Lines::new(input);
-    let mut parcel = parser.parcel();
+    let mut filler = Filler::new(parser);
     loop {
-        match lines.next() {
-            Ok(None) => {
-                return close(out, parcel, News::End);
+        let outcome = match lines.block() {
+            Ok(Some(block)) => {
+                let (bytes, n) = filler.block(&lines, block);
+                lines.take(bytes, n);
+                Ok(true)
             }
-            Err(e) => {
-                return close(out, parcel, News::Failed(Failure::Input(e)));
-            }
-            Ok(Some(line)) => {
-                let place = Place::Line { line: line.number, offset: line.offset };
-                match line.text {
-                    Text::Whole(bytes) => parser.take(bytes, None, place, &mut parcel),
-                    Text::TooLong { head, len } => {
-                        parcel.consumed += 1;
-                        let letter =
-                            Letter { refusal: too_long(), place, original: head.to_vec(), truncated: Some(len) };
-                        parcel.letters.push(letter);
-                    }
+            Ok(None) => lines.step().inspect(|more| {
+                if *more {
+                    filler.odd(&lines.line());
                 }
-            }
+            }),
+            Err(e) => Err(e),
+        };
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => return close(out, filler.parcel, News::End),
+            Err(e) => return close(out, filler.parcel, News::Failed(Failure::Input(e))),
         }
-        if !lines.ready() || parcel.is_full() {
-            let full = std::mem::replace(&mut parcel, parser.parcel());
-            // Whoever listened has gone: nothing is left to do.
-            if out.send(News::Parcel(full)).is_err() {
-                return;
-            }
+        // Whoever listened has gone: nothing is left to do.
+        if (!lines.ready() || filler.parcel.is_full()) && out.send(News::Parcel(filler.hand_over())).is_err() {
+            return;
         }
     }
 }
@@ -112,9 +109,10 @@ fn close(out: &Sender<News>, parcel: Parcel, last: News) {
 
 /// Turns what a consumer delivers into parcels, one for each batch.
 pub fn messages(deliveries: &Receiver<Delivery>, parser: &Parser, out: &Sender<News>) {
+    let mut filler = Filler::new(parser);
     for delivery in deliveries {
         let (news, last) = match delivery {
-            Ok(Bus::Batch(batch)) => (News::Parcel(parser.batch(&batch)), false),
+            Ok(Bus::Batch(batch)) => (News::Parcel(filler.batch(&batch)), false),
             Ok(Bus::Down { why }) => (News::Words(format!("kafka cannot be reached, waiting for it: {why}")), false),
             Ok(Bus::Back { after }) => {
                 (News::Words(format!("kafka is back after {:.1} s", after.as_secs_f64())), false)
@@ -131,12 +129,6 @@ pub fn messages(deliveries: &Receiver<Delivery>, parser: &Parser, out: &Sender<N
     }
 }
 
-impl Parcel {
-    fn is_full(&self) -> bool {
-        self.block.len() + self.letters.len() >= ROWS || self.block.text_len() >= TEXT_BYTES
-    }
-}
-
 impl Parser {
     fn parcel(&self) -> Parcel {
         Parcel {
@@ -148,48 +140,117 @@ impl Parser {
             reached: None,
         }
     }
+}
 
-    fn batch(&self, batch: &Batch) -> Parcel {
-        let mut parcel = self.parcel();
+/// The parcel being filled, and the reader that fills it.
+struct Filler<'a> {
+    parser: &'a Parser,
+    reader: Reader,
+    parcel: Parcel,
+}
+
+impl<'a> Filler<'a> {
+    fn new(parser: &'a Parser) -> Filler<'a> {
+        let reader = Reader::new(&parser.projection, &parser.rules);
+        Filler { parser, reader, parcel: parser.parcel() }
+    }
+
+    /// The parcel as it is; an empty one takes its place.
+    fn hand_over(&mut self) -> Parcel {
+        std::mem::replace(&mut self.parcel, self.parser.parcel())
+    }
+
+    /// Takes in lines of a block until the parcel is full. Gives their bytes and their number.
+    fn block<R: Read>(&mut self, lines: &Lines<R>, block: Range<usize>) -> (usize, u64) {
+        // All of the block has arrived.
+        let received = (self.parser.now)();
+        let buf = lines.buffer();
+        let (mut at, mut taken) = (block.start, 0);
+        while at < block.end && !self.parcel.is_full() {
+            let (to, outcome) = self.reader.read(buf, at, received);
+            taken += 1;
+            match outcome {
+                Ok(true) => self.parcel.event(self.parser, self.reader.line(), buf, None),
+                Ok(false) => {}
+                Err(refusal) => {
+                    let offset = lines.offset() + (at - block.start) as u64;
+                    let place = Place::Line { line: lines.number() + taken, offset };
+                    self.parcel.refuse(refusal, place, Text::of(&buf[at..to]));
+                }
+            }
+            at = to + 1;
+        }
+        (at - block.start, taken)
+    }
+
+    /// Takes in a line that no block holds: too long, or the last one and not ended.
+    fn odd(&mut self, line: &Line<'_>) {
+        let place = Place::Line { line: line.number, offset: line.offset };
+        match line.text {
+            Text::Whole(bytes) => match self.reader.read_alone(bytes, (self.parser.now)()) {
+                Ok(true) => self.alone(None),
+                Ok(false) => {}
+                Err(refusal) => self.parcel.refuse(refusal, place, line.text),
+            },
+            Text::TooLong { .. } => self.parcel.refuse(too_long(), place, line.text),
+        }
+    }
+
+    /// The parcel of a batch of messages.
+    fn batch(&mut self, batch: &Batch) -> Parcel {
+        let received = (self.parser.now)();
         for message in batch.messages() {
             let place = Place::Message { partition: batch.partition(), offset: message.offset };
-            match message.payload {
-                Some(bytes) => self.take(bytes, Some(message.key), place, &mut parcel),
-                None => {
-                    parcel.consumed += 1;
-                    let refusal = Refusal::new(Code::NullValue, "the message has no value");
-                    parcel.letters.push(Letter { refusal, place, original: Vec::new(), truncated: None });
-                }
+            let bytes = message.payload.unwrap_or_default();
+            let outcome = match message.payload {
+                Some(bytes) => self.reader.read_alone(bytes, received),
+                None => Err(Refusal::new(Code::NullValue, "the message has no value")),
+            };
+            let empty = || Refusal::new(Code::NotJson, "the message is empty");
+            match outcome {
+                Ok(true) => self.alone(Some(message.key)),
+                Ok(false) => self.parcel.refuse(empty(), place, Text::Whole(bytes)),
+                Err(refusal) => self.parcel.refuse(refusal, place, Text::Whole(bytes)),
             }
         }
-        parcel.reached =
+        self.parcel.reached =
             batch.next_offset().map(|next| Owned { partition: batch.partition(), next, witness: batch.witness() });
-        parcel
+        self.hand_over()
     }
 
-    /// Takes one line in. `key`: what the message had for a key, if it was one.
-    fn take(&self, bytes: &[u8], key: Option<Option<&[u8]>>, place: Place, parcel: &mut Parcel) {
-        let received = (self.now)();
-        match Event::parse(bytes, received, &self.rules) {
-            Ok(None) if key.is_none() => {}
-            Ok(None) => self.refuse(Refusal::new(Code::NotJson, "the message is empty"), bytes, place, parcel),
-            Err(refusal) => self.refuse(refusal, bytes, place, parcel),
-            Ok(Some(event)) => {
-                parcel.consumed += 1;
-                if key.is_some_and(|key| key != Some(event.user_id.as_bytes())) {
-                    parcel.unkeyed += 1;
-                }
-                if self.until.is_some_and(|until| event.timestamp > until) {
-                    parcel.outside += 1;
-                } else {
-                    parcel.block.push(&event, &self.projection);
-                }
-            }
-        }
-    }
-
-    fn refuse(&self, refusal: Refusal, bytes: &[u8], place: Place, parcel: &mut Parcel) {
-        parcel.consumed += 1;
-        parcel.letters.push(Letter { refusal, place, original: bytes.to_vec(), truncated: None });
+    /// Takes in what `read_alone` read.
+    fn alone(&mut self, key: Option<Option<&[u8]>>) {
+        self.parcel.event(self.parser, self.reader.line(), self.reader.spare(), key);
     }
 }
+
+impl Parcel {
+    fn is_full(&self) -> bool {
+        self.block.len() + self.letters.len() >= ROWS || self.block.text_len() >= TEXT_BYTES
+    }
+
+    /// Takes in the event of a line read from `buf`. `key`: what the message had for a key, if it was one.
+    fn event(&mut self, parser: &Parser, line: &reader::Line, buf: &[u8], key: Option<Option<&[u8]>>) {
+        self.consumed += 1;
+        if key.is_some_and(|key| key != Some(line.text(line.user, buf))) {
+            self.unkeyed += 1;
+        }
+        if parser.until.is_some_and(|until| line.timestamp > until) {
+            self.outside += 1;
+        } else {
+            self.block.push_line(line, buf);
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, place: Place, text: Text<'_>) {
+        self.consumed += 1;
+        let (original, truncated) = match text {
+            Text::Whole(bytes) => (bytes, None),
+            Text::TooLong { head, len } => (head, Some(len)),
+        };
+        self.letters.push(Letter { refusal, place, original: original.to_vec(), truncated });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,10 @@ use super::{Failure, parallel};
 use crate::engine::fold::{Fold, Tally, spanning};
 use crate::engine::plan::Plan;
 use crate::engine::state::State;
-use crate::event::Event;
 use crate::expr::Scratch;
 use crate::key::Key;
-use crate::rollup::file::{Reader, Stored, Writer};
+use crate::reader::Reader;
+use crate::rollup::file::{self, Stored, Writer};
 use crate::rollup::part;
 use crate::rollup::{Base, Counts, Day, Error, FileRef, PARTS};
 use crate::rows::Block;
@@ -48,7 +48,7 @@ struct Part {
 
 /// A file with the counters that each of its numbers stands for.
 struct Source<'a> {
-    file: Reader<'a>,
+    file: file::Reader<'a>,
     places: Vec<Vec<usize>>,
 }
 
@@ -98,7 +98,7 @@ impl Work<'_> {
         let mut files = Vec::new();
         let mut take = |file: &'s FileRef, open: &mut Vec<bool>| -> Result<(), Error> {
             let places = self.places(file, open);
-            files.push(Source { file: Reader::open(self.dir, file, &self.meter)?, places });
+            files.push(Source { file: file::Reader::open(self.dir, file, &self.meter)?, places });
             Ok(())
         };
         if let Some(base) = sources.base {
@@ -135,7 +135,9 @@ impl Work<'_> {
         wants_base: bool,
     ) -> Result<Part, Error> {
         let mut keys = Keys { places: HashMap::new(), states: Vec::new() };
-        let mut late = Late { due: Block::new(&self.plan.definitions.projection), later: Vec::new() };
+        let projection = &self.plan.definitions.projection;
+        let reader = Reader::new(projection, self.job.rules);
+        let mut late = Late { reader, due: Block::new(projection), later: Vec::new() };
         for source in files {
             part::states(&source.file, p, |key, bytes| {
                 keys.state(key, || State::new(&self.plan))?.absorb(&self.plan, &source.places, bytes)
@@ -174,16 +176,15 @@ impl Work<'_> {
     }
 
     /// Parts the late events of a file into those that count by now and those that do not yet.
-    fn sort_late(&self, p: usize, file: &Reader<'_>, at: Millis, late: &mut Late) -> Result<(), Error> {
+    fn sort_late(&self, p: usize, file: &file::Reader<'_>, at: Millis, late: &mut Late) -> Result<(), Error> {
         let mut lines = Vec::new();
         part::late_lines(file, p, &mut lines)?;
+        let Late { reader, due, later } = late;
         for line in lines {
             // What was an event is one for ever: its receipt was judged when it was rolled up.
-            match Event::parse(&line, EVER, self.job.rules) {
-                Ok(Some(event)) if event.timestamp <= at => {
-                    late.due.push(&event, &self.plan.definitions.projection);
-                }
-                Ok(Some(_)) => late.later.push(line),
+            match reader.read_alone(&line, EVER) {
+                Ok(true) if reader.line().timestamp <= at => due.push_line(reader.line(), reader.spare()),
+                Ok(true) => later.push(line),
                 _ => return Err(Error::damaged(file.name(), "a late event cannot be read")),
             }
         }
@@ -209,6 +210,7 @@ impl Work<'_> {
 
 /// Late events of a part: due by now as rows, the others as lines.
 struct Late {
+    reader: Reader,
     due: Block,
     later: Vec<Box<[u8]>>,
 }

@@ -6,7 +6,8 @@ use crate::engine::dedup::{HashKey, Identity, identity};
 use crate::event::{Event, Refusal, Rules, too_long};
 use crate::limits::FUTURE_MS;
 use crate::lines::Text;
-use crate::log::{Chunk, Error, Log, Torn};
+use crate::log::{self, Chunk, Error, Log, Torn};
+use crate::reader::{Line, Reader};
 use crate::rollup::{Counts, PARTS};
 use crate::rows::{Block, Projection};
 use crate::time::Millis;
@@ -45,11 +46,11 @@ pub fn read(job: &Job<'_>, log: &Log, projection: &Projection, cutoff: Millis) -
     let mut day =
         DayRows { parts: vec![Vec::new(); PARTS], counts: Counts::default(), torn: Vec::new(), unsettled: false };
     let work = |i: usize| {
-        let mut reader = Reader::new(job, projection, cutoff);
-        reader.read(&chunks[i]).map(|()| reader)
+        let mut worker = Worker::new(job, projection, cutoff);
+        worker.read(&chunks[i]).map(|()| worker)
     };
-    parallel::ordered(job.threads, chunks.len(), work, |_, read: Reader<'_>| {
-        for (part, piece) in read.pieces {
+    parallel::ordered(job.threads, chunks.len(), work, |_, read: Worker<'_>| {
+        for (part, piece) in read.day.pieces {
             day.parts[part].push(piece);
         }
         day.counts.add(&read.counts);
@@ -61,60 +62,101 @@ pub fn read(job: &Job<'_>, log: &Log, projection: &Projection, cutoff: Millis) -
 }
 
 /// One thread's way through a chunk.
-struct Reader<'a> {
+struct Worker<'a> {
     job: &'a Job<'a>,
-    projection: &'a Projection,
-    cutoff: Millis,
-    open: HashMap<usize, Piece>,
-    pieces: Vec<(usize, Piece)>,
+    reader: Reader,
+    day: OpenDay<'a>,
     counts: Counts,
     torn: Option<Torn>,
     unsettled: bool,
 }
 
-impl<'a> Reader<'a> {
-    fn new(job: &'a Job<'a>, projection: &'a Projection, cutoff: Millis) -> Reader<'a> {
-        let (open, pieces, counts) = (HashMap::new(), Vec::new(), Counts::default());
-        Reader { job, projection, cutoff, open, pieces, counts, torn: None, unsettled: false }
+/// The pieces of a chunk, by part: one that is not full yet, and those put away.
+struct OpenDay<'a> {
+    projection: &'a Projection,
+    cutoff: Millis,
+    open: HashMap<usize, Piece>,
+    pieces: Vec<(usize, Piece)>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(job: &'a Job<'a>, projection: &'a Projection, cutoff: Millis) -> Worker<'a> {
+        let day = OpenDay { projection, cutoff, open: HashMap::new(), pieces: Vec::new() };
+        let reader = Reader::new(projection, job.rules);
+        Worker { job, reader, day, counts: Counts::default(), torn: None, unsettled: false }
     }
 
     fn read(&mut self, chunk: &Chunk) -> Result<(), Error> {
         let mut lines = chunk.lines()?;
         let mut told = 0;
-        while let Some(line) = lines.next()? {
-            if let Err(refusal) = self.line(line.text) {
-                self.refuse(&refusal, chunk, line.offset, line.text);
+        loop {
+            if let Some(block) = lines.block()? {
+                let (bytes, n) = self.block(chunk, &block);
+                lines.take(bytes, n);
+            } else if lines.step()? {
+                self.odd(chunk, &lines.line());
+            } else {
+                break;
             }
             let so_far = lines.so_far().bytes;
             if so_far - told >= BLOCK_BYTES {
                 self.job.progress.fetch_add(so_far - told, Ordering::Relaxed);
                 told = so_far;
-                self.put_away();
+                self.day.put_away();
             }
         }
         let end = lines.finish();
         self.job.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
         if let Some(torn) = end.torn {
             // As `batch` has it: a last line that nothing ended is an event if it reads as one.
-            if end.last.is_empty() || self.line(Text::Whole(&end.last)).is_err() {
+            if end.last.is_empty() || self.alone(&end.last).is_err() {
                 self.torn = Some(torn);
                 self.unsettled |= settles_later(&end.last, self.job.rules);
             }
         }
-        self.put_away();
+        self.day.put_away();
         Ok(())
     }
 
-    fn line(&mut self, text: Text<'_>) -> Result<(), Refusal> {
-        let Text::Whole(bytes) = text else { return Err(too_long()) };
-        let Some(event) = Event::parse(bytes, self.job.received, self.job.rules)? else { return Ok(()) };
-        self.counts.lines += 1;
-        let new = || Piece { block: Block::new(self.projection), late: Vec::new() };
-        let piece = self.open.entry(partition(event.user_id.as_bytes())).or_insert_with(new);
-        if event.timestamp > self.cutoff {
-            piece.late.push((piece.block.len(), event.line.as_bytes().into()));
+    /// Takes in the lines of a block that are of the chunk. Gives their bytes and their number.
+    fn block(&mut self, chunk: &Chunk, block: &log::Block<'_>) -> (usize, u64) {
+        let (mut at, mut taken) = (block.lines.start, 0);
+        let end = block.lines.end.min(block.stop);
+        while at < end {
+            let (to, outcome) = self.reader.read(block.buffer, at, self.job.received);
+            match outcome {
+                Ok(true) => {
+                    self.counts.lines += 1;
+                    self.day.push(self.reader.line(), block.buffer, &block.buffer[at..to]);
+                }
+                Ok(false) => {}
+                Err(refusal) => {
+                    let offset = block.offset + (at - block.lines.start) as u64;
+                    self.refuse(&refusal, chunk, offset, Text::of(&block.buffer[at..to]));
+                }
+            }
+            at = to + 1;
+            taken += 1;
         }
-        piece.block.push(&event, self.projection);
+        (at - block.lines.start, taken)
+    }
+
+    /// Takes in a line that no block holds: too long, or the last one of a pipe and not ended.
+    fn odd(&mut self, chunk: &Chunk, line: &log::Line<'_>) {
+        let outcome = match line.text {
+            Text::Whole(bytes) => self.alone(bytes),
+            Text::TooLong { .. } => Err(too_long()),
+        };
+        if let Err(refusal) = outcome {
+            self.refuse(&refusal, chunk, line.offset, line.text);
+        }
+    }
+
+    fn alone(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.reader.read_alone(bytes, self.job.received)? {
+            self.counts.lines += 1;
+            self.day.push(self.reader.line(), self.reader.spare(), bytes);
+        }
         Ok(())
     }
 
@@ -126,10 +168,30 @@ impl<'a> Reader<'a> {
         }
         (self.job.refused)(Refused { refusal, file: &chunk.file, offset, text });
     }
+}
+
+impl OpenDay<'_> {
+    /// Adds the event that was read from `buf`; `whole` is all of its line.
+    fn push(&mut self, line: &Line, buf: &[u8], whole: &[u8]) {
+        let new = || Piece { block: Block::new(self.projection), late: Vec::new() };
+        let piece = self.open.entry(partition(line.text(line.user, buf))).or_insert_with(new);
+        if line.timestamp > self.cutoff {
+            piece.late.push((piece.block.len(), without_blanks(whole).into()));
+        }
+        piece.block.push_line(line, buf);
+    }
 
     fn put_away(&mut self) {
         self.pieces.extend(self.open.drain());
     }
+}
+
+/// A line without the blanks around it, as an event has it.
+fn without_blanks(line: &[u8]) -> &[u8] {
+    let inked = |b: &u8| !matches!(b, b' ' | b'\t' | b'\r');
+    let from = line.iter().position(inked).unwrap_or(line.len());
+    let to = line.iter().rposition(inked).map_or(from, |last| last + 1);
+    &line[from..to]
 }
 
 /// Whether a refused line will be an event once time has come so far.
@@ -169,4 +231,21 @@ pub fn late<'p>(key: &HashKey, pieces: &'p [Piece], earlier: &[Identity]) -> Vec
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    #[test]
+    fn the_line_of_a_late_event_is_that_of_the_event() {
+        let event = r#"{"eventId":"e 1","userId":"u","eventType":"view","timestamp":1731296325000,"page":" x "}"#;
+        for (before, after) in [("", ""), (" \t", "\r"), ("\r ", "\t  \r")] {
+            let line = format!("{before}{event}{after}");
+            let judged = Event::parse(line.as_bytes(), EVER, &Rules::default()).expect("valid").expect("not blank");
+            assert_eq!(without_blanks(line.as_bytes()), judged.line.as_bytes());
+        }
+        assert_eq!(without_blanks(b" \t\r"), b"");
+    }
 }
