@@ -4,7 +4,7 @@
 //! arena and copies nothing.
 
 use crate::reader::{Cell, Line};
-use crate::rows::{Block, Column, Field, Ids, Projection, Span};
+use crate::rows::{Block, Column, Field, Head, Ids, Projection, Span, keep};
 use crate::time::Millis;
 use crate::value::Type;
 
@@ -165,6 +165,25 @@ fn zigzag(n: i64) -> u64 {
 }
 
 impl Block {
+    /// Adds the event of a line, read from `buf` for the projection of this block, as a row.
+    pub fn push_line(&mut self, line: &Line, buf: &[u8]) {
+        let text = |cell| std::str::from_utf8(line.text(cell, buf)).expect("readers give out UTF-8 only");
+        self.push_head(&Head {
+            tenant: text(line.tenant()),
+            user: text(line.user()),
+            event_id: text(line.event_id()),
+            timestamp: line.timestamp(),
+        });
+        for (column, cell) in self.columns.iter_mut().zip(line.cells()) {
+            let word = match *cell {
+                Cell::Null => None,
+                Cell::Word(bits) => Some(bits),
+                cell => Some(keep(&mut self.text, text(cell)).word()),
+            };
+            column.push(word);
+        }
+    }
+
     /// The rows that were packed, in the place of those the block holds.
     pub fn unpack(&mut self, packing: &Packing, packed: Packed) {
         self.clear();

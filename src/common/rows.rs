@@ -4,7 +4,6 @@
 
 use crate::event::{Event, raw_str};
 use crate::money::Decimal;
-use crate::reader::{Cell, Line};
 use crate::time::Millis;
 use crate::value::{Datum, Type};
 use serde_json::value::RawValue;
@@ -194,26 +193,7 @@ impl Block {
         }
     }
 
-    /// Adds the event of a line, read from `buf` for the projection of this block, as a row.
-    pub fn push_line(&mut self, line: &Line, buf: &[u8]) {
-        let text = |cell| std::str::from_utf8(line.text(cell, buf)).expect("readers give out UTF-8 only");
-        self.push_head(&Head {
-            tenant: text(line.tenant),
-            user: text(line.user),
-            event_id: text(line.event_id),
-            timestamp: line.timestamp,
-        });
-        for (column, cell) in self.columns.iter_mut().zip(&line.cells) {
-            let word = match *cell {
-                Cell::Null => None,
-                Cell::Word(bits) => Some(bits),
-                cell => Some(keep(&mut self.text, text(cell)).word()),
-            };
-            column.push(word);
-        }
-    }
-
-    /// Adds an event as a row: what `push_line` does, from what the judge made of the line.
+    /// Adds an event as a row.
     pub fn push(&mut self, event: &Event, projection: &Projection) {
         self.push_head(&Head {
             tenant: event.tenant_id.as_deref().unwrap_or(""),
@@ -247,7 +227,7 @@ impl Block {
         }
     }
 
-    fn push_head(&mut self, head: &Head<'_>) {
+    pub(crate) fn push_head(&mut self, head: &Head<'_>) {
         self.timestamps.push(head.timestamp);
         let tenant = self.text.len();
         let user = tenant + head.tenant.len() + 1;
@@ -316,7 +296,7 @@ impl Column {
 }
 
 /// Adds `text` to the arena.
-fn keep(arena: &mut String, text: &str) -> Span {
+pub(crate) fn keep(arena: &mut String, text: &str) -> Span {
     let start = arena.len() as u32;
     arena.push_str(text);
     Span { start, len: text.len() as u32 }

@@ -232,10 +232,10 @@ impl Parcel {
     /// Takes in the event of a line read from `buf`. `key`: what the message had for a key, if it was one.
     fn event(&mut self, parser: &Parser, line: &reader::Line, buf: &[u8], key: Option<Option<&[u8]>>) {
         self.consumed += 1;
-        if key.is_some_and(|key| key != Some(line.text(line.user, buf))) {
+        if key.is_some_and(|key| key != Some(line.text(line.user(), buf))) {
             self.unkeyed += 1;
         }
-        if parser.until.is_some_and(|until| line.timestamp > until) {
+        if parser.until.is_some_and(|until| line.timestamp() > until) {
             self.outside += 1;
         } else {
             self.block.push_line(line, buf);

@@ -183,7 +183,7 @@ impl Work<'_> {
         for line in lines {
             // What was an event is one for ever: its receipt was judged when it was rolled up.
             match reader.read_alone(&line, EVER) {
-                Ok(true) if reader.line().timestamp <= at => due.push_line(reader.line(), reader.spare()),
+                Ok(true) if reader.line().timestamp() <= at => due.push_line(reader.line(), reader.spare()),
                 Ok(true) => later.push(line),
                 _ => return Err(Error::damaged(file.name(), "a late event cannot be read")),
             }

@@ -174,8 +174,8 @@ impl OpenDay<'_> {
     /// Adds the event that was read from `buf`; `whole` is all of its line.
     fn push(&mut self, line: &Line, buf: &[u8], whole: &[u8]) {
         let new = || Piece { block: Block::new(self.projection), late: Vec::new() };
-        let piece = self.open.entry(partition(line.text(line.user, buf))).or_insert_with(new);
-        if line.timestamp > self.cutoff {
+        let piece = self.open.entry(partition(line.text(line.user(), buf))).or_insert_with(new);
+        if line.timestamp() > self.cutoff {
             piece.late.push((piece.block.len(), without_blanks(whole).into()));
         }
         piece.block.push_line(line, buf);
