@@ -320,12 +320,12 @@ impl<R: Read> Lines<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A reader that gives `step` bytes a call.
-    struct Trickle<'a>(&'a [u8], usize);
+    /// A reader that gives at most so many bytes a call.
+    pub(crate) struct Trickle<'a>(pub &'a [u8], pub usize);
 
     impl Read for Trickle<'_> {
         fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {

@@ -1,7 +1,7 @@
 //! NDJSON: how text is written into JSON and onto a terminal, in one place.
 //!
 //! What could fool a terminal or a reader (control characters, bidirectional
-//! overrides) is always written as `\uXXXX`: the same value, nothing hidden.
+//! overrides) is always written as an escape: the same value, nothing hidden.
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn push_str(out: &mut Vec<u8>, text: &str) {
@@ -64,7 +64,7 @@ pub fn is_deceptive(c: char) -> bool {
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// `text` as it may be shown on a terminal: everything deceptive as `\uXXXX`.
+/// `text` as it may be shown on a terminal: everything deceptive, line ends too, as `\u` and four hex digits.
 pub fn shown(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.chars().any(is_deceptive) {
         return text.into();

@@ -192,6 +192,26 @@ proptest! {
 }
 
 #[test]
+fn a_value_may_be_of_another_kind_in_every_line() {
+    let projection = projection();
+    let values = ["5", "\"5\"", "null", "\"\"", "5.5", "true", "[1]", "{\"duration\":1}", "\"caf\\u00e9\"", "\"日\""];
+    for name in ["score", "category", "page", "properties", "amount", "receivedAt", "tenantId"] {
+        for first in values {
+            let mut reader = Reader::new(&projection, &Rules::default());
+            for second in values {
+                for value in [first, second] {
+                    let line = format!(
+                        r#"{{"eventId":"e","userId":"u","eventType":"view","timestamp":1731296325000,"{name}":{value}}}"#
+                    );
+                    let seen = read(&mut reader, &projection, line.as_bytes());
+                    assert_eq!(seen, judge(&projection, &Rules::default(), line.as_bytes()), "{line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn usual_lines_never_reach_the_judge() {
     let projection = projection();
     let mut reader = Reader::new(&projection, &Rules::default());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::Event;
+use crate::lines::tests::Trickle;
 use crate::rows::Field;
 use crate::value::Type;
 use crossbeam_channel::unbounded;
@@ -16,18 +17,6 @@ fn parser() -> Parser {
         projection.slot(Field::new(path, ty));
     }
     Parser { projection, rules: Rules::default(), now: || NOW, until: Some(UNTIL) }
-}
-
-/// Gives out at most so many bytes a call.
-struct Trickle<'a>(&'a [u8], usize);
-
-impl Read for Trickle<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let n = self.1.min(self.0.len()).min(out.len());
-        out[..n].copy_from_slice(&self.0[..n]);
-        self.0 = &self.0[n..];
-        Ok(n)
-    }
 }
 
 /// What came, parcels put together: rows, `consumed` and `outside`, letters.
