@@ -212,6 +212,23 @@ fn a_value_may_be_of_another_kind_in_every_line() {
 }
 
 #[test]
+fn instants_are_taken_up_to_the_edges_the_judge_draws() {
+    let projection = projection();
+    let mut reader = Reader::new(&projection, &Rules::default());
+    let edges = [0, 99_999_999_999, 100_000_000_000, 99_999_999_999_999, 100_000_000_000_000];
+    let edges: Vec<i64> = edges.into_iter().chain((-1..=1).flat_map(|d| [NOW + d, NOW + FUTURE_MS + d])).collect();
+    for timestamp in &edges {
+        for received in edges.iter().map(i64::to_string).chain(["null".into()]) {
+            let line = format!(
+                r#"{{"eventId":"e","userId":"u","eventType":"view","timestamp":{timestamp},"receivedAt":{received}}}"#
+            );
+            let seen = read(&mut reader, &projection, line.as_bytes());
+            assert_eq!(seen, judge(&projection, &Rules::default(), line.as_bytes()), "{line}");
+        }
+    }
+}
+
+#[test]
 fn usual_lines_never_reach_the_judge() {
     let projection = projection();
     let mut reader = Reader::new(&projection, &Rules::default());
