@@ -1,18 +1,20 @@
 //! Packed rows: what a reader found in many lines, in few bytes, until it is folded.
 //!
-//! A row is some ten bytes of lengths and numbers and its texts, which lie as a block wants them: unpacking moves the
-//! arena and copies nothing.
+//! A row is some ten bytes of lengths and numbers and, behind them, its texts in one piece, as a block wants them.
 
 use crate::reader::{Cell, Line};
 use crate::rows::{Block, Column, Field, Head, Ids, Projection, Span, keep};
 use crate::time::Millis;
 use crate::value::Type;
+use bytes::BytesMut;
 
 /// How the fields of a projection are packed.
 pub struct Packing {
     fields: Vec<How>,
     /// Bytes of the bits that say which fields are there.
     bits: usize,
+    /// The fields that are texts.
+    texts: Vec<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -25,17 +27,21 @@ enum How {
     Double,
 }
 
-/// Packed rows, in the order they came.
+/// Packed rows, in the order they came, in a piece of memory that does not grow.
 #[derive(Debug, Default)]
 pub struct Packed {
-    /// Lengths and numbers, row by row.
-    heads: Vec<u8>,
-    /// `tenant NUL user NUL eventId NUL` and the texts of the fields, row by row; UTF-8.
-    text: Vec<u8>,
+    bytes: BytesMut,
+    used: usize,
     rows: u32,
 }
 
 const TIMESTAMP_BITS: u32 = 48;
+/// The timestamp and the lengths of the ids.
+const HEAD: usize = 10;
+/// Numbers are written by seven bits.
+const NUMBER_MAX: usize = 10;
+/// Texts are copied in steps of so many bytes.
+const STEP: usize = 16;
 
 impl Packing {
     pub fn new(projection: &Projection) -> Packing {
@@ -46,14 +52,29 @@ impl Packing {
             Type::Bool | Type::Int | Type::Decimal | Type::Datetime => How::Whole,
         };
         let fields: Vec<How> = projection.fields.iter().map(how).collect();
-        Packing { bits: fields.len().div_ceil(8), fields }
+        let texts = (0..fields.len()).filter(|i| fields[*i] == How::Text).collect();
+        Packing { bits: fields.len().div_ceil(8), fields, texts }
+    }
+
+    /// Bytes in which the row of a line surely finds room.
+    #[inline(always)]
+    pub fn room(&self, line: &Line) -> usize {
+        let cells = line.cells();
+        let texts: usize = self.texts.iter().map(|slot| cells[*slot].text_len()).sum();
+        let ids = line.tenant().text_len() + line.user().text_len() + line.event_id().text_len();
+        HEAD + self.bits + NUMBER_MAX * self.fields.len() + 3 + ids + texts + STEP
     }
 }
 
 impl Packed {
-    /// Room for rows of so many bytes in all.
-    pub fn with_capacity(bytes: usize) -> Packed {
-        Packed { heads: Vec::with_capacity(bytes / 4), text: Vec::with_capacity(bytes - bytes / 4), rows: 0 }
+    /// No rows, and room for some in `bytes`.
+    pub fn new(bytes: BytesMut) -> Packed {
+        Packed { bytes, used: 0, rows: 0 }
+    }
+
+    /// So many rows that were written before.
+    pub fn again(bytes: BytesMut, rows: u32) -> Packed {
+        Packed { used: bytes.len(), bytes, rows }
     }
 
     pub fn len(&self) -> usize {
@@ -66,97 +87,110 @@ impl Packed {
 
     /// Bytes held, used or not.
     pub fn capacity(&self) -> usize {
-        self.heads.capacity() + self.text.capacity()
+        self.bytes.len()
     }
 
-    /// Whether a usual row may not find room any more.
+    /// The rows as bytes.
+    pub fn written(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// The memory the rows lay in.
+    pub fn into_memory(self) -> BytesMut {
+        self.bytes
+    }
+
+    /// Bytes that are not used yet.
     #[inline(always)]
-    pub fn is_full(&self) -> bool {
-        self.heads.capacity() - self.heads.len() < 64 || self.text.capacity() - self.text.len() < 256
+    pub fn free(&self) -> usize {
+        self.bytes.len() - self.used
     }
 
-    /// Gives back the room that most of is not used.
-    pub fn trim(&mut self) {
-        if self.heads.len() + self.text.len() < self.capacity() / 2 {
-            self.heads.shrink_to_fit();
-            self.text.shrink_to_fit();
-        }
-    }
-
-    /// Adds a line that was read from `buf`.
-    #[inline]
+    /// Adds a line that was read from `buf`; there must be `Packing::room` for it.
+    #[inline(always)]
     pub fn push(&mut self, packing: &Packing, line: &Line, buf: &[u8]) {
-        let tenant = self.keep(line.text(line.tenant(), buf));
-        self.text.push(0);
-        let user = self.keep(line.text(line.user(), buf));
-        self.text.push(0);
-        let event_id = self.keep(line.text(line.event_id(), buf));
-        self.text.push(0);
-        // A user id has 256 bytes at most, an event id 128, a tenant 64; a timestamp of our time fits into 47 bits.
-        let head = line.timestamp() as u64 | (user as u64) << TIMESTAMP_BITS;
-        self.heads.extend_from_slice(&head.to_le_bytes());
-        self.heads.extend_from_slice(&[event_id as u8, tenant as u8]);
-        let bits = self.heads.len();
-        self.heads.resize(bits + packing.bits, 0);
-        for (group, (fields, cells)) in packing.fields.chunks(8).zip(line.cells().chunks(8)).enumerate() {
+        let mut row = Row { bytes: &mut self.bytes[self.used..], at: HEAD + packing.bits };
+        let cells = line.cells();
+        for (group, (fields, cells)) in packing.fields.chunks(8).zip(cells.chunks(8)).enumerate() {
             let mut present = 0;
             for (i, (how, cell)) in fields.iter().zip(cells).enumerate() {
                 match (how, *cell) {
                     (How::Timestamp, _) | (_, Cell::Null) => continue,
-                    (How::Whole, Cell::Word(word)) => self.put(zigzag(word as i64)),
-                    (How::Double, Cell::Word(word)) => self.heads.extend_from_slice(&word.to_le_bytes()),
-                    (_, text) => {
-                        let len = self.keep(line.text(text, buf));
-                        self.put(len as u64);
-                    }
+                    (How::Whole, Cell::Word(word)) => row.number(zigzag(word as i64)),
+                    (How::Double, Cell::Word(word)) => row.put(word.to_le_bytes()),
+                    (_, text) => row.number(text.text_len() as u64),
                 }
                 present |= 1 << i;
             }
-            // Once for all eight: a byte that was just written is slow to be read back.
-            self.heads[bits + group] = present;
+            row.bytes[HEAD + group] = present;
         }
+        let tenant = row.id(line.tenant(), line, buf);
+        let user = row.id(line.user(), line, buf);
+        let event_id = row.id(line.event_id(), line, buf);
+        for slot in &packing.texts {
+            row.text(cells[*slot], line, buf);
+        }
+        // A user id has 256 bytes at most, an event id 128, a tenant 64; a timestamp of our time fits into 47 bits.
+        let head = line.timestamp() as u64 | (user as u64) << TIMESTAMP_BITS;
+        row.bytes[..8].copy_from_slice(&head.to_le_bytes());
+        row.bytes[8] = event_id as u8;
+        row.bytes[9] = tenant as u8;
+        self.used += row.at;
         self.rows += 1;
     }
+}
 
+/// A row under construction.
+struct Row<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl Row<'_> {
     #[inline(always)]
-    fn keep(&mut self, text: &[u8]) -> usize {
-        self.text.extend_from_slice(text);
-        text.len()
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.at..][..N].copy_from_slice(&bytes);
+        self.at += N;
     }
 
     #[inline(always)]
-    fn put(&mut self, mut n: u64) {
+    fn number(&mut self, mut n: u64) {
         while n >= 0x80 {
-            self.heads.push(n as u8 | 0x80);
+            self.put([n as u8 | 0x80]);
             n >>= 7;
         }
-        self.heads.push(n as u8);
+        self.put([n as u8]);
     }
 
-    /// Writes the rows behind `out`, as `read` takes them.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        for n in [self.rows, self.heads.len() as u32, self.text.len() as u32] {
-            out.extend_from_slice(&n.to_le_bytes());
-        }
-        out.extend_from_slice(&self.heads);
-        out.extend_from_slice(&self.text);
+    #[inline(always)]
+    fn id(&mut self, cell: Cell, line: &Line, buf: &[u8]) -> usize {
+        let len = self.text(cell, line, buf);
+        self.put([0]);
+        len
     }
 
-    /// What `write` wrote at the beginning of `input`, which moves behind it; `None`: it was not.
-    pub fn read(input: &mut &[u8]) -> Option<Packed> {
-        let mut number = || {
-            let (n, rest) = input.split_first_chunk::<4>()?;
-            *input = rest;
-            Some(u32::from_le_bytes(*n))
+    #[inline(always)]
+    fn text(&mut self, cell: Cell, line: &Line, buf: &[u8]) -> usize {
+        let len = match cell {
+            Cell::Read { from, len } => {
+                let (from, len) = (from as usize, len as usize);
+                // Whole steps: what is too much is overwritten by what comes next.
+                let mut done = 0;
+                while done < len {
+                    let step: [u8; STEP] = *buf[from + done..].first_chunk().expect("a line has slack behind it");
+                    self.bytes[self.at + done..][..STEP].copy_from_slice(&step);
+                    done += STEP;
+                }
+                len
+            }
+            cell => {
+                let text = line.text(cell, buf);
+                self.bytes[self.at..][..text.len()].copy_from_slice(text);
+                text.len()
+            }
         };
-        let (rows, heads, text) = (number()?, number()? as usize, number()? as usize);
-        if input.len() < heads + text {
-            return None;
-        }
-        let (heads, rest) = input.split_at(heads);
-        let (text, rest) = rest.split_at(text);
-        *input = rest;
-        Some(Packed { heads: heads.to_vec(), text: text.to_vec(), rows })
+        self.at += len;
+        len
     }
 }
 
@@ -185,13 +219,15 @@ impl Block {
     }
 
     /// The rows that were packed, in the place of those the block holds.
-    pub fn unpack(&mut self, packing: &Packing, packed: Packed) {
+    pub fn unpack(&mut self, packing: &Packing, packed: &Packed) {
         self.clear();
-        self.text = String::from_utf8(packed.text).expect("readers give out UTF-8 only");
-        let mut heads = Heads { bytes: &packed.heads, text: 0 };
-        self.timestamps.reserve(packed.rows as usize);
-        self.ids.reserve(packed.rows as usize);
+        let mut text = std::mem::take(&mut self.text).into_bytes();
+        text.reserve(packed.used);
+        self.timestamps.reserve(packed.len());
+        self.ids.reserve(packed.len());
+        let mut heads = Heads { bytes: packed.written(), text: 0 };
         for _ in 0..packed.rows {
+            let begins = heads.text;
             let (timestamp, ids) = heads.ids();
             self.timestamps.push(timestamp);
             self.ids.push(ids);
@@ -201,21 +237,25 @@ impl Block {
                 let present = bits[i / 8] & (1 << (i % 8)) != 0;
                 heads.field(*how, present, timestamp, column);
             }
+            let (texts, rest) = heads.bytes.split_at((heads.text - begins) as usize);
+            text.extend_from_slice(texts);
+            heads.bytes = rest;
         }
+        self.text = String::from_utf8(text).expect("readers give out UTF-8 only");
     }
 }
 
 /// What is not unpacked yet.
 struct Heads<'a> {
     bytes: &'a [u8],
-    /// Where the next text begins.
+    /// Where the next text begins in the arena.
     text: u32,
 }
 
 impl Heads<'_> {
     #[inline(always)]
     fn ids(&mut self) -> (Millis, Ids) {
-        let (head, rest) = self.bytes.split_first_chunk::<10>().expect("whole rows");
+        let (head, rest) = self.bytes.split_first_chunk::<HEAD>().expect("whole rows");
         self.bytes = rest;
         let word = u64::from_le_bytes(*head.first_chunk().expect("ten bytes"));
         let timestamp = (word & ((1 << TIMESTAMP_BITS) - 1)) as Millis;
@@ -306,7 +346,7 @@ mod tests {
             let (projection, rules) = (projection(), Rules::default());
             let packing = Packing::new(&projection);
             let mut reader = Reader::new(&projection, &rules);
-            let mut packed = Packed::with_capacity(64);
+            let mut packed = Packed::new(BytesMut::zeroed(1 << 16));
             let (mut want, mut direct) = (Block::new(&projection), Block::new(&projection));
             for (i, (user, id, timestamp, category, cents, x, tenant)) in rows.iter().enumerate() {
                 let mut event = serde_json::json!({"eventId": id, "userId": user, "eventType": "click", "timestamp": timestamp});
@@ -317,18 +357,19 @@ mod tests {
                 if let Some(cents) = cents { event["amount"] = serde_json::from_str(&format!("{}.{:02}", cents / 100, cents.abs() % 100)).expect("JSON"); }
                 let line = event.to_string();
                 prop_assert_eq!(reader.read_alone(line.as_bytes(), NOW).map_err(|r| r.reason), Ok(true));
+                prop_assert!(packing.room(reader.line()) <= packed.free());
+                let before = packed.free();
                 packed.push(&packing, reader.line(), reader.spare());
+                prop_assert!(before - packed.free() <= packing.room(reader.line()) - STEP);
                 direct.push_line(reader.line(), reader.spare());
                 let event = Event::parse(line.as_bytes(), NOW, &rules).expect("valid").expect("not blank");
                 want.push(&event, &projection);
             }
-            let mut bytes = Vec::new();
-            packed.write(&mut bytes);
-            let mut input = &bytes[..];
-            let again = Packed::read(&mut input).expect("just written");
-            prop_assert!(input.is_empty() && Packed::read(&mut &bytes[..bytes.len() - 1]).is_none() );
+            let again = Packed::again(BytesMut::from(packed.written()), packed.len() as u32);
             let mut block = Block::new(&projection);
-            block.unpack(&packing, again);
+            // Twice: what a block held before must not show.
+            block.unpack(&packing, &again);
+            block.unpack(&packing, &packed);
             for block in [block, direct] {
                 prop_assert_eq!(block.len(), want.len());
                 for i in 0..want.len() {

@@ -73,6 +73,17 @@ pub enum Cell {
     Own { from: u32, len: u32 },
 }
 
+impl Cell {
+    /// The length of a text in bytes; 0 for anything else.
+    #[inline(always)]
+    pub fn text_len(self) -> usize {
+        match self {
+            Cell::Read { len, .. } | Cell::Own { len, .. } => len as usize,
+            Cell::Null | Cell::Word(_) => 0,
+        }
+    }
+}
+
 /// The event of one line.
 #[derive(Debug, Default)]
 pub struct Line {

@@ -8,6 +8,7 @@ mod gather;
 mod pile;
 mod scatter;
 mod share;
+mod slabs;
 
 use crate::engine::dedup::HashKey;
 pub use crate::engine::fold::Range;
@@ -99,7 +100,7 @@ impl From<Error> for Failure {
 ///
 /// Patches come partition by partition, in the order of keys within each: always the same order.
 pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
-    let piles = Piles::new(PARTITIONS, job.budget.clone());
+    let piles = Piles::new(PARTITIONS, job.threads, job.budget.clone());
     let (mut summary, newest) = scatter::scatter(job, &piles)?;
     summary.as_of = job.range.as_of.or(newest);
     summary.spilled = piles.spilled();

@@ -88,7 +88,8 @@ impl<'a> Folder<'a> {
         self.columns.reset();
         self.columns.reserve(slabs.iter().map(|slab| slab.len()).sum());
         for slab in slabs {
-            self.block.unpack(&self.packing, slab);
+            self.block.unpack(&self.packing, &slab);
+            piles.give_back(slab);
             self.columns.add(&self.block);
         }
         let mut patches = Vec::with_capacity(self.room);

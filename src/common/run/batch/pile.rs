@@ -2,7 +2,9 @@
 //!
 //! A slab knows where in the log its rows begin, so a pile is put in order when it is taken, whoever filled it.
 
+use super::slabs::Slabs;
 use crate::packed::Packed;
+use bytes::BytesMut;
 use rustix::fs::{Advice, fadvise};
 use std::fs::File;
 use std::io;
@@ -31,6 +33,7 @@ pub struct Budget {
 /// The rows of every partition.
 pub struct Piles {
     piles: Vec<Mutex<Pile>>,
+    slabs: Slabs,
     budget: Budget,
     held: AtomicUsize,
     /// The partition to be written next.
@@ -50,20 +53,29 @@ struct Pile {
 struct Run {
     offset: u64,
     len: usize,
-    places: Vec<Place>,
+    /// Of each slab: its place, its bytes, its rows.
+    slabs: Vec<(Place, usize, u32)>,
 }
 
 impl Piles {
-    pub fn new(partitions: usize, budget: Budget) -> Piles {
+    /// Piles that so many threads fill.
+    pub fn new(partitions: usize, threads: usize, budget: Budget) -> Piles {
         let piles = (0..partitions).map(|_| Mutex::default()).collect();
         let (held, turn, written) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
-        Piles { piles, budget, held, turn, file: OnceLock::new(), written }
+        // One open slab a partition and thread is to be a small part of the memory.
+        let open = (threads.max(1) * partitions) as u64;
+        let slabs = Slabs::new(((budget.bytes / 8 / open) as usize).clamp(SLAB_LEAST, SLAB_BYTES));
+        Piles { piles, slabs, budget, held, turn, file: OnceLock::new(), written }
     }
 
-    /// The room of a slab, so that one open slab a partition and thread is a small part of the memory.
-    pub fn slab_bytes(&self, threads: usize) -> usize {
-        let open = (threads.max(1) * self.piles.len()) as u64;
-        ((self.budget.bytes / 8 / open) as usize).clamp(SLAB_LEAST, SLAB_BYTES)
+    /// A slab without rows, with room for `least` bytes of them at least.
+    pub fn slab(&self, least: usize) -> Packed {
+        Packed::new(if least <= self.slabs.bytes() { self.slabs.get() } else { BytesMut::zeroed(least) })
+    }
+
+    /// Takes back a slab whose rows are no longer needed.
+    pub fn give_back(&self, slab: Packed) {
+        self.slabs.give_back(slab.into_memory());
     }
 
     /// Bytes that were written to the file.
@@ -89,11 +101,13 @@ impl Piles {
         let freed: usize = slabs.iter().map(|(_, slab)| slab.capacity()).sum();
         if !slabs.is_empty() {
             let mut bytes = Vec::with_capacity(freed);
-            slabs.iter().for_each(|(_, slab)| slab.write(&mut bytes));
+            slabs.iter().for_each(|(_, slab)| bytes.extend_from_slice(slab.written()));
             let offset = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.file()?.write_all_at(&bytes, offset)?;
-            let run = Run { offset, len: bytes.len(), places: slabs.iter().map(|(place, _)| *place).collect() };
+            let of = |(place, slab): &(Place, Packed)| (*place, slab.written().len(), slab.len() as u32);
+            let run = Run { offset, len: bytes.len(), slabs: slabs.iter().map(of).collect() };
             self.lock(partition).runs.push(run);
+            slabs.into_iter().for_each(|(_, slab)| self.give_back(slab));
         }
         Ok(self.held.fetch_sub(freed, Ordering::Relaxed) - freed)
     }
@@ -111,13 +125,10 @@ impl Piles {
         let Pile { mut slabs, runs } = std::mem::take(&mut *self.lock(partition));
         self.held.fetch_sub(slabs.iter().map(|(_, slab)| slab.capacity()).sum(), Ordering::Relaxed);
         for run in runs {
-            let mut bytes = vec![0; run.len];
+            let mut bytes = BytesMut::zeroed(run.len);
             self.file()?.read_exact_at(&mut bytes, run.offset)?;
-            let mut input = &bytes[..];
-            for place in run.places {
-                let slab = Packed::read(&mut input).ok_or_else(|| io::Error::other("the file of rows was changed"))?;
-                slabs.push((place, slab));
-            }
+            let again = run.slabs.into_iter().map(|(place, len, rows)| (place, Packed::again(bytes.split_to(len), rows)));
+            slabs.extend(again);
         }
         slabs.sort_unstable_by_key(|(place, _)| *place);
         Ok(slabs.into_iter().map(|(_, slab)| slab).collect())
@@ -148,7 +159,7 @@ mod tests {
     fn slab(first: usize) -> Packed {
         let projection = Projection::default();
         let (packing, mut reader) = (Packing::new(&projection), Reader::new(&projection, &Rules::default()));
-        let mut packed = Packed::with_capacity(SLAB_LEAST);
+        let mut packed = Packed::new(BytesMut::zeroed(SLAB_LEAST));
         for i in first..first + 10 {
             let line = format!(r#"{{"eventId":"{i}","userId":"u","eventType":"click","timestamp":1731296325000}}"#);
             assert_eq!(reader.read_alone(line.as_bytes(), 1_731_300_000_000).map_err(|r| r.reason), Ok(true));
@@ -162,7 +173,7 @@ mod tests {
         let spill = tempfile::tempdir().expect("a directory").keep();
         let mut files = 0;
         for slabs in [0, 1, 2, 3, 1000] {
-            let piles = Piles::new(2, Budget { bytes: (slabs * SLAB_LEAST) as u64, spill: spill.clone() });
+            let piles = Piles::new(2, 1, Budget { bytes: (slabs * SLAB_LEAST) as u64, spill: spill.clone() });
             for i in (0..40).rev() {
                 piles.put(i % 2, (i, 0), slab(i * 10)).expect("written");
             }
@@ -170,7 +181,8 @@ mod tests {
             for partition in 0..2 {
                 let (mut ids, mut block) = (Vec::new(), Block::new(&Projection::default()));
                 for packed in piles.take(partition).expect("read") {
-                    block.unpack(&Packing::new(&Projection::default()), packed);
+                    block.unpack(&Packing::new(&Projection::default()), &packed);
+                    piles.give_back(packed);
                     ids.extend((0..block.len()).map(|i| block.event_id(i).parse::<usize>().expect("a number")));
                 }
                 let want = (0..400).filter(|id| id / 10 % 2 == partition);

@@ -25,7 +25,7 @@ pub fn scatter(job: &Job<'_>, piles: &Piles) -> Result<(Summary, Option<Millis>)
     let packing = Packing::new(&job.plan.definitions.projection);
     let parts: Vec<Result<_, Failure>> = std::thread::scope(|scope| {
         let work = |thread: usize| {
-            let mut worker = Worker::new(job, piles, &packing, threads);
+            let mut worker = Worker::new(job, piles, &packing);
             while let Some(i) = shares.next(thread) {
                 worker.read(&chunks[i])?;
             }
@@ -62,13 +62,12 @@ struct Open {
     slabs: Vec<(Place, Packed)>,
     chunk: usize,
     handed: usize,
-    slab_bytes: usize,
 }
 
 impl<'a> Worker<'a> {
-    fn new(job: &'a Job<'a>, piles: &'a Piles, packing: &'a Packing, threads: usize) -> Worker<'a> {
+    fn new(job: &'a Job<'a>, piles: &'a Piles, packing: &'a Packing) -> Worker<'a> {
         let slabs = (0..PARTITIONS).map(|_| Default::default()).collect();
-        let open = Open { slabs, chunk: 0, handed: 0, slab_bytes: piles.slab_bytes(threads) };
+        let open = Open { slabs, chunk: 0, handed: 0 };
         let reader = Reader::new(&job.plan.definitions.projection, job.rules);
         Worker { job, piles, packing, reader, open, expected: 0, newest: None, summary: Summary::default() }
     }
@@ -174,26 +173,26 @@ impl Open {
     #[inline(always)]
     fn push(&mut self, piles: &Piles, packing: &Packing, line: &Line, buf: &[u8]) -> std::io::Result<()> {
         let p = partition(line.text(line.user(), buf));
-        if self.slabs[p].1.is_full() {
-            self.replace(p, piles)?;
+        let room = packing.room(line);
+        if self.slabs[p].1.free() < room {
+            self.replace(p, piles, room)?;
         }
         self.slabs[p].1.push(packing, line, buf);
         Ok(())
     }
 
     #[cold]
-    fn replace(&mut self, p: usize, piles: &Piles) -> std::io::Result<()> {
+    fn replace(&mut self, p: usize, piles: &Piles, room: usize) -> std::io::Result<()> {
         self.handed += 1;
-        let next = ((self.chunk, self.handed), Packed::with_capacity(self.slab_bytes));
+        let next = ((self.chunk, self.handed), piles.slab(room));
         let (place, full) = std::mem::replace(&mut self.slabs[p], next);
         if full.is_empty() { Ok(()) } else { piles.put(p, place, full) }
     }
 
     fn hand_over(&mut self, piles: &Piles) -> std::io::Result<()> {
         for (p, slab) in self.slabs.iter_mut().enumerate() {
-            let (place, mut packed) = std::mem::take(slab);
+            let (place, packed) = std::mem::take(slab);
             if !packed.is_empty() {
-                packed.trim();
                 piles.put(p, place, packed)?;
             }
         }
