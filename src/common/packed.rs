@@ -1,12 +1,17 @@
 //! Packed rows: what a reader found in many lines, in few bytes, until it is folded.
 //!
 //! A row is some ten bytes of lengths and numbers and, behind them, its texts in one piece, as a block wants them.
+//! A text that a writer has met before in the same field is one byte, its number among the writer's `Words`.
+
+mod words;
 
 use crate::reader::{Cell, Line};
 use crate::rows::{Block, Column, Field, Head, Ids, Projection, Span, keep};
 use crate::time::Millis;
 use crate::value::Type;
 use bytes::BytesMut;
+pub use words::Words;
+use words::{INLINE, SHORT};
 
 /// How the fields of a projection are packed.
 pub struct Packing {
@@ -21,7 +26,8 @@ pub struct Packing {
 enum How {
     /// The row's own timestamp.
     Timestamp,
-    Text,
+    /// By its number among the texts of a row.
+    Text(usize),
     /// A number that is usually small.
     Whole,
     Double,
@@ -33,6 +39,7 @@ pub struct Packed {
     bytes: BytesMut,
     used: usize,
     rows: u32,
+    writer: u32,
 }
 
 const TIMESTAMP_BITS: u32 = 48;
@@ -41,40 +48,114 @@ const HEAD: usize = 10;
 /// Numbers are written by seven bits.
 const NUMBER_MAX: usize = 10;
 /// Texts are copied in steps of so many bytes.
-const STEP: usize = 16;
+const STEP: usize = SHORT;
 
 impl Packing {
     pub fn new(projection: &Projection) -> Packing {
-        let how = |field: &Field| match field.ty {
+        let mut texts = Vec::new();
+        let how = |(slot, field): (usize, &Field)| match field.ty {
             _ if field.path == ["timestamp"] => How::Timestamp,
-            Type::String => How::Text,
+            Type::String => {
+                texts.push(slot);
+                How::Text(texts.len() - 1)
+            }
             Type::Double => How::Double,
             Type::Bool | Type::Int | Type::Decimal | Type::Datetime => How::Whole,
         };
-        let fields: Vec<How> = projection.fields.iter().map(how).collect();
-        let texts = (0..fields.len()).filter(|i| fields[*i] == How::Text).collect();
+        let fields: Vec<How> = projection.fields.iter().enumerate().map(how).collect();
         Packing { bits: fields.len().div_ceil(8), fields, texts }
+    }
+}
+
+/// What packs the lines of one reader.
+pub struct Packer<'a> {
+    packing: &'a Packing,
+    writer: u32,
+    words: Words,
+    /// For each text of the row at hand, its number or `INLINE`.
+    codes: Vec<u8>,
+}
+
+impl<'a> Packer<'a> {
+    /// One of several writers, by number.
+    pub fn new(packing: &'a Packing, writer: u32) -> Packer<'a> {
+        let texts = packing.texts.len();
+        Packer { packing, writer, words: Words::new(texts), codes: vec![INLINE; texts] }
+    }
+
+    /// No rows, and room for some in `bytes`.
+    pub fn start(&self, bytes: BytesMut) -> Packed {
+        Packed { bytes, used: 0, rows: 0, writer: self.writer }
+    }
+
+    /// What is needed to unpack the rows.
+    pub fn finish(self) -> Words {
+        self.words
     }
 
     /// Bytes in which the row of a line surely finds room.
     #[inline(always)]
     pub fn room(&self, line: &Line) -> usize {
         let cells = line.cells();
-        let texts: usize = self.texts.iter().map(|slot| cells[*slot].text_len()).sum();
+        let texts: usize = self.packing.texts.iter().map(|slot| cells[*slot].text_len()).sum();
         let ids = line.tenant().text_len() + line.user().text_len() + line.event_id().text_len();
-        HEAD + self.bits + NUMBER_MAX * self.fields.len() + 3 + ids + texts + STEP
+        HEAD + self.packing.bits + NUMBER_MAX * self.packing.fields.len() + 3 + ids + texts + STEP
+    }
+
+    /// Adds a line that was read from `buf`; there must be `room` for it.
+    #[inline(always)]
+    pub fn push(&mut self, packed: &mut Packed, line: &Line, buf: &[u8]) {
+        let packing = self.packing;
+        let mut row = Row { bytes: &mut packed.bytes[packed.used..], at: HEAD + packing.bits };
+        let cells = line.cells();
+        for (group, (fields, cells)) in packing.fields.chunks(8).zip(cells.chunks(8)).enumerate() {
+            let mut present = 0;
+            for (i, (how, cell)) in fields.iter().zip(cells).enumerate() {
+                match (how, *cell) {
+                    (How::Timestamp, _) | (_, Cell::Null) => continue,
+                    (How::Whole, Cell::Word(word)) => row.number(zigzag(word as i64)),
+                    (How::Double, Cell::Word(word)) => row.put(word.to_le_bytes()),
+                    (How::Text(n), cell) => {
+                        let code = self.words.code(*n, cell, buf);
+                        self.codes[*n] = code;
+                        row.put([code]);
+                        if code == INLINE {
+                            row.number(cell.text_len() as u64);
+                        }
+                    }
+                    (How::Whole | How::Double, Cell::Read { .. } | Cell::Own { .. }) => continue,
+                }
+                present |= 1 << i;
+            }
+            row.bytes[HEAD + group] = present;
+        }
+        let tenant = row.id(line.tenant(), line, buf);
+        let user = row.id(line.user(), line, buf);
+        let event_id = row.id(line.event_id(), line, buf);
+        for (slot, code) in packing.texts.iter().zip(&self.codes) {
+            if *code == INLINE {
+                row.text(cells[*slot], line, buf);
+            }
+        }
+        // A user id has 256 bytes at most, an event id 128, a tenant 64; a timestamp of our time fits into 47 bits.
+        let head = line.timestamp() as u64 | (user as u64) << TIMESTAMP_BITS;
+        row.bytes[..8].copy_from_slice(&head.to_le_bytes());
+        row.bytes[8] = event_id as u8;
+        row.bytes[9] = tenant as u8;
+        packed.used += row.at;
+        packed.rows += 1;
     }
 }
 
 impl Packed {
-    /// No rows, and room for some in `bytes`.
-    pub fn new(bytes: BytesMut) -> Packed {
-        Packed { bytes, used: 0, rows: 0 }
+    /// The same rows in other memory, which holds what `written` gave.
+    pub fn again(&self, bytes: BytesMut) -> Packed {
+        Packed { bytes, ..*self }
     }
 
-    /// So many rows that were written before.
-    pub fn again(bytes: BytesMut, rows: u32) -> Packed {
-        Packed { used: bytes.len(), bytes, rows }
+    /// The rows without their bytes.
+    pub fn without_bytes(&self) -> Packed {
+        self.again(BytesMut::new())
     }
 
     pub fn len(&self) -> usize {
@@ -90,14 +171,9 @@ impl Packed {
         self.bytes.len()
     }
 
-    /// The rows as bytes.
-    pub fn written(&self) -> &[u8] {
-        &self.bytes[..self.used]
-    }
-
-    /// The memory the rows lay in.
-    pub fn into_memory(self) -> BytesMut {
-        self.bytes
+    /// Bytes that are used.
+    pub fn used(&self) -> usize {
+        self.used
     }
 
     /// Bytes that are not used yet.
@@ -106,37 +182,14 @@ impl Packed {
         self.bytes.len() - self.used
     }
 
-    /// Adds a line that was read from `buf`; there must be `Packing::room` for it.
-    #[inline(always)]
-    pub fn push(&mut self, packing: &Packing, line: &Line, buf: &[u8]) {
-        let mut row = Row { bytes: &mut self.bytes[self.used..], at: HEAD + packing.bits };
-        let cells = line.cells();
-        for (group, (fields, cells)) in packing.fields.chunks(8).zip(cells.chunks(8)).enumerate() {
-            let mut present = 0;
-            for (i, (how, cell)) in fields.iter().zip(cells).enumerate() {
-                match (how, *cell) {
-                    (How::Timestamp, _) | (_, Cell::Null) => continue,
-                    (How::Whole, Cell::Word(word)) => row.number(zigzag(word as i64)),
-                    (How::Double, Cell::Word(word)) => row.put(word.to_le_bytes()),
-                    (_, text) => row.number(text.text_len() as u64),
-                }
-                present |= 1 << i;
-            }
-            row.bytes[HEAD + group] = present;
-        }
-        let tenant = row.id(line.tenant(), line, buf);
-        let user = row.id(line.user(), line, buf);
-        let event_id = row.id(line.event_id(), line, buf);
-        for slot in &packing.texts {
-            row.text(cells[*slot], line, buf);
-        }
-        // A user id has 256 bytes at most, an event id 128, a tenant 64; a timestamp of our time fits into 47 bits.
-        let head = line.timestamp() as u64 | (user as u64) << TIMESTAMP_BITS;
-        row.bytes[..8].copy_from_slice(&head.to_le_bytes());
-        row.bytes[8] = event_id as u8;
-        row.bytes[9] = tenant as u8;
-        self.used += row.at;
-        self.rows += 1;
+    /// The rows as bytes.
+    pub fn written(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// The memory the rows lay in.
+    pub fn into_memory(self) -> BytesMut {
+        self.bytes
     }
 }
 
@@ -217,23 +270,48 @@ impl Block {
             column.push(word);
         }
     }
+}
 
-    /// The rows that were packed, in the place of those the block holds.
-    pub fn unpack(&mut self, packing: &Packing, packed: &Packed) {
-        self.clear();
-        let mut text = std::mem::take(&mut self.text).into_bytes();
+/// What unpacks the rows of several writers.
+pub struct Unpacker<'a> {
+    packing: &'a Packing,
+    /// By writer.
+    words: &'a [Words],
+    block: Block,
+    /// The writer whose words the block's arena begins with.
+    holds: Option<u32>,
+}
+
+impl<'a> Unpacker<'a> {
+    pub fn new(projection: &Projection, packing: &'a Packing, words: &'a [Words]) -> Unpacker<'a> {
+        Unpacker { packing, words, block: Block::new(projection), holds: None }
+    }
+
+    /// The rows as a block, until the next are unpacked.
+    pub fn unpack(&mut self, packed: &Packed) -> &Block {
+        let (block, packing) = (&mut self.block, self.packing);
+        let words = &self.words[packed.writer as usize];
+        let mut text = std::mem::take(&mut block.text).into_bytes();
+        if self.holds == Some(packed.writer) {
+            text.truncate(words.text().len());
+        } else {
+            text.clear();
+            text.extend_from_slice(words.text());
+            self.holds = Some(packed.writer);
+        }
         text.reserve(packed.used);
-        self.timestamps.reserve(packed.len());
-        self.ids.reserve(packed.len());
-        let mut heads = Heads { bytes: packed.written(), text: 0 };
+        block.clear();
+        block.timestamps.reserve(packed.len());
+        block.ids.reserve(packed.len());
+        let mut heads = Heads { bytes: packed.written(), text: text.len() as u32, words };
         for _ in 0..packed.rows {
             let begins = heads.text;
             let (timestamp, ids) = heads.ids();
-            self.timestamps.push(timestamp);
-            self.ids.push(ids);
+            block.timestamps.push(timestamp);
+            block.ids.push(ids);
             let (bits, rest) = heads.bytes.split_at(packing.bits);
             heads.bytes = rest;
-            for (i, (how, column)) in packing.fields.iter().zip(&mut self.columns).enumerate() {
+            for (i, (how, column)) in packing.fields.iter().zip(&mut block.columns).enumerate() {
                 let present = bits[i / 8] & (1 << (i % 8)) != 0;
                 heads.field(*how, present, timestamp, column);
             }
@@ -241,7 +319,8 @@ impl Block {
             text.extend_from_slice(texts);
             heads.bytes = rest;
         }
-        self.text = String::from_utf8(text).expect("readers give out UTF-8 only");
+        block.text = String::from_utf8(text).expect("readers give out UTF-8 only");
+        block
     }
 }
 
@@ -250,6 +329,7 @@ struct Heads<'a> {
     bytes: &'a [u8],
     /// Where the next text begins in the arena.
     text: u32,
+    words: &'a Words,
 }
 
 impl Heads<'_> {
@@ -281,10 +361,17 @@ impl Heads<'_> {
                 self.bytes = rest;
                 Some(u64::from_le_bytes(*word))
             }
-            How::Text => {
-                let span = Span { start: self.text, len: self.number() as u32 };
-                self.text += span.len;
-                Some(span.word())
+            How::Text(n) => {
+                let (code, rest) = self.bytes.split_first().expect("whole rows");
+                self.bytes = rest;
+                Some(match code {
+                    &INLINE => {
+                        let span = Span { start: self.text, len: self.number() as u32 };
+                        self.text += span.len;
+                        span.word()
+                    }
+                    code => self.words.word(n, *code),
+                })
             }
         };
         column.push(word);
@@ -346,7 +433,8 @@ mod tests {
             let (projection, rules) = (projection(), Rules::default());
             let packing = Packing::new(&projection);
             let mut reader = Reader::new(&projection, &rules);
-            let mut packed = Packed::new(BytesMut::zeroed(1 << 16));
+            let mut packer = Packer::new(&packing, 0);
+            let mut packed = packer.start(BytesMut::zeroed(1 << 16));
             let (mut want, mut direct) = (Block::new(&projection), Block::new(&projection));
             for (i, (user, id, timestamp, category, cents, x, tenant)) in rows.iter().enumerate() {
                 let mut event = serde_json::json!({"eventId": id, "userId": user, "eventType": "click", "timestamp": timestamp});
@@ -357,20 +445,23 @@ mod tests {
                 if let Some(cents) = cents { event["amount"] = serde_json::from_str(&format!("{}.{:02}", cents / 100, cents.abs() % 100)).expect("JSON"); }
                 let line = event.to_string();
                 prop_assert_eq!(reader.read_alone(line.as_bytes(), NOW).map_err(|r| r.reason), Ok(true));
-                prop_assert!(packing.room(reader.line()) <= packed.free());
+                prop_assert!(packer.room(reader.line()) <= packed.free());
                 let before = packed.free();
-                packed.push(&packing, reader.line(), reader.spare());
-                prop_assert!(before - packed.free() <= packing.room(reader.line()) - STEP);
+                packer.push(&mut packed, reader.line(), reader.spare());
+                prop_assert!(before - packed.free() <= packer.room(reader.line()) - STEP);
                 direct.push_line(reader.line(), reader.spare());
                 let event = Event::parse(line.as_bytes(), NOW, &rules).expect("valid").expect("not blank");
                 want.push(&event, &projection);
             }
-            let again = Packed::again(BytesMut::from(packed.written()), packed.len() as u32);
-            let mut block = Block::new(&projection);
-            // Twice: what a block held before must not show.
-            block.unpack(&packing, &again);
-            block.unpack(&packing, &packed);
-            for block in [block, direct] {
+            let again = packed.again(BytesMut::from(packed.written()));
+            let other = Packer::new(&packing, 1);
+            let words = [packer.finish(), other.finish()];
+            let mut unpacker = Unpacker::new(&projection, &packing, &words);
+            // What a block held before must not show, whoever wrote it.
+            unpacker.unpack(&Packed { writer: 1, ..Packed::default() });
+            unpacker.unpack(&packed);
+            let block = unpacker.unpack(&again);
+            for block in [block, &direct] {
                 prop_assert_eq!(block.len(), want.len());
                 for i in 0..want.len() {
                     prop_assert_eq!(block.identity(i), want.identity(i));

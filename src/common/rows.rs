@@ -143,7 +143,7 @@ impl Span {
         u64::from(self.start) << 32 | u64::from(self.len)
     }
 
-    fn of_word(word: u64) -> Span {
+    pub(crate) fn of_word(word: u64) -> Span {
         Span { start: (word >> 32) as u32, len: word as u32 }
     }
 

@@ -17,9 +17,11 @@ use crate::engine::plan::Plan;
 use crate::event::{Code, Refusal, Rules};
 use crate::lines::Text;
 use crate::log::{Error, Log, LogFile, Torn};
+use crate::packed::{Packing, Unpacker};
 use crate::time::Millis;
 pub use pile::Budget;
 use pile::Piles;
+use scatter::Scattered;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::atomic::AtomicU64;
@@ -101,11 +103,14 @@ impl From<Error> for Failure {
 /// Patches come partition by partition, in the order of keys within each: always the same order.
 pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     let piles = Piles::new(PARTITIONS, job.threads, job.budget.clone());
-    let (mut summary, newest) = scatter::scatter(job, &piles)?;
+    let projection = &job.plan.definitions.projection;
+    let packing = Packing::new(projection);
+    let Scattered { mut summary, newest, words } = scatter::scatter(job, &piles, &packing)?;
     summary.as_of = job.range.as_of.or(newest);
     summary.spilled = piles.spilled();
+    let unpacker = || Unpacker::new(projection, &packing, &words);
     match summary.as_of {
-        Some(as_of) => (summary.events, summary.keys) = gather::gather(job, &piles, as_of, out)?,
+        Some(as_of) => (summary.events, summary.keys) = gather::gather(job, &piles, unpacker, as_of, out)?,
         None => summary.events.outside = summary.lines - summary.refused_total(),
     }
     Ok(summary)

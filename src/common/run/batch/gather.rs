@@ -4,8 +4,7 @@ use super::pile::Piles;
 use super::{Failure, Job, PARTITIONS};
 use crate::engine::columns::Columns;
 use crate::engine::fold::Tally;
-use crate::packed::Packing;
-use crate::rows::Block;
+use crate::packed::Unpacker;
 use crate::time::Millis;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -21,17 +20,23 @@ struct Folded {
 }
 
 /// Folds the piles and writes the patches. Gives what became of the events, and the number of keys.
-pub fn gather(job: &Job<'_>, piles: &Piles, as_of: Millis, out: &mut impl Write) -> Result<(Tally, u64), Failure> {
+pub fn gather<'a>(
+    job: &'a Job<'a>,
+    piles: &Piles,
+    unpacker: impl Fn() -> Unpacker<'a> + Sync,
+    as_of: Millis,
+    out: &mut impl Write,
+) -> Result<(Tally, u64), Failure> {
     let next = AtomicUsize::new(0);
     let (mut tally, mut keys) = (Tally::default(), 0);
     std::thread::scope(|scope| {
         // Bounded: a slow reader of the output must not pile the patches up in memory.
         let (send, receive) = mpsc::sync_channel::<io::Result<Folded>>(job.threads * 2);
-        let next = &next;
+        let (next, unpacker) = (&next, &unpacker);
         for _ in 0..job.threads.max(1) {
             let send = send.clone();
             scope.spawn(move || {
-                let mut folder = Folder::new(job, as_of);
+                let mut folder = Folder::new(job, as_of, unpacker());
                 loop {
                     let partition = next.fetch_add(1, Ordering::Relaxed);
                     if partition >= PARTITIONS {
@@ -66,21 +71,14 @@ pub fn gather(job: &Job<'_>, piles: &Piles, as_of: Millis, out: &mut impl Write)
 /// One thread's tools.
 struct Folder<'a> {
     columns: Columns<'a>,
-    packing: Packing,
-    block: Block,
+    unpacker: Unpacker<'a>,
     /// What the patches of the last partition took: one partition is much like the other.
     room: usize,
 }
 
 impl<'a> Folder<'a> {
-    fn new(job: &'a Job<'a>, as_of: Millis) -> Folder<'a> {
-        let projection = &job.plan.definitions.projection;
-        Folder {
-            columns: Columns::new(job.plan, job.hash_key, job.range, as_of),
-            packing: Packing::new(projection),
-            block: Block::new(projection),
-            room: 0,
-        }
+    fn new(job: &'a Job<'a>, as_of: Millis, unpacker: Unpacker<'a>) -> Folder<'a> {
+        Folder { columns: Columns::new(job.plan, job.hash_key, job.range, as_of), unpacker, room: 0 }
     }
 
     fn fold(&mut self, piles: &Piles, partition: usize) -> io::Result<Folded> {
@@ -88,9 +86,8 @@ impl<'a> Folder<'a> {
         self.columns.reset();
         self.columns.reserve(slabs.iter().map(|slab| slab.len()).sum());
         for slab in slabs {
-            self.block.unpack(&self.packing, &slab);
+            self.columns.add(self.unpacker.unpack(&slab));
             piles.give_back(slab);
-            self.columns.add(&self.block);
         }
         let mut patches = Vec::with_capacity(self.room);
         let keys = self.columns.finish(&mut patches);

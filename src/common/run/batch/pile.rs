@@ -53,8 +53,8 @@ struct Pile {
 struct Run {
     offset: u64,
     len: usize,
-    /// Of each slab: its place, its bytes, its rows.
-    slabs: Vec<(Place, usize, u32)>,
+    /// The slabs, without their bytes.
+    slabs: Vec<(Place, Packed)>,
 }
 
 impl Piles {
@@ -68,9 +68,9 @@ impl Piles {
         Piles { piles, slabs, budget, held, turn, file: OnceLock::new(), written }
     }
 
-    /// A slab without rows, with room for `least` bytes of them at least.
-    pub fn slab(&self, least: usize) -> Packed {
-        Packed::new(if least <= self.slabs.bytes() { self.slabs.get() } else { BytesMut::zeroed(least) })
+    /// Memory for a slab of so many bytes at least.
+    pub fn memory(&self, least: usize) -> BytesMut {
+        if least <= self.slabs.bytes() { self.slabs.get() } else { BytesMut::zeroed(least) }
     }
 
     /// Takes back a slab whose rows are no longer needed.
@@ -104,8 +104,8 @@ impl Piles {
             slabs.iter().for_each(|(_, slab)| bytes.extend_from_slice(slab.written()));
             let offset = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.file()?.write_all_at(&bytes, offset)?;
-            let of = |(place, slab): &(Place, Packed)| (*place, slab.written().len(), slab.len() as u32);
-            let run = Run { offset, len: bytes.len(), slabs: slabs.iter().map(of).collect() };
+            let without_bytes = |(place, slab): &(Place, Packed)| (*place, slab.without_bytes());
+            let run = Run { offset, len: bytes.len(), slabs: slabs.iter().map(without_bytes).collect() };
             self.lock(partition).runs.push(run);
             slabs.into_iter().for_each(|(_, slab)| self.give_back(slab));
         }
@@ -127,8 +127,8 @@ impl Piles {
         for run in runs {
             let mut bytes = BytesMut::zeroed(run.len);
             self.file()?.read_exact_at(&mut bytes, run.offset)?;
-            let again = run.slabs.into_iter().map(|(place, len, rows)| (place, Packed::again(bytes.split_to(len), rows)));
-            slabs.extend(again);
+            let again = |(place, slab): (Place, Packed)| (place, slab.again(bytes.split_to(slab.used())));
+            slabs.extend(run.slabs.into_iter().map(again));
         }
         slabs.sort_unstable_by_key(|(place, _)| *place);
         Ok(slabs.into_iter().map(|(_, slab)| slab).collect())
@@ -152,18 +152,17 @@ impl Piles {
 mod tests {
     use super::*;
     use crate::event::Rules;
-    use crate::packed::Packing;
+    use crate::packed::{Packer, Packing, Unpacker};
     use crate::reader::Reader;
-    use crate::rows::{Block, Projection};
+    use crate::rows::Projection;
 
-    fn slab(first: usize) -> Packed {
-        let projection = Projection::default();
-        let (packing, mut reader) = (Packing::new(&projection), Reader::new(&projection, &Rules::default()));
-        let mut packed = Packed::new(BytesMut::zeroed(SLAB_LEAST));
+    fn slab(packer: &mut Packer, first: usize) -> Packed {
+        let mut reader = Reader::new(&Projection::default(), &Rules::default());
+        let mut packed = packer.start(BytesMut::zeroed(SLAB_LEAST));
         for i in first..first + 10 {
             let line = format!(r#"{{"eventId":"{i}","userId":"u","eventType":"click","timestamp":1731296325000}}"#);
             assert_eq!(reader.read_alone(line.as_bytes(), 1_731_300_000_000).map_err(|r| r.reason), Ok(true));
-            packed.push(&packing, reader.line(), reader.spare());
+            packer.push(&mut packed, reader.line(), reader.spare());
         }
         packed
     }
@@ -172,16 +171,19 @@ mod tests {
     fn a_pile_comes_back_in_the_order_of_the_log_whatever_was_written_to_the_file() {
         let spill = tempfile::tempdir().expect("a directory").keep();
         let mut files = 0;
+        let (projection, packing) = (Projection::default(), Packing::new(&Projection::default()));
+        let mut packer = Packer::new(&packing, 0);
+        let words = [Packer::new(&packing, 0).finish()];
         for slabs in [0, 1, 2, 3, 1000] {
             let piles = Piles::new(2, 1, Budget { bytes: (slabs * SLAB_LEAST) as u64, spill: spill.clone() });
             for i in (0..40).rev() {
-                piles.put(i % 2, (i, 0), slab(i * 10)).expect("written");
+                piles.put(i % 2, (i, 0), slab(&mut packer, i * 10)).expect("written");
             }
             files += u32::from(piles.spilled() > 0);
             for partition in 0..2 {
-                let (mut ids, mut block) = (Vec::new(), Block::new(&Projection::default()));
+                let (mut ids, mut unpacker) = (Vec::new(), Unpacker::new(&projection, &packing, &words));
                 for packed in piles.take(partition).expect("read") {
-                    block.unpack(&Packing::new(&Projection::default()), &packed);
+                    let block = unpacker.unpack(&packed);
                     piles.give_back(packed);
                     ids.extend((0..block.len()).map(|i| block.event_id(i).parse::<usize>().expect("a number")));
                 }

@@ -6,7 +6,7 @@ use super::{Failure, Job, PARTITIONS, Refused, Summary, partition};
 use crate::event::{Refusal, too_long};
 use crate::lines::Text;
 use crate::log::{self, Block, Chunk};
-use crate::packed::{Packed, Packing};
+use crate::packed::{Packed, Packer, Packing, Words};
 use crate::reader::{Line, Reader};
 use crate::time::Millis;
 use std::sync::atomic::Ordering;
@@ -16,39 +16,48 @@ const CHUNK_BYTES: u64 = 4 << 20;
 /// A chunk of a packed file may be huge: progress is told after so many bytes.
 const TELL_BYTES: u64 = 16 << 20;
 
-/// Reads every line onto the piles. Also gives the largest event time in the range.
-pub fn scatter(job: &Job<'_>, piles: &Piles) -> Result<(Summary, Option<Millis>), Failure> {
+/// What reading the log gave besides the piles.
+pub struct Scattered {
+    pub summary: Summary,
+    /// The largest event time in the range.
+    pub newest: Option<Millis>,
+    /// Of the rows on the piles, by writer.
+    pub words: Vec<Words>,
+}
+
+/// Reads every line onto the piles.
+pub fn scatter(job: &Job<'_>, piles: &Piles, packing: &Packing) -> Result<Scattered, Failure> {
     let chunks = job.log.chunks(CHUNK_BYTES);
     let threads = job.threads.clamp(1, chunks.len().max(1));
     let size = |chunk: &Chunk| chunk.end.map_or(chunk.file.size.unwrap_or(0), |end| end - chunk.start);
     let shares = Shares::new(&chunks.iter().map(size).collect::<Vec<_>>(), threads);
-    let packing = Packing::new(&job.plan.definitions.projection);
     let parts: Vec<Result<_, Failure>> = std::thread::scope(|scope| {
         let work = |thread: usize| {
-            let mut worker = Worker::new(job, piles, &packing);
+            let mut worker = Worker::new(job, piles, Packer::new(packing, thread as u32));
             while let Some(i) = shares.next(thread) {
                 worker.read(&chunks[i])?;
             }
             worker.hand_over()?;
-            Ok((worker.summary, worker.newest))
+            Ok((worker.summary, worker.newest, worker.packer.finish()))
         };
         let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
         workers.into_iter().map(|w| w.join().expect("a panic ends the program")).collect()
     });
-    let (mut summary, mut newest) = (Summary::default(), None);
+    let mut all = Scattered { summary: Summary::default(), newest: None, words: Vec::new() };
     for part in parts {
-        let (part, latest) = part?;
-        summary.add(part);
-        newest = newest.max(latest);
+        let (summary, newest, words) = part?;
+        all.summary.add(summary);
+        all.newest = all.newest.max(newest);
+        all.words.push(words);
     }
-    Ok((summary, newest))
+    Ok(all)
 }
 
 /// One thread's way through the log.
 struct Worker<'a> {
     job: &'a Job<'a>,
     piles: &'a Piles,
-    packing: &'a Packing,
+    packer: Packer<'a>,
     reader: Reader,
     open: Open,
     /// The chunk that would go on with the stretch read so far.
@@ -65,11 +74,11 @@ struct Open {
 }
 
 impl<'a> Worker<'a> {
-    fn new(job: &'a Job<'a>, piles: &'a Piles, packing: &'a Packing) -> Worker<'a> {
+    fn new(job: &'a Job<'a>, piles: &'a Piles, packer: Packer<'a>) -> Worker<'a> {
         let slabs = (0..PARTITIONS).map(|_| Default::default()).collect();
         let open = Open { slabs, chunk: 0, handed: 0 };
         let reader = Reader::new(&job.plan.definitions.projection, job.rules);
-        Worker { job, piles, packing, reader, open, expected: 0, newest: None, summary: Summary::default() }
+        Worker { job, piles, packer, reader, open, expected: 0, newest: None, summary: Summary::default() }
     }
 
     fn read(&mut self, chunk: &Chunk) -> Result<(), Failure> {
@@ -149,7 +158,7 @@ impl<'a> Worker<'a> {
         if self.job.range.holds(line.timestamp()) {
             self.newest = self.newest.max(Some(line.timestamp()));
         }
-        self.open.push(self.piles, self.packing, line, buf).map_err(Failure::Spill)?;
+        self.open.push(self.piles, &mut self.packer, line, buf).map_err(Failure::Spill)?;
         Ok((to, Ok(())))
     }
 
@@ -171,20 +180,20 @@ impl<'a> Worker<'a> {
 
 impl Open {
     #[inline(always)]
-    fn push(&mut self, piles: &Piles, packing: &Packing, line: &Line, buf: &[u8]) -> std::io::Result<()> {
+    fn push(&mut self, piles: &Piles, packer: &mut Packer, line: &Line, buf: &[u8]) -> std::io::Result<()> {
         let p = partition(line.text(line.user(), buf));
-        let room = packing.room(line);
+        let room = packer.room(line);
         if self.slabs[p].1.free() < room {
-            self.replace(p, piles, room)?;
+            self.replace(p, piles, packer.start(piles.memory(room)))?;
         }
-        self.slabs[p].1.push(packing, line, buf);
+        packer.push(&mut self.slabs[p].1, line, buf);
         Ok(())
     }
 
     #[cold]
-    fn replace(&mut self, p: usize, piles: &Piles, room: usize) -> std::io::Result<()> {
+    fn replace(&mut self, p: usize, piles: &Piles, next: Packed) -> std::io::Result<()> {
         self.handed += 1;
-        let next = ((self.chunk, self.handed), piles.slab(room));
+        let next = ((self.chunk, self.handed), next);
         let (place, full) = std::mem::replace(&mut self.slabs[p], next);
         if full.is_empty() { Ok(()) } else { piles.put(p, place, full) }
     }
