@@ -1,246 +1,397 @@
 //! Steps: from the end of one value to the beginning of the next, as it was written before.
 //!
-//! After each key its followers are known by the very bytes between the two values (`","userId":"`). A line of a known
-//! producer is so many comparisons of a few words; an unknown step is scanned once and then known.
+//! A step knows the very bytes between two values (`","userId":"`), what the second one is, and which steps came next.
+//! A line of a known producer is so many comparisons of 32 bytes; an unknown step is scanned once and then known.
+//! A step may leave objects and enter others, so that what is inside of them is read in the same way.
 
+use super::Texts;
 use super::bytes::{blanks, string};
-use super::{EVENT_ID, EVENT_TYPE, Entry, HEADS, Kind, RECEIVED, TENANT, TIMESTAMP, USER, Want};
-use crate::event::STRING_FIELDS;
-use crate::limits::{EVENT_ID_MAX, FIELD_MAX, TENANT_MAX, USER_ID_MAX};
+use super::entry::{Entry, Kind, Want};
+use super::line::{HEADS, NOWHERE};
+use super::vector::same;
 use crate::rows::Projection;
-use crate::value::Type;
 use hashbrown::HashMap;
 
-/// Before the first key, and behind the last value.
+/// Before the first key.
 pub const START: usize = 0;
-pub const END: usize = 1;
-/// A key nobody wants, of which there may be too many to know each.
-const ANY: usize = 2;
-const KEYS_MAX: usize = 256;
-/// So many followers of one key are known.
-const STEPS_MAX: usize = 8;
 /// The longest step that is remembered.
 const STEP_MAX: usize = 32;
+/// So many followers of one step are known.
+const FOLLOWERS: usize = 8;
+/// Beyond so many everything is forgotten and learned again.
+const STEPS_MAX: usize = 1024;
+const KEYS_MAX: usize = 512;
+const OBJECTS_MAX: usize = 32;
+/// Objects deeper than this are read as values.
+const INSIDE_MAX: usize = 8;
+/// More unknown steps inside of objects than this, and than a sixteenth of the lines: their names are not worth knowing.
+const STRANGE_MAX: u64 = 64;
+/// The event itself among the objects.
+const TOP: usize = 0;
 
-/// What stands between two values, up to the opening quote of the second.
+/// How the value behind a step is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// A string; the place is behind its opening quote.
+    Text,
+    Instant,
+    Amount,
+    /// No string, or one that must not be there.
+    Other,
+    /// There is none: the event is over.
+    End,
+}
+
+/// What stands between two values, up to the opening quote of the second, and what that one means.
 #[derive(Clone, Debug)]
-struct Step {
-    /// Its bytes and, as bits, which of them count.
-    text: [u128; 2],
-    mask: [u128; 2],
-    long: bool,
-    advance: usize,
-    next: Next,
+#[repr(align(64))]
+pub struct Step {
+    text: [u8; STEP_MAX],
+    /// As bits, which of its bytes count, and how these must compare.
+    mask: u32,
+    equal: u32,
+    advance: u32,
+    key: u32,
+    /// The steps that came next.
+    next: [u16; FOLLOWERS],
+    /// Keys that must not stand there twice.
+    pub bits: u64,
+    /// As in `Entry`.
+    pub least: u32,
+    pub span: u32,
+    /// The first two targets, or `NOWHERE`.
+    pub places: [u32; 2],
+    /// More targets or other wants there are.
+    pub more: bool,
+    pub how: How,
+    /// The value, were it an object, would be entered.
+    opens: bool,
 }
 
-/// Where a step leads.
-#[derive(Clone, Copy, Debug)]
-pub struct Next {
-    pub key: usize,
-    /// The value is a string, and the place is behind its opening quote.
-    pub quoted: bool,
-}
+/// Fits nowhere.
+const NEVER: u16 = START as u16;
 
 impl Step {
-    fn new(text: &[u8], next: Next) -> Step {
-        let mut bytes = [0u8; STEP_MAX];
-        let mut mask = [0u8; STEP_MAX];
-        bytes[..text.len()].copy_from_slice(text);
-        mask[..text.len()].fill(0xff);
-        let halves = |b: &[u8; STEP_MAX]| [word(&b[..16]), word(&b[16..])];
-        Step { text: halves(&bytes), mask: halves(&mask), long: text.len() > 16, advance: text.len(), next }
-    }
-
     #[inline(always)]
     fn fits(&self, buf: &[u8], p: usize) -> bool {
-        let near: &[u8; STEP_MAX] = buf[p..].first_chunk().expect("a buffer has slack behind its last line");
-        (word(&near[..16]) ^ self.text[0]) & self.mask[0] == 0
-            && (!self.long || (word(&near[16..]) ^ self.text[1]) & self.mask[1] == 0)
-            // What leads to a number also begins what leads to a string.
-            && (self.next.quoted || buf[p + self.advance] != b'"')
+        let near = buf[p..].first_chunk().expect("a buffer has slack behind its last line");
+        same(near, &self.text) & self.mask == self.equal
+            && (self.how != How::Other || self.is_other(buf, p + self.advance as usize))
     }
-}
 
-#[inline(always)]
-fn word(bytes: &[u8]) -> u128 {
-    u128::from_le_bytes(*bytes.first_chunk().expect("sixteen bytes"))
+    /// What leads to a number also begins what leads to a string or into an object.
+    #[inline(always)]
+    fn is_other(&self, buf: &[u8], p: usize) -> bool {
+        buf[p] != b'"' && !(self.opens && buf[p] == b'{' && buf[p + 1] == b'"')
+    }
 }
 
 struct Key {
     entry: Entry,
+    /// Its bit in `Step::bits`; none for a key that may stand there twice.
+    bit: u64,
+    /// The object it stands in, and the one that it names.
+    object: usize,
+    inside: Option<usize>,
+    /// Steps to it that are not remembered: to a value that is no string, and to a string.
+    bare: [Option<u16>; 2],
+}
+
+/// An object whose members are known by name.
+struct Object {
+    /// The object around it.
+    parent: usize,
+    depth: usize,
+    keys: HashMap<Box<[u8]>, usize>,
+    /// Stands for all keys that are too many.
+    any: usize,
+}
+
+/// All steps seen so far.
+pub struct Steps {
     steps: Vec<Step>,
-}
-
-/// All keys seen so far, each with what may follow it.
-pub struct Keys {
     keys: Vec<Key>,
-    by_name: HashMap<Box<[u8]>, usize>,
+    objects: Vec<Object>,
+    by_text: HashMap<(usize, Box<[u8]>), u16>,
+    bits: u32,
+    /// The key behind the last value.
+    end: usize,
+    /// Too much is known.
+    full: bool,
+    /// Whether objects are entered.
+    enters: bool,
+    /// Unknown steps inside of objects.
+    strange: u64,
+    lines: u64,
 }
 
-impl Keys {
-    pub fn new(projection: &Projection) -> Keys {
-        let mut keys = Keys { keys: Vec::new(), by_name: HashMap::new() };
-        for _ in [START, END, ANY] {
-            keys.keys.push(Key { entry: Entry::other(), steps: Vec::new() });
-        }
-        keys.add("eventId", Entry::id(EVENT_ID, EVENT_ID_MAX));
-        keys.add("userId", Entry::id(USER, USER_ID_MAX));
-        keys.add("eventType", Entry::id(EVENT_TYPE, FIELD_MAX));
-        let tenant = Entry::id(TENANT, TENANT_MAX);
-        keys.add("tenantId", Entry { least: 0, span: TENANT_MAX, nullable: true, ..tenant });
-        keys.add("timestamp", Entry::number(Kind::Instant, TIMESTAMP, vec![TIMESTAMP], false));
-        keys.add("receivedAt", Entry::number(Kind::Instant, RECEIVED, vec![RECEIVED], true));
-        keys.add("amount", Entry::number(Kind::Amount, HEADS, Vec::new(), true));
-        for (i, name) in STRING_FIELDS.iter().filter(|name| **name != "tenantId").enumerate() {
-            keys.add(name, Entry { kind: Kind::Text, bit: 1 << (HEADS + 1 + i), span: FIELD_MAX, ..Entry::other() });
-        }
-        for (slot, field) in projection.fields.iter().enumerate() {
-            let name = &field.path[0];
-            let key = match keys.by_name.get(name.as_bytes()) {
-                Some(key) => *key,
-                None => keys.add(name, Entry::other()),
-            };
-            keys.keys[key].entry.want(Want { place: HEADS + slot, ty: field.ty, path: field.path[1..].to_vec() });
-        }
-        keys
-    }
-
-    fn add(&mut self, name: &str, entry: Entry) -> usize {
-        let key = self.keys.len();
-        self.keys.push(Key { entry, steps: Vec::new() });
-        self.by_name.insert(name.as_bytes().into(), key);
-        key
-    }
-
-    #[inline(always)]
-    pub fn entry(&self, key: usize) -> &Entry {
-        &self.keys[key].entry
-    }
-
-    /// Goes from behind a value of `key` to the next value, or behind the object; `None`: the judge decides.
-    #[inline(always)]
-    pub fn next(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
-        match self.keys[key].steps.first() {
-            Some(step) if step.fits(buf, *at) => {
-                *at += step.advance;
-                Some(step.next)
-            }
-            _ => self.other(buf, key, at, wide),
-        }
-    }
-
-    /// Any step but the first.
-    #[inline(never)]
-    fn other(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
-        let steps = &mut self.keys[key].steps;
-        let Some(i) = (1..steps.len()).find(|i| steps[*i].fits(buf, *at)) else {
-            return self.explore(buf, key, at, wide);
+impl Steps {
+    pub fn new(projection: &Projection) -> Steps {
+        let mut steps = Steps {
+            steps: Vec::new(),
+            keys: Vec::new(),
+            objects: Vec::new(),
+            by_text: HashMap::new(),
+            bits: 0,
+            end: 0,
+            full: false,
+            enters: true,
+            strange: 0,
+            lines: 0,
         };
-        *at += steps[i].advance;
-        let next = steps[i].next;
+        steps.object(TOP, 0);
+        steps.end = steps.add(TOP, None, Entry::other(0));
+        let start = steps.step(b"", steps.end, How::End, 0);
+        steps.steps.push(start);
+        for (name, entry) in Entry::known() {
+            let key = steps.add(TOP, Some(name), entry);
+            steps.keys[key].bit = steps.bit();
+        }
+        let wants = projection.fields.iter().enumerate();
+        let wants = wants.map(|(slot, field)| Want { place: HEADS + slot, ty: field.ty, path: field.path.clone() });
+        steps.want(TOP, wants.collect());
+        steps
+    }
+
+    /// Called before every line.
+    #[inline(always)]
+    pub fn begin(&mut self, projection: &Projection) {
+        self.lines += 1;
+        if self.full {
+            *self = Steps { enters: self.enters, lines: self.lines, ..Steps::new(projection) };
+        }
+    }
+
+    #[inline(always)]
+    pub fn get(&self, step: usize) -> &Step {
+        &self.steps[step]
+    }
+
+    #[inline(always)]
+    pub fn entry(&self, step: &Step) -> &Entry {
+        &self.keys[step.key as usize].entry
+    }
+
+    /// The step that begins at `at`, behind the value that `step` led to, and what is behind it; `None`: the judge decides.
+    #[inline(always)]
+    pub fn next(&mut self, buf: &[u8], step: usize, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
+        let [first, second, ..] = self.steps[step].next;
+        for next in [first, second] {
+            let found = &self.steps[usize::from(next)];
+            if found.fits(buf, at) {
+                return Some((usize::from(next), at + found.advance as usize));
+            }
+        }
+        self.other(buf, step, at, texts)
+    }
+
+    /// Any step but the first two.
+    #[inline(never)]
+    fn other(&mut self, buf: &[u8], step: usize, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
+        let next = self.steps[step].next;
+        let Some(i) = (2..FOLLOWERS).find(|i| self.steps[usize::from(next[*i])].fits(buf, at)) else {
+            return self.explore(buf, step, at, texts);
+        };
         // The more usual of two followers comes to stand before the other.
-        steps.swap(i, i - 1);
-        Some(next)
+        self.steps[step].next.swap(i, i - 1);
+        let found = usize::from(next[i]);
+        Some((found, at + self.steps[found].advance as usize))
     }
 
     /// The second level: reads the step as JSON, and remembers it.
     #[cold]
     #[inline(never)]
-    fn explore(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
-        let from = *at;
-        let mut p = blanks(buf, from);
-        if buf[p] == b'}' && key != START {
-            *at = p + 1;
-            let next = Next { key: END, quoted: false };
-            self.learn(key, &buf[from..*at], next);
-            return Some(next);
+    fn explore(&mut self, buf: &[u8], step: usize, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
+        let mut object = self.keys[self.steps[step].key as usize].object;
+        self.strange += u64::from(object != TOP);
+        if self.strange > STRANGE_MAX && self.strange > self.lines / 16 {
+            (self.enters, self.full) = (false, true);
         }
-        if buf[p] != if key == START { b'{' } else { b',' } {
+        let mut p = blanks(buf, at);
+        while buf[p] == b'}' && step != START {
+            if object == TOP {
+                return Some((self.learn(step, &buf[at..=p], self.end, How::End, 0), p + 1));
+            }
+            object = self.objects[object].parent;
+            p = blanks(buf, p + 1);
+        }
+        if buf[p] != if step == START { b'{' } else { b',' } {
             return None;
         }
-        p = blanks(buf, p + 1);
-        if buf[p] != b'"' {
-            return None;
+        let (mut bits, mut odd) = (0, false);
+        loop {
+            p = blanks(buf, p + 1);
+            if buf[p] != b'"' {
+                return None;
+            }
+            let name = string(buf, p + 1)?;
+            if name.escaped {
+                return None;
+            }
+            odd |= name.odd;
+            let key = self.key(object, &buf[p + 1..name.end]);
+            bits |= self.keys[key].bit;
+            p = blanks(buf, name.end + 1);
+            if buf[p] != b':' {
+                return None;
+            }
+            p = blanks(buf, p + 1);
+            if buf[p] == b'{' && buf[p + 1] == b'"' {
+                // Only if the step to the first value inside will not be too long, a few blanks allowed for.
+                let first = string(buf, p + 2)?;
+                let inside = if first.end + 5 - at > STEP_MAX { None } else { self.inside(key) };
+                if let Some(inside) = inside {
+                    object = inside;
+                    continue;
+                }
+            }
+            texts.odd |= odd;
+            let quoted = buf[p] == b'"';
+            let how = match self.keys[key].entry.kind {
+                _ if quoted => How::Text,
+                Kind::Instant => How::Instant,
+                Kind::Amount => How::Amount,
+                Kind::Text | Kind::Other => How::Other,
+            };
+            let to = p + usize::from(quoted);
+            // One that is not ASCII is never remembered: a step that fits is known to be.
+            let text = if odd { &[] } else { &buf[at..to] };
+            let next = self.learn(step, text, key, how, bits);
+            // Or it would have been entered here.
+            self.steps[next].opens &= buf[p] != b'{' || buf[p + 1] != b'"';
+            return Some((next, to));
         }
-        let name = string(buf, p + 1)?;
-        if name.escaped {
-            return None;
-        }
-        let next = self.key(&buf[p + 1..name.end]);
-        p = blanks(buf, name.end + 1);
-        if buf[p] != b':' {
-            return None;
-        }
-        p = blanks(buf, p + 1);
-        let quoted = buf[p] == b'"';
-        *at = p + usize::from(quoted);
-        let next = Next { key: next, quoted };
-        if name.odd {
-            // Never remembered: a step that fits is known to be ASCII.
-            *wide = true;
-        } else {
-            self.learn(key, &buf[from..*at], next);
-        }
-        Some(next)
     }
 
-    fn key(&mut self, name: &[u8]) -> usize {
-        if let Some(key) = self.by_name.get(name) {
+    /// The step with this text, now one of those that follow `step`; without a text, or a short one, it will not be known again.
+    fn learn(&mut self, step: usize, text: &[u8], key: usize, how: How, bits: u64) -> usize {
+        let next = self.steps.len();
+        if text.is_empty() || text.len() > STEP_MAX || next >= STEPS_MAX {
+            self.full |= next >= STEPS_MAX;
+            let bare = &mut self.keys[key].bare[usize::from(how == How::Text)];
+            if let Some(bare) = *bare {
+                return usize::from(bare);
+            }
+            *bare = Some(next as u16);
+            let bare = self.step(b"", key, how, bits);
+            self.steps.push(bare);
+            return next;
+        }
+        let known = self.by_text.get(&(key, text.into())).copied();
+        let next = known.unwrap_or(next as u16);
+        if known.is_none() {
+            let new = self.step(text, key, how, bits);
+            self.steps.push(new);
+            self.by_text.insert((key, text.into()), next);
+        }
+        let followers = &mut self.steps[step].next;
+        if !followers.contains(&next) {
+            let free = followers.iter().position(|known| *known == NEVER);
+            followers[free.unwrap_or(FOLLOWERS - 1)] = next;
+        }
+        usize::from(next)
+    }
+
+    fn step(&self, text: &[u8], key: usize, how: How, bits: u64) -> Step {
+        let Key { entry, .. } = &self.keys[key];
+        let mut bytes = [0; STEP_MAX];
+        bytes[..text.len()].copy_from_slice(text);
+        let mask = ((1u64 << text.len()) - 1) as u32;
+        let place = |i: usize| entry.targets.get(i).map_or(NOWHERE, |place| *place) as u32;
+        Step {
+            text: bytes,
+            mask,
+            // One without a text fits nowhere: its mask lets no bit through.
+            equal: mask.max(1),
+            advance: text.len() as u32,
+            key: key as u32,
+            next: [NEVER; FOLLOWERS],
+            bits,
+            least: entry.least,
+            span: entry.span,
+            places: [place(0), place(1)],
+            more: entry.targets.len() > 2 || !entry.typed.is_empty(),
+            how,
+            opens: self.may_enter(key),
+        }
+    }
+
+    fn key(&mut self, object: usize, name: &[u8]) -> usize {
+        let Object { keys, depth, any, .. } = &self.objects[object];
+        if let Some(key) = keys.get(name) {
             return *key;
         }
+        let (entry, any) = (Entry::other(*depth), *any);
         match std::str::from_utf8(name) {
-            Ok(name) if self.keys.len() < KEYS_MAX => self.add(name, Entry::other()),
-            _ => ANY,
+            Ok(name) if self.keys.len() < KEYS_MAX => self.add(object, Some(name), entry),
+            outcome => {
+                self.full |= outcome.is_ok();
+                any
+            }
         }
     }
 
-    fn learn(&mut self, key: usize, text: &[u8], next: Next) {
-        if text.len() > STEP_MAX {
-            return;
+    fn add(&mut self, object: usize, name: Option<&str>, entry: Entry) -> usize {
+        let key = self.keys.len();
+        self.keys.push(Key { entry, bit: 0, object, inside: None, bare: [None; 2] });
+        if let Some(name) = name {
+            self.objects[object].keys.insert(name.as_bytes().into(), key);
         }
-        let steps = &mut self.keys[key].steps;
-        if steps.len() == STEPS_MAX {
-            steps.pop();
-        }
-        steps.push(Step::new(text, next));
-    }
-}
-
-impl Entry {
-    /// A key that an event's form does not know: any JSON, and several times if it must be.
-    fn other() -> Entry {
-        let (targets, typed) = (Vec::new(), Vec::new());
-        Entry { kind: Kind::Other, bit: 0, least: 0, span: usize::MAX, id: false, nullable: true, targets, typed }
+        key
     }
 
-    fn id(place: usize, max: usize) -> Entry {
-        let (least, span) = (1, max - 1);
-        Entry {
-            kind: Kind::Text,
-            bit: 1 << place,
-            least,
-            span,
-            id: true,
-            nullable: false,
-            targets: vec![place],
-            typed: Vec::new(),
+    fn object(&mut self, parent: usize, depth: usize) -> usize {
+        let object = self.objects.len();
+        self.objects.push(Object { parent, depth, keys: HashMap::new(), any: 0 });
+        self.objects[object].any = self.add(object, None, Entry::other(depth));
+        object
+    }
+
+    /// Notes what is wanted of the members of an object.
+    fn want(&mut self, object: usize, wants: Vec<Want>) {
+        for Want { place, ty, path } in wants {
+            let (name, path) = path.split_first().expect("a path names something");
+            let depth = self.objects[object].depth;
+            let key = match self.objects[object].keys.get(name.as_bytes()) {
+                Some(key) => *key,
+                None => self.add(object, Some(name), Entry::other(depth)),
+            };
+            self.keys[key].entry.want(Want { place, ty, path: path.to_vec() });
+            let Key { entry, bit, .. } = &self.keys[key];
+            if *bit == 0 && entry.typed.iter().any(|want| !want.path.is_empty()) {
+                // Twice: what the second lacks must not be left from the first.
+                self.keys[key].bit = self.bit();
+            }
         }
     }
 
-    fn number(kind: Kind, bit: usize, targets: Vec<usize>, nullable: bool) -> Entry {
-        // No text is as long as that.
-        let (least, span) = (usize::MAX, 0);
-        Entry { kind, bit: 1 << bit, least, span, id: false, nullable, targets, typed: Vec::new() }
+    /// A bit that no key has; none when there are no more.
+    fn bit(&mut self) -> u64 {
+        self.bits += 1;
+        1u64.checked_shl(self.bits - 1).unwrap_or(0)
     }
 
-    fn want(&mut self, want: Want) {
-        let below = !want.path.is_empty();
-        match self.kind {
-            Kind::Text | Kind::Other if !below && want.ty == Type::String => self.targets.push(want.place),
-            Kind::Instant | Kind::Amount if !below => self.targets.push(want.place),
-            Kind::Other => self.typed.push(want),
-            // Inside a field that is a text or a number there is nothing, and it is nothing else.
-            _ => {}
+    fn may_enter(&self, key: usize) -> bool {
+        let Key { entry, bit, inside, .. } = &self.keys[key];
+        let room = inside.is_some() || self.objects.len() < OBJECTS_MAX;
+        self.enters && room && entry.depth < INSIDE_MAX && entry.is_path() && (entry.typed.is_empty() || *bit != 0)
+    }
+
+    /// The object that is the value of a key, if its members are to be known.
+    fn inside(&mut self, key: usize) -> Option<usize> {
+        if !self.may_enter(key) {
+            return None;
         }
+        let Key { entry, object, inside, .. } = &self.keys[key];
+        if inside.is_some() {
+            return *inside;
+        }
+        let (parent, depth) = (*object, entry.depth + 1);
+        let below = |want: &Want| Want { path: want.path.clone(), ..*want };
+        let wants = entry.typed.iter().map(below).collect();
+        let inside = self.object(parent, depth);
+        self.keys[key].inside = Some(inside);
+        self.want(inside, wants);
+        Some(inside)
     }
 }

@@ -12,12 +12,11 @@ pub fn odd(chunk: &[u8; 16]) -> u32 {
     unsafe {
         use core::arch::x86_64::*;
         let x = vector(chunk);
-        // As signed bytes everything beyond ASCII is below zero.
-        let low = _mm_cmplt_epi8(x, _mm_set1_epi8(0x20));
+        // One more than DEL and anything beyond ASCII is, as a signed byte, at most zero, and less than one more than a blank.
+        let low = _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8(1)), _mm_set1_epi8(0x21));
         let quote = _mm_cmpeq_epi8(x, _mm_set1_epi8(b'"' as i8));
         let slash = _mm_cmpeq_epi8(x, _mm_set1_epi8(b'\\' as i8));
-        let del = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f));
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(low, quote), _mm_or_si128(slash, del))) as u32
+        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, slash))) as u32
     }
     #[cfg(not(target_arch = "x86_64"))]
     mask(chunk, is_odd)
@@ -38,6 +37,27 @@ pub fn end(chunk: &[u8; 16]) -> u32 {
     }
     #[cfg(not(target_arch = "x86_64"))]
     mask(chunk, is_end)
+}
+
+/// The places at which two times 32 bytes are the same.
+#[inline(always)]
+pub fn same(a: &[u8; 32], b: &[u8; 32]) -> u32 {
+    let ([a, c], [b, d]) = (halves(a), halves(b));
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use core::arch::x86_64::*;
+        let low = _mm_movemask_epi8(_mm_cmpeq_epi8(vector(a), vector(b))) as u32;
+        let high = _mm_movemask_epi8(_mm_cmpeq_epi8(vector(c), vector(d))) as u32;
+        low | high << 16
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::iter::zip(a.iter().chain(c), b.iter().chain(d)).enumerate().fold(0, |mask, (i, (a, b))| mask | u32::from(a == b) << i)
+}
+
+#[inline(always)]
+fn halves(bytes: &[u8; 32]) -> [&[u8; 16]; 2] {
+    [bytes.first_chunk().expect("half of 32"), bytes.last_chunk().expect("half of 32")]
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -74,6 +94,12 @@ mod tests {
         fn marks_are_those_of_a_plain_loop(chunk: [u8; 16]) {
             prop_assert_eq!(odd(&chunk), mask(&chunk, is_odd));
             prop_assert_eq!(end(&chunk), mask(&chunk, is_end));
+        }
+
+        #[test]
+        fn the_same_bytes_are_those_of_a_plain_loop(a: [u8; 32], differ: u32, by in 1..=255u8) {
+            let b = std::array::from_fn(|i| if differ >> i & 1 == 1 { a[i] ^ by } else { a[i] });
+            prop_assert_eq!(same(&a, &b), !differ);
         }
     }
 }
