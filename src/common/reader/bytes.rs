@@ -13,6 +13,12 @@ pub fn sixteen(buf: &[u8], p: usize) -> &[u8; 16] {
     buf[p..].first_chunk().expect("a buffer has slack behind its last line")
 }
 
+/// All the bytes from `p` on that may be looked at without a look at what they are.
+#[inline(always)]
+pub fn near(buf: &[u8], p: usize) -> &[u8; SLACK] {
+    buf[p..].first_chunk().expect("a buffer has slack behind its last line")
+}
+
 /// A string that begins at `p`, behind its quote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Str {

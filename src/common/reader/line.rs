@@ -97,17 +97,13 @@ impl Line {
 
     // Every cell is written where it stands: one that is put together elsewhere in parts is slow to be copied as a whole.
     #[inline(always)]
-    pub(super) fn put_text(&mut self, places: [u32; 2], from: u32, len: u32) {
-        for place in places {
-            self.all[place as usize] = Cell::Read { from, len };
-        }
+    pub(super) fn put_text(&mut self, place: usize, from: u32, len: u32) {
+        self.all[place] = Cell::Read { from, len };
     }
 
     #[inline(always)]
-    pub(super) fn put_word(&mut self, places: [u32; 2], word: u64) {
-        for place in places {
-            self.all[place as usize] = Cell::Word(word);
-        }
+    pub(super) fn put_word(&mut self, place: usize, word: u64) {
+        self.all[place] = Cell::Word(word);
     }
 
     pub(super) fn keep(&mut self, text: &[u8]) -> Cell {

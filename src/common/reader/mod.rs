@@ -27,7 +27,10 @@ use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
 use line::{EVENT_ID, EVENT_TYPE, HEADS, RECEIVED, TENANT, TIMESTAMP, USER};
 pub use line::{Cell, Line};
-use step::{How, START, Step, Steps};
+use step::{START, Step, Steps};
+
+/// Whether a line holds an event or is blank. Refusals are rare, and in a box they leave the result in registers.
+pub type Read = Result<bool, Box<Refusal>>;
 
 /// Reads lines of one input, and learns how they are written.
 pub struct Reader {
@@ -57,18 +60,22 @@ impl Reader {
     /// `received` is the instant of receipt, as in `Event::parse`. Somewhere behind `from` there is a newline, and behind the last
     /// one the buffer has `SLACK` bytes.
     #[inline]
-    pub fn read(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Result<bool, Refusal>) {
+    pub fn read(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Read) {
         match self.fast(buf, from, received) {
             Some(to) => (to, Ok(true)),
-            None => {
-                let to = memchr::memchr(b'\n', &buf[from..]).map_or(buf.len(), |len| from + len);
-                (to, self.judge(&buf[from..to], received))
-            }
+            None => self.slow(buf, from, received),
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn slow(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Read) {
+        let to = memchr::memchr(b'\n', &buf[from..]).map_or(buf.len(), |len| from + len);
+        (to, self.judge(&buf[from..to], received))
+    }
+
     /// Reads a line, or a message, that has neither a newline nor slack behind it. Text cells lie in `spare`.
-    pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Result<bool, Refusal> {
+    pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Read {
         if memchr::memchr(b'\n', line).is_some() {
             // A message may be JSON on several lines, which the first two levels would take for several.
             return self.judge(line, received);
@@ -108,22 +115,27 @@ impl Reader {
         // The step last taken, and the known keys that stood there, as `Step::bits`.
         let (mut step, mut at, mut seen) = (START, from, 0);
         loop {
-            (step, at) = steps.next(buf, step, at, &mut scan.texts)?;
+            let near;
+            (step, at, near) = steps.next(buf, step, at, &mut scan.texts)?;
             let now = steps.get(step);
             if seen & now.bits != 0 {
                 return None;
             }
             seen |= now.bits;
-            at = match now.how {
-                How::Text => scan.text(steps, now, at)?,
-                How::Instant => scan.number(steps, now, at, number::instant)?,
-                How::Amount => scan.number(steps, now, at, number::amount)?,
-                How::Other => scan.other(steps.entry(now), at)?,
-                How::End => break,
-            };
+            if now.quoted {
+                at = scan.text(steps, now, at, near)?;
+            } else if now.end {
+                break;
+            } else if now.instant {
+                at = scan.number(steps, now, at, number::instant(buf, at, near))?;
+            } else if now.amount {
+                at = scan.number(steps, now, at, number::amount(buf, at))?;
+            } else {
+                at = scan.other(steps.entry(now), at)?;
+            }
         }
         let Scan { texts, .. } = scan;
-        let to = bytes::blanks(buf, at);
+        let to = if buf[at] == b'\n' { at } else { bytes::blanks(buf, at) };
         if buf[to] != b'\n' || to - from > LINE_MAX {
             return None;
         }
@@ -143,8 +155,8 @@ impl Reader {
         Some(to)
     }
 
-    fn judge(&mut self, bytes: &[u8], received: Millis) -> Result<bool, Refusal> {
-        let Some(event) = Event::parse(bytes, received, &self.rules)? else { return Ok(false) };
+    fn judge(&mut self, bytes: &[u8], received: Millis) -> Read {
+        let Some(event) = Event::parse(bytes, received, &self.rules).map_err(Box::new)? else { return Ok(false) };
         self.judged += 1;
         let line = &mut self.line;
         line.clear();
@@ -186,16 +198,28 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// A string, given behind its opening quote.
     #[inline(always)]
-    fn text(&mut self, steps: &Steps, step: &Step, at: usize) -> Option<usize> {
-        let end = plain(self.buf, at);
-        if self.buf[end] != b'"' || step.more {
+    fn text(&mut self, steps: &Steps, step: &Step, at: usize, near: &[u8; 16]) -> Option<usize> {
+        let marks = vector::odd(near);
+        let (end, stop) = if marks != 0 {
+            let len = marks.trailing_zeros() as usize % 16;
+            (at + len, near[len])
+        } else {
+            let end = plain(self.buf, at + 16);
+            (end, self.buf[end])
+        };
+        if stop != b'"' || step.typed {
             return self.unusual(steps.entry(step), at, end);
         }
         let len = (end - at) as u32;
         if len.wrapping_sub(step.least) > step.span {
             return None;
         }
-        self.line.put_text(step.places, at as u32, len);
+        self.line.put_text(step.place as usize, at as u32, len);
+        if step.more {
+            for place in &steps.entry(step).targets[1..] {
+                self.line.put_text(*place, at as u32, len);
+            }
+        }
         Some(end + 1)
     }
 
@@ -230,20 +254,14 @@ impl Scan<'_> {
         Cell::Own { from: begins, len: self.line.own.len() as u32 - begins }
     }
 
-    /// A number in the form that `read` knows, or nothing.
+    /// A number, given with what is behind it, if it was one; or nothing.
     #[inline(always)]
-    fn number(
-        &mut self,
-        steps: &Steps,
-        step: &Step,
-        at: usize,
-        read: impl Fn(&[u8], usize) -> Option<(i64, usize)>,
-    ) -> Option<usize> {
-        let Some((n, end)) = read(self.buf, at) else { return self.null(steps.entry(step), at) };
-        self.line.put_word(step.places, n as u64);
+    fn number(&mut self, steps: &Steps, step: &Step, at: usize, read: Option<(i64, usize)>) -> Option<usize> {
+        let Some((n, end)) = read else { return self.null(steps.entry(step), at) };
+        self.line.put_word(step.place as usize, n as u64);
         if step.more {
-            for place in steps.entry(step).targets.iter().skip(2) {
-                self.line.all[*place] = Cell::Word(n as u64);
+            for place in &steps.entry(step).targets[1..] {
+                self.line.put_word(*place, n as u64);
             }
         }
         Some(end)

@@ -1,11 +1,11 @@
 //! Steps: from the end of one value to the beginning of the next, as it was written before.
 //!
 //! A step knows the very bytes between two values (`","userId":"`), what the second one is, and which steps came next.
-//! A line of a known producer is so many comparisons of 32 bytes; an unknown step is scanned once and then known.
+//! A line of a known producer is so many comparisons of 31 bytes; an unknown step is scanned once and then known.
 //! A step may leave objects and enter others, so that what is inside of them is read in the same way.
 
 use super::Texts;
-use super::bytes::{blanks, string};
+use super::bytes::{SLACK, blanks, near, sixteen, string};
 use super::entry::{Entry, Kind, Want};
 use super::line::{HEADS, NOWHERE};
 use super::vector::same;
@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 /// Before the first key.
 pub const START: usize = 0;
 /// The longest step that is remembered.
-const STEP_MAX: usize = 32;
+const STEP_MAX: usize = 31;
 /// So many followers of one step are known.
 const FOLLOWERS: usize = 8;
 /// Beyond so many everything is forgotten and learned again.
@@ -29,24 +29,23 @@ const STRANGE_MAX: u64 = 64;
 /// The event itself among the objects.
 const TOP: usize = 0;
 
-/// How the value behind a step is read.
+/// What is behind a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum How {
+enum Value {
     /// A string; the place is behind its opening quote.
-    Text,
+    Quoted,
     Instant,
     Amount,
-    /// No string, or one that must not be there.
     Other,
-    /// There is none: the event is over.
-    End,
+    /// Nothing: the event is over.
+    None,
 }
 
 /// What stands between two values, up to the opening quote of the second, and what that one means.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Step {
-    text: [u8; STEP_MAX],
+    text: [u8; 32],
     /// As bits, which of its bytes count, and how these must compare.
     mask: u32,
     equal: u32,
@@ -59,12 +58,18 @@ pub struct Step {
     /// As in `Entry`.
     pub least: u32,
     pub span: u32,
-    /// The first two targets, or `NOWHERE`.
-    pub places: [u32; 2],
-    /// More targets or other wants there are.
+    /// The first target, or `NOWHERE`.
+    pub place: u32,
+    /// More targets there are, and other wants.
     pub more: bool,
-    pub how: How,
-    /// The value, were it an object, would be entered.
+    pub typed: bool,
+    // What is behind it, each in a byte of its own: a jump by table costs more than some branches.
+    pub quoted: bool,
+    pub end: bool,
+    pub instant: bool,
+    pub amount: bool,
+    /// Any other value but a string; and were it an object, it would be entered.
+    other: bool,
     opens: bool,
 }
 
@@ -73,18 +78,26 @@ const NEVER: u16 = START as u16;
 
 impl Step {
     #[inline(always)]
-    fn fits(&self, buf: &[u8], p: usize) -> bool {
-        let near = buf[p..].first_chunk().expect("a buffer has slack behind its last line");
-        same(near, &self.text) & self.mask == self.equal
-            && (self.how != How::Other || self.is_other(buf, p + self.advance as usize))
+    fn fits(&self, near: &[u8; SLACK]) -> bool {
+        same(near.first_chunk().expect("more than 32"), &self.text) & self.mask == self.equal
+            && (!self.other || self.is_other(self.behind(near)))
     }
 
     /// What leads to a number also begins what leads to a string or into an object.
     #[inline(always)]
-    fn is_other(&self, buf: &[u8], p: usize) -> bool {
-        buf[p] != b'"' && !(self.opens && buf[p] == b'{' && buf[p + 1] == b'"')
+    fn is_other(&self, value: &[u8; 16]) -> bool {
+        value[0] != b'"' && !(self.opens && value[0] == b'{' && value[1] == b'"')
+    }
+
+    /// What stands behind the step that begins with `near`.
+    #[inline(always)]
+    fn behind<'a>(&self, near: &'a [u8; SLACK]) -> &'a [u8; 16] {
+        near[self.advance as usize % (STEP_MAX + 1)..].first_chunk().expect("a step and 16 are fewer")
     }
 }
+
+/// What `Steps::next` found: the step, the place of what is behind it, and the first bytes there.
+pub type Taken<'a> = (usize, usize, &'a [u8; 16]);
 
 struct Key {
     entry: Entry,
@@ -141,7 +154,7 @@ impl Steps {
         };
         steps.object(TOP, 0);
         steps.end = steps.add(TOP, None, Entry::other(0));
-        let start = steps.step(b"", steps.end, How::End, 0);
+        let start = steps.step(b"", steps.end, Value::None, 0);
         steps.steps.push(start);
         for (name, entry) in Entry::known() {
             let key = steps.add(TOP, Some(name), entry);
@@ -172,24 +185,27 @@ impl Steps {
         &self.keys[step.key as usize].entry
     }
 
-    /// The step that begins at `at`, behind the value that `step` led to, and what is behind it; `None`: the judge decides.
+    /// The step that begins at `at`, behind the value that `step` led to; `None`: the judge decides.
     #[inline(always)]
-    pub fn next(&mut self, buf: &[u8], step: usize, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
+    pub fn next<'a>(&mut self, buf: &'a [u8], step: usize, at: usize, texts: &mut Texts) -> Option<Taken<'a>> {
+        let near = near(buf, at);
         let [first, second, ..] = self.steps[step].next;
         for next in [first, second] {
             let found = &self.steps[usize::from(next)];
-            if found.fits(buf, at) {
-                return Some((usize::from(next), at + found.advance as usize));
+            if found.fits(near) {
+                return Some((usize::from(next), at + found.advance as usize, found.behind(near)));
             }
         }
-        self.other(buf, step, at, texts)
+        let (step, at) = self.other(buf, step, at, texts)?;
+        Some((step, at, sixteen(buf, at)))
     }
 
     /// Any step but the first two.
     #[inline(never)]
     fn other(&mut self, buf: &[u8], step: usize, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
         let next = self.steps[step].next;
-        let Some(i) = (2..FOLLOWERS).find(|i| self.steps[usize::from(next[*i])].fits(buf, at)) else {
+        let near = near(buf, at);
+        let Some(i) = (2..FOLLOWERS).find(|i| self.steps[usize::from(next[*i])].fits(near)) else {
             return self.explore(buf, step, at, texts);
         };
         // The more usual of two followers comes to stand before the other.
@@ -210,7 +226,7 @@ impl Steps {
         let mut p = blanks(buf, at);
         while buf[p] == b'}' && step != START {
             if object == TOP {
-                return Some((self.learn(step, &buf[at..=p], self.end, How::End, 0), p + 1));
+                return Some((self.learn(step, &buf[at..=p], self.end, Value::None, 0), p + 1));
             }
             object = self.objects[object].parent;
             p = blanks(buf, p + 1);
@@ -247,16 +263,16 @@ impl Steps {
             }
             texts.odd |= odd;
             let quoted = buf[p] == b'"';
-            let how = match self.keys[key].entry.kind {
-                _ if quoted => How::Text,
-                Kind::Instant => How::Instant,
-                Kind::Amount => How::Amount,
-                Kind::Text | Kind::Other => How::Other,
+            let value = match self.keys[key].entry.kind {
+                _ if quoted => Value::Quoted,
+                Kind::Instant => Value::Instant,
+                Kind::Amount => Value::Amount,
+                Kind::Text | Kind::Other => Value::Other,
             };
             let to = p + usize::from(quoted);
             // One that is not ASCII is never remembered: a step that fits is known to be.
             let text = if odd { &[] } else { &buf[at..to] };
-            let next = self.learn(step, text, key, how, bits);
+            let next = self.learn(step, text, key, value, bits);
             // Or it would have been entered here.
             self.steps[next].opens &= buf[p] != b'{' || buf[p + 1] != b'"';
             return Some((next, to));
@@ -264,23 +280,23 @@ impl Steps {
     }
 
     /// The step with this text, now one of those that follow `step`; without a text, or a short one, it will not be known again.
-    fn learn(&mut self, step: usize, text: &[u8], key: usize, how: How, bits: u64) -> usize {
+    fn learn(&mut self, step: usize, text: &[u8], key: usize, value: Value, bits: u64) -> usize {
         let next = self.steps.len();
         if text.is_empty() || text.len() > STEP_MAX || next >= STEPS_MAX {
             self.full |= next >= STEPS_MAX;
-            let bare = &mut self.keys[key].bare[usize::from(how == How::Text)];
+            let bare = &mut self.keys[key].bare[usize::from(value == Value::Quoted)];
             if let Some(bare) = *bare {
                 return usize::from(bare);
             }
             *bare = Some(next as u16);
-            let bare = self.step(b"", key, how, bits);
+            let bare = self.step(b"", key, value, bits);
             self.steps.push(bare);
             return next;
         }
         let known = self.by_text.get(&(key, text.into())).copied();
         let next = known.unwrap_or(next as u16);
         if known.is_none() {
-            let new = self.step(text, key, how, bits);
+            let new = self.step(text, key, value, bits);
             self.steps.push(new);
             self.by_text.insert((key, text.into()), next);
         }
@@ -292,12 +308,12 @@ impl Steps {
         usize::from(next)
     }
 
-    fn step(&self, text: &[u8], key: usize, how: How, bits: u64) -> Step {
+    fn step(&self, text: &[u8], key: usize, value: Value, bits: u64) -> Step {
         let Key { entry, .. } = &self.keys[key];
-        let mut bytes = [0; STEP_MAX];
+        let mut bytes = [0; 32];
         bytes[..text.len()].copy_from_slice(text);
         let mask = ((1u64 << text.len()) - 1) as u32;
-        let place = |i: usize| entry.targets.get(i).map_or(NOWHERE, |place| *place) as u32;
+        let place = entry.targets.first().map_or(NOWHERE, |place| *place) as u32;
         Step {
             text: bytes,
             mask,
@@ -309,9 +325,14 @@ impl Steps {
             bits,
             least: entry.least,
             span: entry.span,
-            places: [place(0), place(1)],
-            more: entry.targets.len() > 2 || !entry.typed.is_empty(),
-            how,
+            place,
+            more: entry.targets.len() > 1,
+            typed: !entry.typed.is_empty(),
+            quoted: value == Value::Quoted,
+            end: value == Value::None,
+            instant: value == Value::Instant,
+            amount: value == Value::Amount,
+            other: value == Value::Other,
             opens: self.may_enter(key),
         }
     }
