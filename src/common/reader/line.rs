@@ -91,7 +91,12 @@ impl Line {
 
     #[inline(always)]
     pub(super) fn clear(&mut self) {
-        self.all.fill(Cell::Null);
+        // What a line must have is overwritten, or the judge writes all.
+        self.all[TENANT] = Cell::Null;
+        self.all[RECEIVED] = Cell::Null;
+        for cell in &mut self.all[HEADS..] {
+            *cell = Cell::Null;
+        }
         self.own.clear();
     }
 

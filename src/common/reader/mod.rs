@@ -25,9 +25,9 @@ use crate::value::Type;
 pub use bytes::SLACK;
 use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
-use line::{EVENT_ID, EVENT_TYPE, HEADS, RECEIVED, TENANT, TIMESTAMP, USER};
+use line::{EVENT_ID, EVENT_TYPE, HEADS, RECEIVED, TENANT, NOWHERE, TIMESTAMP, USER};
 pub use line::{Cell, Line};
-use step::{START, Step, Steps};
+use step::{Step, Steps};
 
 /// Whether a line holds an event or is blank. Refusals are rare, and in a box they leave the result in registers.
 pub type Read = Result<bool, Box<Refusal>>;
@@ -113,21 +113,27 @@ impl Reader {
         line.clear();
         let mut scan = Scan { buf, line, texts: Texts::default() };
         // The step last taken, and the known keys that stood there, as `Step::bits`.
-        let (mut step, mut at, mut seen) = (START, from, 0);
+        let (mut now, mut at, mut seen) = (steps.start(), from, 0);
         loop {
-            let near;
-            (step, at, near) = steps.next(buf, step, at, &mut scan.texts)?;
-            let now = steps.get(step);
+            let near = bytes::near(buf, at);
+            let value;
+            (now, at, value) = match steps.usual(now, near) {
+                Some(next) => (next, at + next.advance as usize, next.behind(near)),
+                None => {
+                    let (next, at) = steps.other(buf, now.id, at, &mut scan.texts)?;
+                    (steps.get(next), at, bytes::sixteen(buf, at))
+                }
+            };
             if seen & now.bits != 0 {
                 return None;
             }
             seen |= now.bits;
             if now.quoted {
-                at = scan.text(steps, now, at, near)?;
+                at = scan.text(steps, now, at, value)?;
             } else if now.end {
                 break;
             } else if now.instant {
-                at = scan.number(steps, now, at, number::instant(buf, at, near))?;
+                at = scan.number(steps, now, at, number::instant(buf, at, value))?;
             } else if now.amount {
                 at = scan.number(steps, now, at, number::amount(buf, at))?;
             } else {
@@ -207,18 +213,15 @@ impl Scan<'_> {
             let end = plain(self.buf, at + 16);
             (end, self.buf[end])
         };
-        if stop != b'"' || step.typed {
+        let len = (end - at) as u32;
+        if stop != b'"' || len.wrapping_sub(step.least) > step.span {
             return self.unusual(steps.entry(step), at, end);
         }
-        let len = (end - at) as u32;
-        if len.wrapping_sub(step.least) > step.span {
-            return None;
-        }
-        self.line.put_text(step.place as usize, at as u32, len);
-        if step.more {
-            for place in &steps.entry(step).targets[1..] {
-                self.line.put_text(*place, at as u32, len);
+        for place in step.places {
+            if place == NOWHERE as u32 {
+                break;
             }
+            self.line.put_text(place as usize, at as u32, len);
         }
         Some(end + 1)
     }
@@ -258,9 +261,10 @@ impl Scan<'_> {
     #[inline(always)]
     fn number(&mut self, steps: &Steps, step: &Step, at: usize, read: Option<(i64, usize)>) -> Option<usize> {
         let Some((n, end)) = read else { return self.null(steps.entry(step), at) };
-        self.line.put_word(step.place as usize, n as u64);
-        if step.more {
-            for place in &steps.entry(step).targets[1..] {
+        self.line.put_word(step.places[0] as usize, n as u64);
+        self.line.put_word(step.places[1] as usize, n as u64);
+        if step.several {
+            for place in &steps.entry(step).targets {
                 self.line.put_word(*place, n as u64);
             }
         }

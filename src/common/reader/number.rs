@@ -1,14 +1,16 @@
 //! Numbers: digits to integers, eight at a time.
 
+use super::vector;
 use crate::time::Millis;
 
 /// An instant of our time in milliseconds, and what is behind it; anything else is for the judge.
 #[inline(always)]
 pub fn instant(buf: &[u8], at: usize, near: &[u8; 16]) -> Option<(Millis, usize)> {
-    let number = u128::from_le_bytes(*near);
-    // Eight digits, and five more, which three zeros before them make eight.
-    let (head, tail) = (number as u64, ((number >> 64) as u64) << 24 | 0x30_3030);
-    if all_digits(head) && all_digits(tail) && !near[13].is_ascii_digit() && near[0] != b'0' {
+    // Thirteen digits and then none.
+    if vector::digits(near) & 0x3fff == 0x1fff && near[0] != b'0' {
+        let number = u128::from_le_bytes(*near);
+        // Eight digits, and five more, which three zeros before them make eight.
+        let (head, tail) = (number as u64, ((number >> 64) as u64) << 24);
         return Some((eight_digits(head) * 100_000 + eight_digits(tail), at + 13));
     }
     other_instant(buf, at)

@@ -5,15 +5,14 @@
 //! A step may leave objects and enter others, so that what is inside of them is read in the same way.
 
 use super::Texts;
-use super::bytes::{SLACK, blanks, near, sixteen, string};
+use super::bytes::{SLACK, blanks, near, string};
 use super::entry::{Entry, Kind, Want};
 use super::line::{HEADS, NOWHERE};
 use super::vector::same;
 use crate::rows::Projection;
 use hashbrown::HashMap;
 
-/// Before the first key.
-pub const START: usize = 0;
+const START: usize = 0;
 /// The longest step that is remembered.
 const STEP_MAX: usize = 31;
 /// So many followers of one step are known.
@@ -49,20 +48,21 @@ pub struct Step {
     /// As bits, which of its bytes count, and how these must compare.
     mask: u32,
     equal: u32,
-    advance: u32,
+    pub advance: u32,
     key: u32,
+    /// Its own place.
+    pub id: u16,
     /// The steps that came next.
     next: [u16; FOLLOWERS],
     /// Keys that must not stand there twice.
     pub bits: u64,
-    /// As in `Entry`.
+    /// As in `Entry`; no text is so long where it has more targets than two, or other wants.
     pub least: u32,
     pub span: u32,
-    /// The first target, or `NOWHERE`.
-    pub place: u32,
-    /// More targets there are, and other wants.
-    pub more: bool,
-    pub typed: bool,
+    /// The first two targets, or `NOWHERE`.
+    pub places: [u32; 2],
+    /// More targets there are.
+    pub several: bool,
     // What is behind it, each in a byte of its own: a jump by table costs more than some branches.
     pub quoted: bool,
     pub end: bool,
@@ -91,13 +91,10 @@ impl Step {
 
     /// What stands behind the step that begins with `near`.
     #[inline(always)]
-    fn behind<'a>(&self, near: &'a [u8; SLACK]) -> &'a [u8; 16] {
+    pub fn behind<'a>(&self, near: &'a [u8; SLACK]) -> &'a [u8; 16] {
         near[self.advance as usize % (STEP_MAX + 1)..].first_chunk().expect("a step and 16 are fewer")
     }
 }
-
-/// What `Steps::next` found: the step, the place of what is behind it, and the first bytes there.
-pub type Taken<'a> = (usize, usize, &'a [u8; 16]);
 
 struct Key {
     entry: Entry,
@@ -180,29 +177,32 @@ impl Steps {
         &self.steps[step]
     }
 
+    /// Before the first key.
+    #[inline(always)]
+    pub fn start(&self) -> &Step {
+        &self.steps[START]
+    }
+
     #[inline(always)]
     pub fn entry(&self, step: &Step) -> &Entry {
         &self.keys[step.key as usize].entry
     }
 
-    /// The step that begins at `at`, behind the value that `step` led to; `None`: the judge decides.
+    /// The step that `near` begins with, if it is one of the first two behind `step`.
     #[inline(always)]
-    pub fn next<'a>(&mut self, buf: &'a [u8], step: usize, at: usize, texts: &mut Texts) -> Option<Taken<'a>> {
-        let near = near(buf, at);
-        let [first, second, ..] = self.steps[step].next;
-        for next in [first, second] {
-            let found = &self.steps[usize::from(next)];
-            if found.fits(near) {
-                return Some((usize::from(next), at + found.advance as usize, found.behind(near)));
-            }
+    pub fn usual(&self, step: &Step, near: &[u8; SLACK]) -> Option<&Step> {
+        let first = &self.steps[usize::from(step.next[0])];
+        if first.fits(near) {
+            return Some(first);
         }
-        let (step, at) = self.other(buf, step, at, texts)?;
-        Some((step, at, sixteen(buf, at)))
+        let second = &self.steps[usize::from(step.next[1])];
+        second.fits(near).then_some(second)
     }
 
-    /// Any step but the first two.
+    /// Any other step that begins at `at`, and the place behind it; `None`: the judge decides.
     #[inline(never)]
-    fn other(&mut self, buf: &[u8], step: usize, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
+    pub fn other(&mut self, buf: &[u8], step: u16, at: usize, texts: &mut Texts) -> Option<(usize, usize)> {
+        let step = usize::from(step);
         let next = self.steps[step].next;
         let near = near(buf, at);
         let Some(i) = (2..FOLLOWERS).find(|i| self.steps[usize::from(next[*i])].fits(near)) else {
@@ -313,7 +313,9 @@ impl Steps {
         let mut bytes = [0; 32];
         bytes[..text.len()].copy_from_slice(text);
         let mask = ((1u64 << text.len()) - 1) as u32;
-        let place = entry.targets.first().map_or(NOWHERE, |place| *place) as u32;
+        let place = |i: usize| entry.targets.get(i).map_or(NOWHERE, |place| *place) as u32;
+        let simple = entry.targets.len() <= 2 && entry.typed.is_empty();
+        let (least, span) = if simple { (entry.least, entry.span) } else { (u32::MAX, 0) };
         Step {
             text: bytes,
             mask,
@@ -321,13 +323,13 @@ impl Steps {
             equal: mask.max(1),
             advance: text.len() as u32,
             key: key as u32,
+            id: self.steps.len() as u16,
             next: [NEVER; FOLLOWERS],
             bits,
-            least: entry.least,
-            span: entry.span,
-            place,
-            more: entry.targets.len() > 1,
-            typed: !entry.typed.is_empty(),
+            least,
+            span,
+            places: [place(0), place(1)],
+            several: entry.targets.len() > 2,
             quoted: value == Value::Quoted,
             end: value == Value::None,
             instant: value == Value::Instant,

@@ -39,6 +39,20 @@ pub fn end(chunk: &[u8; 16]) -> u32 {
     mask(chunk, is_end)
 }
 
+/// The digits.
+#[inline(always)]
+pub fn digits(chunk: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use core::arch::x86_64::*;
+        let value = _mm_sub_epi8(vector(chunk), _mm_set1_epi8(b'0' as i8));
+        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value)) as u32
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    mask(chunk, |b| b.is_ascii_digit())
+}
+
 /// The places at which two times 32 bytes are the same.
 #[inline(always)]
 pub fn same(a: &[u8; 32], b: &[u8; 32]) -> u32 {
@@ -94,6 +108,7 @@ mod tests {
         fn marks_are_those_of_a_plain_loop(chunk: [u8; 16]) {
             prop_assert_eq!(odd(&chunk), mask(&chunk, is_odd));
             prop_assert_eq!(end(&chunk), mask(&chunk, is_end));
+            prop_assert_eq!(digits(&chunk), mask(&chunk, |b| b.is_ascii_digit()));
         }
 
         #[test]
