@@ -129,7 +129,27 @@ impl Reader {
             }
             seen |= now.bits;
             if now.quoted {
-                at = scan.text(steps, now, at, value)?;
+                let marks = vector::odd(value);
+                let (end, stop) = if marks != 0 {
+                    let len = marks.trailing_zeros() as usize % 16;
+                    (at + len, value[len])
+                } else {
+                    let end = plain(buf, at + 16);
+                    (end, buf[end])
+                };
+                let len = (end - at) as u32;
+                if stop != b'"' || len.wrapping_sub(now.least) > now.span {
+                    at = scan.unusual(steps.entry(now), at, end)?;
+                    continue;
+                }
+                let [first, second] = now.places;
+                if first != NOWHERE as u32 {
+                    scan.line.put_text(first as usize, at as u32, len);
+                    if second != NOWHERE as u32 {
+                        scan.line.put_text(second as usize, at as u32, len);
+                    }
+                }
+                at = end + 1;
             } else if now.end {
                 break;
             } else if now.instant {
@@ -202,30 +222,6 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// A string, given behind its opening quote.
-    #[inline(always)]
-    fn text(&mut self, steps: &Steps, step: &Step, at: usize, near: &[u8; 16]) -> Option<usize> {
-        let marks = vector::odd(near);
-        let (end, stop) = if marks != 0 {
-            let len = marks.trailing_zeros() as usize % 16;
-            (at + len, near[len])
-        } else {
-            let end = plain(self.buf, at + 16);
-            (end, self.buf[end])
-        };
-        let len = (end - at) as u32;
-        if stop != b'"' || len.wrapping_sub(step.least) > step.span {
-            return self.unusual(steps.entry(step), at, end);
-        }
-        for place in step.places {
-            if place == NOWHERE as u32 {
-                break;
-            }
-            self.line.put_text(place as usize, at as u32, len);
-        }
-        Some(end + 1)
-    }
-
     /// A text with something in it besides printable ASCII, from `odd` on, or that not all want as it is.
     #[inline(never)]
     fn unusual(&mut self, entry: &Entry, at: usize, odd: usize) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! Steps: from the end of one value to the beginning of the next, as it was written before.
 //!
 //! A step knows the very bytes between two values (`","userId":"`), what the second one is, and which steps came next.
-//! A line of a known producer is so many comparisons of 31 bytes; an unknown step is scanned once and then known.
+//! A line of a known producer is so many comparisons of sixteen bytes; an unknown step is scanned once and then known.
 //! A step may leave objects and enter others, so that what is inside of them is read in the same way.
 
 use super::Texts;
@@ -44,10 +44,12 @@ enum Value {
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Step {
-    text: [u8; 32],
-    /// As bits, which of its bytes count, and how these must compare.
-    mask: u32,
+    text: [[u8; 16]; 2],
+    /// As bits, which of its bytes count, and how the first of these must compare.
+    masks: [u32; 2],
     equal: u32,
+    /// More than the first half of the text has to be looked at.
+    unusual: bool,
     pub advance: u32,
     key: u32,
     /// Its own place.
@@ -79,14 +81,16 @@ const NEVER: u16 = START as u16;
 impl Step {
     #[inline(always)]
     fn fits(&self, near: &[u8; SLACK]) -> bool {
-        same(near.first_chunk().expect("more than 32"), &self.text) & self.mask == self.equal
-            && (!self.other || self.is_other(self.behind(near)))
+        let [first, rest] = [&near[..16], &near[16..32]].map(|half| half.first_chunk().expect("sixteen bytes"));
+        same(first, &self.text[0]) & self.masks[0] == self.equal
+            && (!self.unusual || (same(rest, &self.text[1]) & self.masks[1] == self.masks[1] && self.is_other(near)))
     }
 
     /// What leads to a number also begins what leads to a string or into an object.
     #[inline(always)]
-    fn is_other(&self, value: &[u8; 16]) -> bool {
-        value[0] != b'"' && !(self.opens && value[0] == b'{' && value[1] == b'"')
+    fn is_other(&self, near: &[u8; SLACK]) -> bool {
+        let value = self.behind(near);
+        !self.other || value[0] != b'"' && !(self.opens && value[0] == b'{' && value[1] == b'"')
     }
 
     /// What stands behind the step that begins with `near`.
@@ -310,17 +314,19 @@ impl Steps {
 
     fn step(&self, text: &[u8], key: usize, value: Value, bits: u64) -> Step {
         let Key { entry, .. } = &self.keys[key];
-        let mut bytes = [0; 32];
-        bytes[..text.len()].copy_from_slice(text);
-        let mask = ((1u64 << text.len()) - 1) as u32;
+        let mut bytes = [[0; 16]; 2];
+        bytes.as_flattened_mut()[..text.len()].copy_from_slice(text);
+        let mask = (1u32 << text.len()) - 1;
+        let masks = [mask & 0xffff, mask >> 16];
         let place = |i: usize| entry.targets.get(i).map_or(NOWHERE, |place| *place) as u32;
         let simple = entry.targets.len() <= 2 && entry.typed.is_empty();
         let (least, span) = if simple { (entry.least, entry.span) } else { (u32::MAX, 0) };
         Step {
             text: bytes,
-            mask,
+            masks,
             // One without a text fits nowhere: its mask lets no bit through.
-            equal: mask.max(1),
+            equal: mask.max(1) & 0xffff,
+            unusual: text.len() > 16 || value == Value::Other,
             advance: text.len() as u32,
             key: key as u32,
             id: self.steps.len() as u16,
