@@ -25,8 +25,8 @@ use crate::value::Type;
 pub use bytes::SLACK;
 use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
-use line::{EVENT_ID, EVENT_TYPE, HEADS, RECEIVED, TENANT, NOWHERE, TIMESTAMP, USER};
 pub use line::{Cell, Line};
+use line::{EVENT_ID, EVENT_TYPE, HEADS, NOWHERE, RECEIVED, TENANT, TIMESTAMP, USER};
 use step::{Step, Steps};
 
 /// Whether a line holds an event or is blank. Refusals are rare, and in a box they leave the result in registers.
@@ -75,10 +75,10 @@ impl Reader {
     }
 
     /// Reads a line, or a message, that has neither a newline nor slack behind it. Text cells lie in `spare`.
-    pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Read {
+    pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Result<bool, Refusal> {
         if memchr::memchr(b'\n', line).is_some() {
             // A message may be JSON on several lines, which the first two levels would take for several.
-            return self.judge(line, received);
+            return self.judge(line, received).map_err(|refusal| *refusal);
         }
         let mut spare = std::mem::take(&mut self.spare);
         spare.clear();
@@ -86,7 +86,7 @@ impl Reader {
         spare.extend_from_slice(&[b'\n'; SLACK]);
         let (_, outcome) = self.read(&spare, 0, received);
         self.spare = spare;
-        outcome
+        outcome.map_err(|refusal| *refusal)
     }
 
     /// The event of the line read last.
@@ -236,9 +236,11 @@ impl Scan<'_> {
         if entry.id && (found.escaped || deceives()) {
             return None;
         }
-        let cell = self.cell(at, found);
-        for place in &entry.targets {
-            self.line.all[*place] = cell;
+        if !entry.targets.is_empty() {
+            let cell = self.cell(at, found);
+            for place in &entry.targets {
+                self.line.all[*place] = cell;
+            }
         }
         self.inside(entry, at - 1, found.end + 1)?;
         Some(found.end + 1)
@@ -289,7 +291,8 @@ impl Scan<'_> {
     /// Fills the places that want the value in `at..end` as something else than its text.
     fn inside(&mut self, entry: &Entry, at: usize, end: usize) -> Option<()> {
         for want in &entry.typed {
-            let found = if want.path.is_empty() { Some((at, end)) } else { json::find(self.buf, at, &want.path).ok()? };
+            let found =
+                if want.path.is_empty() { Some((at, end)) } else { json::find(self.buf, at, &want.path).ok()? };
             self.line.all[want.place] = found.map_or(Some(Cell::Null), |(from, to)| self.typed(want.ty, from, to))?;
         }
         Some(())
