@@ -131,7 +131,7 @@ impl Reader {
             if now.quoted {
                 let marks = vector::odd(value);
                 let (end, stop) = if marks != 0 {
-                    let len = marks.trailing_zeros() as usize % 16;
+                    let len = now.length.first(marks);
                     (at + len, value[len])
                 } else {
                     let end = plain(buf, at + 16);
@@ -157,7 +157,10 @@ impl Reader {
             } else if now.amount {
                 at = scan.number(steps, now, at, number::amount(buf, at))?;
             } else {
-                at = scan.other(steps.entry(now), at)?;
+                at = match number::whole(value) {
+                    Some(len) if now.idle => at + len,
+                    _ => scan.other(steps.entry(now), at)?,
+                };
             }
         }
         let Scan { texts, .. } = scan;

@@ -23,6 +23,14 @@ fn other_instant(buf: &[u8], at: usize) -> Option<(Millis, usize)> {
     ((12..=14).contains(&(end - at)) && buf[at] != b'0').then_some((n, end))
 }
 
+/// The length of a short whole number with a comma or a brace behind it.
+#[inline(always)]
+pub fn whole(near: &[u8; 16]) -> Option<usize> {
+    let len = vector::digits(near).trailing_ones() as usize % 16;
+    let leads = near[0] != b'0' || len == 1;
+    (len > 0 && leads && matches!(near[len], b',' | b'}')).then_some(len)
+}
+
 /// An amount in millionths and what is behind it, as long as it is short.
 #[inline(never)]
 pub fn amount(buf: &[u8], at: usize) -> Option<(i64, usize)> {

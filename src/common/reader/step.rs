@@ -11,6 +11,7 @@ use super::line::{HEADS, NOWHERE};
 use super::vector::same;
 use crate::rows::Projection;
 use hashbrown::HashMap;
+use std::cell::Cell;
 
 const START: usize = 0;
 /// The longest step that is remembered.
@@ -63,8 +64,11 @@ pub struct Step {
     pub span: u32,
     /// The first two targets, or `NOWHERE`.
     pub places: [u32; 2],
+    pub length: Length,
     /// More targets there are.
     pub several: bool,
+    /// Nobody wants the value.
+    pub idle: bool,
     // What is behind it, each in a byte of its own: a jump by table costs more than some branches.
     pub quoted: bool,
     pub end: bool,
@@ -97,6 +101,46 @@ impl Step {
     #[inline(always)]
     pub fn behind<'a>(&self, near: &'a [u8; SLACK]) -> &'a [u8; 16] {
         near[self.advance as usize % (STEP_MAX + 1)..].first_chunk().expect("a step and 16 are fewer")
+    }
+}
+
+/// How long the texts behind a step usually are. With ids of one length what follows is read before the end of the text is
+/// found, and only then confirmed.
+#[derive(Clone, Debug)]
+pub struct Length {
+    /// Bits up to that length, and the last of them.
+    upto: Cell<u32>,
+    last: Cell<u32>,
+    len: Cell<u32>,
+    changes: Cell<u32>,
+}
+
+impl Length {
+    /// After so many changes it is not foretold any more.
+    const CHANGES_MAX: u32 = 16;
+
+    /// The place of the first mark, of which there is one among sixteen.
+    #[inline(always)]
+    pub fn first(&self, marks: u32) -> usize {
+        if marks & self.upto.get() == self.last.get() {
+            return self.len.get() as usize % 16;
+        }
+        let len = marks.trailing_zeros();
+        if self.changes.get() < Length::CHANGES_MAX {
+            self.change(len);
+        }
+        len as usize % 16
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn change(&self, len: u32) {
+        self.changes.set(self.changes.get() + 1);
+        // At last a length that no text has.
+        let never = self.changes.get() == Length::CHANGES_MAX;
+        self.upto.set(if never { 0 } else { (2 << len) - 1 });
+        self.last.set(1 << len);
+        self.len.set(len);
     }
 }
 
@@ -335,7 +379,12 @@ impl Steps {
             least,
             span,
             places: [place(0), place(1)],
+            length: Length { upto: Cell::new(0), last: Cell::new(1), len: Cell::new(0), changes: Cell::new(0) },
             several: entry.targets.len() > 2,
+            idle: value == Value::Other
+                && entry.kind == Kind::Other
+                && entry.targets.is_empty()
+                && entry.typed.is_empty(),
             quoted: value == Value::Quoted,
             end: value == Value::None,
             instant: value == Value::Instant,
