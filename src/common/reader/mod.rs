@@ -13,6 +13,7 @@ mod json;
 mod line;
 mod number;
 mod step;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod vector;
@@ -27,7 +28,8 @@ use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
 pub use line::{Cell, Line};
 use line::{EVENT_ID, EVENT_TYPE, HEADS, NOWHERE, RECEIVED, TENANT, TIMESTAMP, USER};
-use step::{Step, Steps};
+use step::Step;
+use steps::Steps;
 
 /// Whether a line holds an event or is blank. Refusals are rare, and in a box they leave the result in registers.
 pub type Read = Result<bool, Box<Refusal>>;

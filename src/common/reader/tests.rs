@@ -217,8 +217,9 @@ fn of_a_field_that_stands_there_twice_nothing_is_left_but_the_last() {
     let inside = r#"{"text":"a"}"#;
     let objects =
         [r#"{"duration":1}"#, r#"{"flag":true,"deep":{"text":"a"}}"#, r#"{"deep":{"x":1,"text":"b"},"price":1}"#];
+    let wide = [r#"{"duration":1,"größe":1}"#, r#"{"größe":2}"#];
     let others = ["5", "{}", r#"{ "duration":2}"#, r#"[{"duration":3}]"#, r#""{\"duration\":4}""#, "null", inside];
-    let values: Vec<&str> = objects.into_iter().chain(others).collect();
+    let values: Vec<&str> = objects.into_iter().chain(wide).chain(others).collect();
     let mut reader = Reader::new(&projection, &Rules::default());
     let twice = |name: &str, first: &str, second: &str| format!(r#""{name}":{first},"{name}":{second}"#);
     for (first, second) in values.iter().flat_map(|first| values.iter().map(move |second| (*first, *second))) {
