@@ -13,6 +13,12 @@ pub fn sixteen(buf: &[u8], p: usize) -> &[u8; 16] {
     buf[p..].first_chunk().expect("a buffer has slack behind its last line")
 }
 
+/// All the bytes from `p` on that may be looked at without a look at what they are.
+#[inline(always)]
+pub fn near(buf: &[u8], p: usize) -> &[u8; SLACK] {
+    buf[p..].first_chunk().expect("a buffer has slack behind its last line")
+}
+
 /// A string that begins at `p`, behind its quote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Str {
@@ -27,24 +33,25 @@ pub struct Str {
 /// The end of the string that begins at `p`; `None`: it is broken, or the judge should see it.
 #[inline(always)]
 pub fn string(buf: &[u8], p: usize) -> Option<Str> {
-    let mut at = p;
+    let end = plain(buf, p);
+    if buf[end] == b'"' { Some(Str { end, odd: false, escaped: false }) } else { odd_string(buf, end) }
+}
+
+/// The first byte from `p` on that is not plain: a quote, a backslash, or no printable ASCII.
+#[inline(always)]
+pub fn plain(buf: &[u8], mut p: usize) -> usize {
     loop {
-        let marks = odd(sixteen(buf, at));
-        if marks == 0 {
-            at += 16;
-            continue;
+        let marks = odd(sixteen(buf, p));
+        if marks != 0 {
+            return p + marks.trailing_zeros() as usize;
         }
-        at += marks.trailing_zeros() as usize;
-        if buf[at] == b'"' {
-            return Some(Str { end: at, odd: false, escaped: false });
-        }
-        return odd_string(buf, at);
+        p += 16;
     }
 }
 
-/// The same from the first byte on that is not plain.
+/// The string that goes on at `at`, where the first byte is that is not plain.
 #[inline(never)]
-fn odd_string(buf: &[u8], mut at: usize) -> Option<Str> {
+pub fn odd_string(buf: &[u8], mut at: usize) -> Option<Str> {
     let mut found = Str { end: 0, odd: false, escaped: false };
     loop {
         match buf[at] {

@@ -8,8 +8,12 @@
 //! The first two accept only what the judge accepts, with the same values: held by a test over damaged lines.
 
 mod bytes;
+mod entry;
 mod json;
+mod line;
+mod number;
 mod step;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod vector;
@@ -20,152 +24,19 @@ use crate::rows::{self, Projection};
 use crate::time::Millis;
 use crate::value::Type;
 pub use bytes::SLACK;
-use bytes::{Str, string, unescape};
-use step::{END, Keys, START};
+use bytes::{plain, string, unescape};
+use entry::{Entry, Kind};
+pub use line::{Cell, Line};
+use line::{EVENT_ID, EVENT_TYPE, HEADS, NOWHERE, RECEIVED, TENANT, TIMESTAMP, USER};
+use step::Step;
+use steps::Steps;
 
-/// How the value of a key is read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Text,
-    Instant,
-    Amount,
-    /// Any JSON.
-    Other,
-}
-
-/// What a key of an event means to the reader.
-#[derive(Clone, Debug)]
-struct Entry {
-    kind: Kind,
-    /// Its bit in `Scan::seen`; none for a key that may stand there twice.
-    bit: u32,
-    /// The lengths of a text that is taken: so many bytes, and how many more.
-    least: usize,
-    span: usize,
-    /// A text that must not deceive and is never written with escapes.
-    id: bool,
-    nullable: bool,
-    /// Places in `Line::all` that take the value as it is: of the type it has when it is right.
-    targets: Vec<usize>,
-    /// Places that want another type, or something inside.
-    typed: Vec<Want>,
-}
-
-/// A place of the projection that a key fills with something else than its text.
-#[derive(Clone, Debug)]
-struct Want {
-    place: usize,
-    ty: Type,
-    /// The names below the key.
-    path: Vec<String>,
-}
-
-/// One field of a row.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub enum Cell {
-    #[default]
-    Null,
-    /// The value's bits.
-    Word(u64),
-    /// Text, by its place in the buffer that was read.
-    Read { from: u32, len: u32 },
-    /// Text whose escapes were resolved, by its place beside the row.
-    Own { from: u32, len: u32 },
-}
-
-impl Cell {
-    /// The length of a text in bytes; 0 for anything else.
-    #[inline(always)]
-    pub fn text_len(self) -> usize {
-        match self {
-            Cell::Read { len, .. } | Cell::Own { len, .. } => len as usize,
-            Cell::Null | Cell::Word(_) => 0,
-        }
-    }
-}
-
-/// The event of one line.
-#[derive(Debug, Default)]
-pub struct Line {
-    /// What every event has (`HEADS`), then one a slot of the projection.
-    all: Vec<Cell>,
-    own: Vec<u8>,
-}
-
-/// Places of what every event has.
-const EVENT_ID: usize = 0;
-const USER: usize = 1;
-const EVENT_TYPE: usize = 2;
-const TENANT: usize = 3;
-const TIMESTAMP: usize = 4;
-const RECEIVED: usize = 5;
-const HEADS: usize = 6;
-
-impl Line {
-    /// The bytes of a text cell, always UTF-8; of any other nothing. `buf` is what the line was read from.
-    #[inline(always)]
-    pub fn text<'a>(&'a self, cell: Cell, buf: &'a [u8]) -> &'a [u8] {
-        match cell {
-            Cell::Read { from, len } => &buf[from as usize..(from + len) as usize],
-            Cell::Own { from, len } => &self.own[from as usize..(from + len) as usize],
-            _ => &[],
-        }
-    }
-
-    #[inline(always)]
-    pub fn timestamp(&self) -> Millis {
-        self.instant(TIMESTAMP).unwrap_or(0)
-    }
-
-    #[inline(always)]
-    pub fn received(&self) -> Option<Millis> {
-        self.instant(RECEIVED)
-    }
-
-    #[inline(always)]
-    pub fn tenant(&self) -> Cell {
-        self.all[TENANT]
-    }
-
-    #[inline(always)]
-    pub fn user(&self) -> Cell {
-        self.all[USER]
-    }
-
-    #[inline(always)]
-    pub fn event_id(&self) -> Cell {
-        self.all[EVENT_ID]
-    }
-
-    /// By slot of the projection.
-    #[inline(always)]
-    pub fn cells(&self) -> &[Cell] {
-        &self.all[HEADS..]
-    }
-
-    #[inline(always)]
-    fn instant(&self, place: usize) -> Option<Millis> {
-        match self.all[place] {
-            Cell::Word(at) => Some(at as Millis),
-            _ => None,
-        }
-    }
-
-    fn clear(&mut self) {
-        self.all.fill(Cell::Null);
-        self.own.clear();
-    }
-
-    fn keep(&mut self, text: &[u8]) -> Cell {
-        let from = self.own.len() as u32;
-        self.own.extend_from_slice(text);
-        Cell::Own { from, len: text.len() as u32 }
-    }
-}
+/// Whether a line holds an event or is blank. Refusals are rare, and in a box they leave the result in registers.
+pub type Read = Result<bool, Box<Refusal>>;
 
 /// Reads lines of one input, and learns how they are written.
 pub struct Reader {
-    keys: Keys,
+    steps: Steps,
     rules: Rules,
     projection: Projection,
     line: Line,
@@ -176,12 +47,11 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(projection: &Projection, rules: &Rules) -> Reader {
-        let line = Line { all: vec![Cell::Null; HEADS + projection.fields.len()], own: Vec::new() };
         Reader {
-            keys: Keys::new(projection),
+            steps: Steps::new(projection),
             rules: rules.clone(),
             projection: projection.clone(),
-            line,
+            line: Line::new(projection.fields.len()),
             spare: Vec::new(),
             judged: 0,
         }
@@ -192,21 +62,25 @@ impl Reader {
     /// `received` is the instant of receipt, as in `Event::parse`. Somewhere behind `from` there is a newline, and behind the last
     /// one the buffer has `SLACK` bytes.
     #[inline]
-    pub fn read(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Result<bool, Refusal>) {
+    pub fn read(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Read) {
         match self.fast(buf, from, received) {
             Some(to) => (to, Ok(true)),
-            None => {
-                let to = memchr::memchr(b'\n', &buf[from..]).map_or(buf.len(), |len| from + len);
-                (to, self.judge(&buf[from..to], received))
-            }
+            None => self.slow(buf, from, received),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn slow(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Read) {
+        let to = memchr::memchr(b'\n', &buf[from..]).map_or(buf.len(), |len| from + len);
+        (to, self.judge(&buf[from..to], received))
     }
 
     /// Reads a line, or a message, that has neither a newline nor slack behind it. Text cells lie in `spare`.
     pub fn read_alone(&mut self, line: &[u8], received: Millis) -> Result<bool, Refusal> {
         if memchr::memchr(b'\n', line).is_some() {
             // A message may be JSON on several lines, which the first two levels would take for several.
-            return self.judge(line, received);
+            return self.judge(line, received).map_err(|refusal| *refusal);
         }
         let mut spare = std::mem::take(&mut self.spare);
         spare.clear();
@@ -214,7 +88,7 @@ impl Reader {
         spare.extend_from_slice(&[b'\n'; SLACK]);
         let (_, outcome) = self.read(&spare, 0, received);
         self.spare = spare;
-        outcome
+        outcome.map_err(|refusal| *refusal)
     }
 
     /// The event of the line read last.
@@ -236,25 +110,71 @@ impl Reader {
     /// Levels one and two, and the end of the line; `None`: the judge decides.
     #[inline]
     fn fast(&mut self, buf: &[u8], from: usize, received: Millis) -> Option<usize> {
-        let Reader { keys, line, rules, .. } = self;
+        let Reader { steps, line, rules, projection, .. } = self;
+        steps.begin(projection);
         line.clear();
-        let mut scan = Scan { buf, line, at: from, seen: 0, wide: false };
-        let mut key = START;
+        let mut scan = Scan { buf, line, texts: Texts::default() };
+        // The step last taken, and the known keys that stood there, as `Step::bits`.
+        let (mut now, mut at, mut seen) = (steps.start(), from, 0);
         loop {
-            let next = keys.next(buf, key, &mut scan.at, &mut scan.wide)?;
-            key = next.key;
-            if key == END {
-                break;
+            let near = bytes::near(buf, at);
+            let value;
+            (now, at, value) = match steps.usual(now, near) {
+                Some(next) => (next, at + next.advance as usize, next.behind(near)),
+                None => {
+                    let (next, at) = steps.other(buf, now.id, at, &mut scan.texts)?;
+                    (steps.get(next), at, bytes::sixteen(buf, at))
+                }
+            };
+            if seen & now.bits != 0 {
+                return None;
             }
-            scan.value(keys.entry(key), next.quoted)?;
+            seen |= now.bits;
+            if now.quoted {
+                let marks = vector::odd(value);
+                let (end, stop) = if marks != 0 {
+                    let len = now.length.first(marks);
+                    (at + len, value[len])
+                } else {
+                    let end = plain(buf, at + 16);
+                    (end, buf[end])
+                };
+                let len = (end - at) as u32;
+                if stop != b'"' || len.wrapping_sub(now.least) > now.span {
+                    at = scan.unusual(steps.entry(now), at, end)?;
+                    continue;
+                }
+                let [first, second] = now.places;
+                if first != NOWHERE as u32 {
+                    scan.line.put_text(first as usize, at as u32, len);
+                    if second != NOWHERE as u32 {
+                        scan.line.put_text(second as usize, at as u32, len);
+                    }
+                }
+                at = end + 1;
+            } else if now.end {
+                break;
+            } else if now.instant {
+                at = scan.number(steps, now, at, number::instant(buf, at, value))?;
+            } else if now.amount {
+                at = scan.number(steps, now, at, number::amount(buf, at))?;
+            } else {
+                at = match number::whole(value) {
+                    Some(len) if now.idle => at + len,
+                    _ => scan.other(steps.entry(now), at)?,
+                };
+            }
         }
-        let Scan { seen, wide, at, .. } = scan;
-        let to = bytes::blanks(buf, at);
+        let Scan { texts, .. } = scan;
+        let to = if buf[at] == b'\n' { at } else { bytes::blanks(buf, at) };
         if buf[to] != b'\n' || to - from > LINE_MAX {
             return None;
         }
         let required = 1 << EVENT_ID | 1 << USER | 1 << EVENT_TYPE | 1 << TIMESTAMP;
-        if seen & required != required || (wide && std::str::from_utf8(&buf[from..to]).is_err()) {
+        if seen & required != required || (texts.escaped && texts.huge) {
+            return None;
+        }
+        if texts.odd && std::str::from_utf8(&buf[from..to]).is_err() {
             return None;
         }
         let receipt = line.received().unwrap_or(received);
@@ -266,8 +186,8 @@ impl Reader {
         Some(to)
     }
 
-    fn judge(&mut self, bytes: &[u8], received: Millis) -> Result<bool, Refusal> {
-        let Some(event) = Event::parse(bytes, received, &self.rules)? else { return Ok(false) };
+    fn judge(&mut self, bytes: &[u8], received: Millis) -> Read {
+        let Some(event) = Event::parse(bytes, received, &self.rules).map_err(Box::new)? else { return Ok(false) };
         self.judged += 1;
         let line = &mut self.line;
         line.clear();
@@ -287,57 +207,51 @@ impl Reader {
     }
 }
 
-/// One line on its way through the first two levels.
+/// What was found in values so far.
+#[derive(Clone, Copy, Default, Debug)]
+struct Texts {
+    /// Something in a string is not printable ASCII.
+    odd: bool,
+    /// Inside an object or array there is an escape, or a number that may be beyond a double. Where something is written
+    /// as \u the whole value is read, its numbers too, so that both at once are for the judge.
+    escaped: bool,
+    huge: bool,
+}
+
+/// One line on its way through the first two levels. Of each of its functions the result is what is behind the value that
+/// begins at `at`; `None`: the judge decides.
 struct Scan<'a> {
     buf: &'a [u8],
     line: &'a mut Line,
-    at: usize,
-    /// The known keys that stood there, by `Entry::bit`.
-    seen: u32,
-    wide: bool,
+    texts: Texts,
 }
 
 impl Scan<'_> {
-    /// Takes in the value that begins at `at`, behind its quote if it is a string; `None`: the judge decides.
-    #[inline(always)]
-    fn value(&mut self, entry: &Entry, quoted: bool) -> Option<()> {
-        if self.seen & entry.bit != 0 {
-            return None;
-        }
-        self.seen |= entry.bit;
-        if !quoted {
-            return self.unquoted(entry);
-        }
-        let from = self.at;
-        let found = string(self.buf, from)?;
-        self.at = found.end + 1;
-        let len = found.end - from;
-        if len.wrapping_sub(entry.least) > entry.span {
-            return None;
-        }
-        let mut cell = Cell::Read { from: from as u32, len: len as u32 };
-        if found.odd || found.escaped {
-            cell = self.unusual(entry, from, found)?;
-        }
-        for place in &entry.targets {
-            self.line.all[*place] = cell;
-        }
-        if entry.typed.is_empty() { Some(()) } else { self.inside(entry, from - 1) }
-    }
-
-    /// A text with something in it besides printable ASCII.
+    /// A text with something in it besides printable ASCII, from `odd` on, or that not all want as it is.
     #[inline(never)]
-    fn unusual(&mut self, entry: &Entry, from: usize, found: Str) -> Option<Cell> {
-        self.wide |= found.odd;
-        let text = &self.buf[from..found.end];
-        let deceives = || std::str::from_utf8(text).is_ok_and(event::is_deceptive);
+    fn unusual(&mut self, entry: &Entry, at: usize, odd: usize) -> Option<usize> {
+        let found = bytes::odd_string(self.buf, odd)?;
+        if ((found.end - at) as u32).wrapping_sub(entry.least) > entry.span {
+            return None;
+        }
+        self.texts.odd |= found.odd;
+        self.texts.escaped |= found.escaped && entry.depth > 0;
+        let text = &self.buf[at..found.end];
+        let deceives = || found.odd && std::str::from_utf8(text).is_ok_and(event::is_deceptive);
         if entry.id && (found.escaped || deceives()) {
             return None;
         }
-        Some(self.cell(from, found))
+        if !entry.targets.is_empty() {
+            let cell = self.cell(at, found);
+            for place in &entry.targets {
+                self.line.all[*place] = cell;
+            }
+        }
+        self.inside(entry, at - 1, found.end + 1)?;
+        Some(found.end + 1)
     }
 
-    fn cell(&mut self, from: usize, found: Str) -> Cell {
+    fn cell(&mut self, from: usize, found: bytes::Str) -> Cell {
         if !found.escaped {
             return Cell::Read { from: from as u32, len: (found.end - from) as u32 };
         }
@@ -346,77 +260,44 @@ impl Scan<'_> {
         Cell::Own { from: begins, len: self.line.own.len() as u32 - begins }
     }
 
-    /// A value that is no string.
+    /// A number, given with what is behind it, if it was one; or nothing.
     #[inline(always)]
-    fn unquoted(&mut self, entry: &Entry) -> Option<()> {
-        let word = match entry.kind {
-            Kind::Other => return self.other(entry),
-            _ if entry.nullable && self.null() => return Some(()),
-            Kind::Instant => self.instant()?,
-            Kind::Amount => self.amount()?,
-            Kind::Text => return None,
-        };
-        for place in &entry.targets {
-            self.line.all[*place] = Cell::Word(word as u64);
-        }
-        Some(())
-    }
-
-    #[inline(always)]
-    fn null(&mut self) -> bool {
-        let null = self.buf[self.at] == b'n' && self.buf[self.at..].starts_with(b"null");
-        self.at += if null { 4 } else { 0 };
-        null
-    }
-
-    /// An instant of our time in milliseconds; anything else is for the judge.
-    #[inline(always)]
-    fn instant(&mut self) -> Option<Millis> {
-        let start = self.at;
-        let (n, end) = digits(self.buf, start);
-        self.at = end;
-        ((12..=14).contains(&(end - start)) && self.buf[start] != b'0').then_some(n)
-    }
-
-    /// An amount in millionths, as long as it is short.
-    #[inline(always)]
-    fn amount(&mut self) -> Option<i64> {
-        let negative = self.buf[self.at] == b'-';
-        let start = self.at + usize::from(negative);
-        let (whole, end) = digits(self.buf, start);
-        let len = end - start;
-        if !(1..=12).contains(&len) || (len > 1 && self.buf[start] == b'0') {
-            return None;
-        }
-        let mut millionths = whole * 1_000_000;
-        self.at = end;
-        if self.buf[end] == b'.' {
-            let (fraction, end) = digits(self.buf, end + 1);
-            let places = end - self.at - 1;
-            if !(1..=6).contains(&places) {
-                return None;
+    fn number(&mut self, steps: &Steps, step: &Step, at: usize, read: Option<(i64, usize)>) -> Option<usize> {
+        let Some((n, end)) = read else { return self.null(steps.entry(step), at) };
+        self.line.put_word(step.places[0] as usize, n as u64);
+        self.line.put_word(step.places[1] as usize, n as u64);
+        if step.several {
+            for place in &steps.entry(step).targets {
+                self.line.put_word(*place, n as u64);
             }
-            self.at = end;
-            millionths += fraction * [0, 100_000, 10_000, 1000, 100, 10, 1][places];
         }
-        Some(if negative { -millionths } else { millionths })
+        Some(end)
     }
 
-    /// A field that an event's form does not know, where it is no string. A field twice has its last value.
     #[inline(never)]
-    fn other(&mut self, entry: &Entry) -> Option<()> {
-        let from = self.at;
-        self.at = json::value(self.buf, from, &mut self.wide)?;
+    fn null(&mut self, entry: &Entry, at: usize) -> Option<usize> {
+        (entry.nullable && self.buf[at..].starts_with(b"null")).then_some(at + 4)
+    }
+
+    /// What is no string under a key that an event's form does not know. A field twice has its last value.
+    #[inline(never)]
+    fn other(&mut self, entry: &Entry, at: usize) -> Option<usize> {
+        if entry.kind == Kind::Text {
+            return self.null(entry, at);
+        }
+        let end = json::value(self.buf, at, entry.depth, &mut self.texts)?;
         for place in &entry.targets {
             self.line.all[*place] = Cell::Null;
         }
-        self.inside(entry, from)
+        self.inside(entry, at, end)?;
+        Some(end)
     }
 
-    /// Fills the places that want the value at `from` as something else than its text.
-    fn inside(&mut self, entry: &Entry, from: usize) -> Option<()> {
+    /// Fills the places that want the value in `at..end` as something else than its text.
+    fn inside(&mut self, entry: &Entry, at: usize, end: usize) -> Option<()> {
         for want in &entry.typed {
-            let found = json::find(self.buf, from, &want.path).ok()?;
+            let found =
+                if want.path.is_empty() { Some((at, end)) } else { json::find(self.buf, at, &want.path).ok()? };
             self.line.all[want.place] = found.map_or(Some(Cell::Null), |(from, to)| self.typed(want.ty, from, to))?;
         }
         Some(())
@@ -434,35 +315,4 @@ impl Scan<'_> {
         let text = std::str::from_utf8(raw).ok()?;
         Some(rows::word(text, ty).map_or(Cell::Null, Cell::Word))
     }
-}
-
-/// The digits from `p` on as a number, and where they end. Of more than 18 the number means nothing.
-#[inline(always)]
-fn digits(buf: &[u8], p: usize) -> (i64, usize) {
-    let mut n = 0i64;
-    let mut at = p;
-    let eight = u64::from_le_bytes(*buf[at..].first_chunk().expect("a buffer has slack behind its last line"));
-    if all_digits(eight) {
-        n = eight_digits(eight);
-        at += 8;
-    }
-    while buf[at].is_ascii_digit() {
-        n = n.wrapping_mul(10).wrapping_add(i64::from(buf[at] - b'0'));
-        at += 1;
-    }
-    (n, at)
-}
-
-fn all_digits(eight: u64) -> bool {
-    // A digit's upper half is 3, and stays 3 when 6 is added.
-    let upper = 0xf0f0_f0f0_f0f0_f0f0;
-    (eight & upper) | ((eight.wrapping_add(0x0606_0606_0606_0606) & upper) >> 4) == 0x3333_3333_3333_3333
-}
-
-/// Eight digits, the first in the lowest byte: pairs, then fours, then all.
-fn eight_digits(eight: u64) -> i64 {
-    let n = eight & 0x0f0f_0f0f_0f0f_0f0f;
-    let n = (n.wrapping_mul(10) + (n >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let n = (n.wrapping_mul(100) + (n >> 16)) & 0x0000_ffff_0000_ffff;
-    (n.wrapping_mul(10_000) + (n >> 32)) as u32 as i64
 }

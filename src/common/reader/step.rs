@@ -1,246 +1,167 @@
-//! Steps: from the end of one value to the beginning of the next, as it was written before.
+//! A step: from the end of one value to the beginning of the next, as it was written before.
 //!
-//! After each key its followers are known by the very bytes between the two values (`","userId":"`). A line of a known
-//! producer is so many comparisons of a few words; an unknown step is scanned once and then known.
+//! It knows the very bytes between two values (`","userId":"`), and what the second one is. Short ones are compared at once.
 
-use super::bytes::{blanks, string};
-use super::{EVENT_ID, EVENT_TYPE, Entry, HEADS, Kind, RECEIVED, TENANT, TIMESTAMP, USER, Want};
-use crate::event::STRING_FIELDS;
-use crate::limits::{EVENT_ID_MAX, FIELD_MAX, TENANT_MAX, USER_ID_MAX};
-use crate::rows::Projection;
-use crate::value::Type;
-use hashbrown::HashMap;
+use super::bytes::SLACK;
+use super::entry::{Entry, Kind};
+use super::line::NOWHERE;
+use super::vector::same;
+use std::cell::Cell;
 
-/// Before the first key, and behind the last value.
-pub const START: usize = 0;
-pub const END: usize = 1;
-/// A key nobody wants, of which there may be too many to know each.
-const ANY: usize = 2;
-const KEYS_MAX: usize = 256;
-/// So many followers of one key are known.
-const STEPS_MAX: usize = 8;
 /// The longest step that is remembered.
-const STEP_MAX: usize = 32;
+pub const STEP_MAX: usize = 31;
+/// So many followers of one step are known.
+pub const FOLLOWERS: usize = 8;
+/// A follower that fits nowhere: what stands before the first key.
+pub const NEVER: u16 = 0;
 
-/// What stands between two values, up to the opening quote of the second.
-#[derive(Clone, Debug)]
-struct Step {
-    /// Its bytes and, as bits, which of them count.
-    text: [u128; 2],
-    mask: [u128; 2],
-    long: bool,
-    advance: usize,
-    next: Next,
+/// What is behind a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// A string; the place is behind its opening quote.
+    Quoted,
+    Instant,
+    Amount,
+    Other,
+    /// Nothing: the event is over.
+    None,
 }
 
-/// Where a step leads.
-#[derive(Clone, Copy, Debug)]
-pub struct Next {
-    pub key: usize,
-    /// The value is a string, and the place is behind its opening quote.
+/// What stands between two values, up to the opening quote of the second, and what that one means.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub struct Step {
+    text: [[u8; 16]; 2],
+    /// As bits, which of its bytes count, and how the first of these must compare.
+    masks: [u32; 2],
+    equal: u32,
+    /// More than the first half of the text has to be looked at.
+    unusual: bool,
+    pub advance: u32,
+    pub key: u32,
+    /// Its own place.
+    pub id: u16,
+    /// The steps that came next.
+    pub next: [u16; FOLLOWERS],
+    /// Keys that must not stand there twice.
+    pub bits: u64,
+    /// As in `Entry`; no text is so long where it has more targets than two, or other wants.
+    pub least: u32,
+    pub span: u32,
+    /// The first two targets, or `NOWHERE`.
+    pub places: [u32; 2],
+    pub length: Length,
+    /// More targets there are.
+    pub several: bool,
+    /// Nobody wants the value.
+    pub idle: bool,
+    // What is behind it, each in a byte of its own: a jump by table costs more than some branches.
     pub quoted: bool,
+    pub end: bool,
+    pub instant: bool,
+    pub amount: bool,
+    /// Any other value but a string; and were it an object, it would be entered.
+    other: bool,
+    pub opens: bool,
 }
 
 impl Step {
-    fn new(text: &[u8], next: Next) -> Step {
-        let mut bytes = [0u8; STEP_MAX];
-        let mut mask = [0u8; STEP_MAX];
-        bytes[..text.len()].copy_from_slice(text);
-        mask[..text.len()].fill(0xff);
-        let halves = |b: &[u8; STEP_MAX]| [word(&b[..16]), word(&b[16..])];
-        Step { text: halves(&bytes), mask: halves(&mask), long: text.len() > 16, advance: text.len(), next }
-    }
-
-    #[inline(always)]
-    fn fits(&self, buf: &[u8], p: usize) -> bool {
-        let near: &[u8; STEP_MAX] = buf[p..].first_chunk().expect("a buffer has slack behind its last line");
-        (word(&near[..16]) ^ self.text[0]) & self.mask[0] == 0
-            && (!self.long || (word(&near[16..]) ^ self.text[1]) & self.mask[1] == 0)
-            // What leads to a number also begins what leads to a string.
-            && (self.next.quoted || buf[p + self.advance] != b'"')
-    }
-}
-
-#[inline(always)]
-fn word(bytes: &[u8]) -> u128 {
-    u128::from_le_bytes(*bytes.first_chunk().expect("sixteen bytes"))
-}
-
-struct Key {
-    entry: Entry,
-    steps: Vec<Step>,
-}
-
-/// All keys seen so far, each with what may follow it.
-pub struct Keys {
-    keys: Vec<Key>,
-    by_name: HashMap<Box<[u8]>, usize>,
-}
-
-impl Keys {
-    pub fn new(projection: &Projection) -> Keys {
-        let mut keys = Keys { keys: Vec::new(), by_name: HashMap::new() };
-        for _ in [START, END, ANY] {
-            keys.keys.push(Key { entry: Entry::other(), steps: Vec::new() });
-        }
-        keys.add("eventId", Entry::id(EVENT_ID, EVENT_ID_MAX));
-        keys.add("userId", Entry::id(USER, USER_ID_MAX));
-        keys.add("eventType", Entry::id(EVENT_TYPE, FIELD_MAX));
-        let tenant = Entry::id(TENANT, TENANT_MAX);
-        keys.add("tenantId", Entry { least: 0, span: TENANT_MAX, nullable: true, ..tenant });
-        keys.add("timestamp", Entry::number(Kind::Instant, TIMESTAMP, vec![TIMESTAMP], false));
-        keys.add("receivedAt", Entry::number(Kind::Instant, RECEIVED, vec![RECEIVED], true));
-        keys.add("amount", Entry::number(Kind::Amount, HEADS, Vec::new(), true));
-        for (i, name) in STRING_FIELDS.iter().filter(|name| **name != "tenantId").enumerate() {
-            keys.add(name, Entry { kind: Kind::Text, bit: 1 << (HEADS + 1 + i), span: FIELD_MAX, ..Entry::other() });
-        }
-        for (slot, field) in projection.fields.iter().enumerate() {
-            let name = &field.path[0];
-            let key = match keys.by_name.get(name.as_bytes()) {
-                Some(key) => *key,
-                None => keys.add(name, Entry::other()),
-            };
-            keys.keys[key].entry.want(Want { place: HEADS + slot, ty: field.ty, path: field.path[1..].to_vec() });
-        }
-        keys
-    }
-
-    fn add(&mut self, name: &str, entry: Entry) -> usize {
-        let key = self.keys.len();
-        self.keys.push(Key { entry, steps: Vec::new() });
-        self.by_name.insert(name.as_bytes().into(), key);
-        key
-    }
-
-    #[inline(always)]
-    pub fn entry(&self, key: usize) -> &Entry {
-        &self.keys[key].entry
-    }
-
-    /// Goes from behind a value of `key` to the next value, or behind the object; `None`: the judge decides.
-    #[inline(always)]
-    pub fn next(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
-        match self.keys[key].steps.first() {
-            Some(step) if step.fits(buf, *at) => {
-                *at += step.advance;
-                Some(step.next)
-            }
-            _ => self.other(buf, key, at, wide),
-        }
-    }
-
-    /// Any step but the first.
-    #[inline(never)]
-    fn other(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
-        let steps = &mut self.keys[key].steps;
-        let Some(i) = (1..steps.len()).find(|i| steps[*i].fits(buf, *at)) else {
-            return self.explore(buf, key, at, wide);
-        };
-        *at += steps[i].advance;
-        let next = steps[i].next;
-        // The more usual of two followers comes to stand before the other.
-        steps.swap(i, i - 1);
-        Some(next)
-    }
-
-    /// The second level: reads the step as JSON, and remembers it.
-    #[cold]
-    #[inline(never)]
-    fn explore(&mut self, buf: &[u8], key: usize, at: &mut usize, wide: &mut bool) -> Option<Next> {
-        let from = *at;
-        let mut p = blanks(buf, from);
-        if buf[p] == b'}' && key != START {
-            *at = p + 1;
-            let next = Next { key: END, quoted: false };
-            self.learn(key, &buf[from..*at], next);
-            return Some(next);
-        }
-        if buf[p] != if key == START { b'{' } else { b',' } {
-            return None;
-        }
-        p = blanks(buf, p + 1);
-        if buf[p] != b'"' {
-            return None;
-        }
-        let name = string(buf, p + 1)?;
-        if name.escaped {
-            return None;
-        }
-        let next = self.key(&buf[p + 1..name.end]);
-        p = blanks(buf, name.end + 1);
-        if buf[p] != b':' {
-            return None;
-        }
-        p = blanks(buf, p + 1);
-        let quoted = buf[p] == b'"';
-        *at = p + usize::from(quoted);
-        let next = Next { key: next, quoted };
-        if name.odd {
-            // Never remembered: a step that fits is known to be ASCII.
-            *wide = true;
-        } else {
-            self.learn(key, &buf[from..*at], next);
-        }
-        Some(next)
-    }
-
-    fn key(&mut self, name: &[u8]) -> usize {
-        if let Some(key) = self.by_name.get(name) {
-            return *key;
-        }
-        match std::str::from_utf8(name) {
-            Ok(name) if self.keys.len() < KEYS_MAX => self.add(name, Entry::other()),
-            _ => ANY,
-        }
-    }
-
-    fn learn(&mut self, key: usize, text: &[u8], next: Next) {
-        if text.len() > STEP_MAX {
-            return;
-        }
-        let steps = &mut self.keys[key].steps;
-        if steps.len() == STEPS_MAX {
-            steps.pop();
-        }
-        steps.push(Step::new(text, next));
-    }
-}
-
-impl Entry {
-    /// A key that an event's form does not know: any JSON, and several times if it must be.
-    fn other() -> Entry {
-        let (targets, typed) = (Vec::new(), Vec::new());
-        Entry { kind: Kind::Other, bit: 0, least: 0, span: usize::MAX, id: false, nullable: true, targets, typed }
-    }
-
-    fn id(place: usize, max: usize) -> Entry {
-        let (least, span) = (1, max - 1);
-        Entry {
-            kind: Kind::Text,
-            bit: 1 << place,
+    /// A step to a key with this meaning; without a text it fits nowhere.
+    pub fn new(text: &[u8], entry: &Entry, value: Value, bits: u64) -> Step {
+        let mut bytes = [[0; 16]; 2];
+        bytes.as_flattened_mut()[..text.len()].copy_from_slice(text);
+        let mask = (1u32 << text.len()) - 1;
+        let place = |i: usize| entry.targets.get(i).map_or(NOWHERE, |place| *place) as u32;
+        let simple = entry.targets.len() <= 2 && entry.typed.is_empty();
+        let (least, span) = if simple { (entry.least, entry.span) } else { (u32::MAX, 0) };
+        Step {
+            text: bytes,
+            masks: [mask & 0xffff, mask >> 16],
+            // Without a text the mask lets no bit through.
+            equal: mask.max(1) & 0xffff,
+            unusual: text.len() > 16 || value == Value::Other,
+            advance: text.len() as u32,
+            key: 0,
+            id: 0,
+            next: [NEVER; FOLLOWERS],
+            bits,
             least,
             span,
-            id: true,
-            nullable: false,
-            targets: vec![place],
-            typed: Vec::new(),
+            places: [place(0), place(1)],
+            length: Length::new(),
+            several: entry.targets.len() > 2,
+            idle: entry.kind == Kind::Other && entry.targets.is_empty() && entry.typed.is_empty(),
+            quoted: value == Value::Quoted,
+            end: value == Value::None,
+            instant: value == Value::Instant,
+            amount: value == Value::Amount,
+            other: value == Value::Other,
+            opens: false,
         }
     }
 
-    fn number(kind: Kind, bit: usize, targets: Vec<usize>, nullable: bool) -> Entry {
-        // No text is as long as that.
-        let (least, span) = (usize::MAX, 0);
-        Entry { kind, bit: 1 << bit, least, span, id: false, nullable, targets, typed: Vec::new() }
+    /// Whether `near` begins with it.
+    #[inline(always)]
+    pub fn fits(&self, near: &[u8; SLACK]) -> bool {
+        let [first, rest] = [&near[..16], &near[16..32]].map(|half| half.first_chunk().expect("sixteen bytes"));
+        same(first, &self.text[0]) & self.masks[0] == self.equal
+            && (!self.unusual || (same(rest, &self.text[1]) & self.masks[1] == self.masks[1] && self.is_other(near)))
     }
 
-    fn want(&mut self, want: Want) {
-        let below = !want.path.is_empty();
-        match self.kind {
-            Kind::Text | Kind::Other if !below && want.ty == Type::String => self.targets.push(want.place),
-            Kind::Instant | Kind::Amount if !below => self.targets.push(want.place),
-            Kind::Other => self.typed.push(want),
-            // Inside a field that is a text or a number there is nothing, and it is nothing else.
-            _ => {}
+    /// What leads to a number also begins what leads to a string or into an object.
+    #[inline(always)]
+    fn is_other(&self, near: &[u8; SLACK]) -> bool {
+        let value = self.behind(near);
+        !self.other || value[0] != b'"' && !(self.opens && value[0] == b'{' && value[1] == b'"')
+    }
+
+    /// What stands behind the step that begins with `near`.
+    #[inline(always)]
+    pub fn behind<'a>(&self, near: &'a [u8; SLACK]) -> &'a [u8; 16] {
+        near[self.advance as usize % (STEP_MAX + 1)..].first_chunk().expect("a step and 16 are fewer")
+    }
+}
+
+/// How long the texts behind a step usually are. With ids of one length what follows is read before the end of the text is
+/// found, and only then confirmed.
+#[derive(Clone, Debug)]
+pub struct Length {
+    /// Bits up to that length, and the last of them.
+    upto: Cell<u32>,
+    last: Cell<u32>,
+    len: Cell<u32>,
+    changes: Cell<u32>,
+}
+
+impl Length {
+    /// After so many changes it is not foretold any more.
+    const CHANGES_MAX: u32 = 16;
+
+    fn new() -> Length {
+        Length { upto: Cell::new(0), last: Cell::new(1), len: Cell::new(0), changes: Cell::new(0) }
+    }
+
+    /// The place of the first mark, of which there is one among sixteen.
+    #[inline(always)]
+    pub fn first(&self, marks: u32) -> usize {
+        if marks & self.upto.get() == self.last.get() {
+            return self.len.get() as usize % 16;
         }
+        let len = marks.trailing_zeros();
+        if self.changes.get() < Length::CHANGES_MAX {
+            self.change(len);
+        }
+        len as usize % 16
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn change(&self, len: u32) {
+        self.changes.set(self.changes.get() + 1);
+        // At last a length that no text has.
+        let never = self.changes.get() == Length::CHANGES_MAX;
+        self.upto.set(if never { 0 } else { (2 << len) - 1 });
+        self.last.set(1 << len);
+        self.len.set(len);
     }
 }

@@ -212,6 +212,57 @@ fn a_value_may_be_of_another_kind_in_every_line() {
 }
 
 #[test]
+fn of_a_field_that_stands_there_twice_nothing_is_left_but_the_last() {
+    let projection = projection();
+    let inside = r#"{"text":"a"}"#;
+    let objects =
+        [r#"{"duration":1}"#, r#"{"flag":true,"deep":{"text":"a"}}"#, r#"{"deep":{"x":1,"text":"b"},"price":1}"#];
+    let wide = [r#"{"duration":1,"größe":1}"#, r#"{"größe":2}"#];
+    let others = ["5", "{}", r#"{ "duration":2}"#, r#"[{"duration":3}]"#, r#""{\"duration\":4}""#, "null", inside];
+    let values: Vec<&str> = objects.into_iter().chain(wide).chain(others).collect();
+    let mut reader = Reader::new(&projection, &Rules::default());
+    let twice = |name: &str, first: &str, second: &str| format!(r#""{name}":{first},"{name}":{second}"#);
+    for (first, second) in values.iter().flat_map(|first| values.iter().map(move |second| (*first, *second))) {
+        let below = format!(r#""properties":{{{}}}"#, twice("deep", first, second));
+        for fields in [twice("properties", first, second), twice("properties", second, inside), below] {
+            let line =
+                format!(r#"{{"eventId":"e","userId":"u",{fields},"eventType":"view","timestamp":1731296325000}}"#);
+            for _ in 0..2 {
+                let seen = read(&mut reader, &projection, line.as_bytes());
+                assert_eq!(seen, judge(&projection, &Rules::default(), line.as_bytes()), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_and_lengths_may_change_with_every_line() {
+    let projection = projection();
+    let usual =
+        r#"{"eventId":"e","userId":"u","eventType":"view","timestamp":1731296325000,"properties":{"duration":7}}"#;
+    for inside in [true, false] {
+        let mut reader = Reader::new(&projection, &Rules::default());
+        for n in 0..3000usize {
+            let (id, strange) = ("é".repeat(n % 5) + &"7".repeat(n % 40 + 1), format!(r#""strange{n}":{n}"#));
+            let line = if inside {
+                format!(
+                    r#"{{"eventId":"{id}","userId":"u","eventType":"view","timestamp":1731296325000,"properties":{{{strange},"duration":{n}}},"page":"{id}"}}"#
+                )
+            } else {
+                format!(
+                    r#"{{"eventId":"e","userId":"{id}","eventType":"view","timestamp":1731296325000,{strange},"page":"p","properties":{{"duration":{n}}}}}"#
+                )
+            };
+            for line in [&line, usual] {
+                let seen = read(&mut reader, &projection, line.as_bytes());
+                assert_eq!(seen, judge(&projection, &Rules::default(), line.as_bytes()), "{line}");
+            }
+        }
+        assert_eq!(reader.judged(), 0);
+    }
+}
+
+#[test]
 fn instants_are_taken_up_to_the_edges_the_judge_draws() {
     let projection = projection();
     let mut reader = Reader::new(&projection, &Rules::default());

@@ -12,12 +12,11 @@ pub fn odd(chunk: &[u8; 16]) -> u32 {
     unsafe {
         use core::arch::x86_64::*;
         let x = vector(chunk);
-        // As signed bytes everything beyond ASCII is below zero.
-        let low = _mm_cmplt_epi8(x, _mm_set1_epi8(0x20));
+        // One more than DEL and anything beyond ASCII is, as a signed byte, at most zero, and less than one more than a blank.
+        let low = _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8(1)), _mm_set1_epi8(0x21));
         let quote = _mm_cmpeq_epi8(x, _mm_set1_epi8(b'"' as i8));
         let slash = _mm_cmpeq_epi8(x, _mm_set1_epi8(b'\\' as i8));
-        let del = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f));
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(low, quote), _mm_or_si128(slash, del))) as u32
+        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, slash))) as u32
     }
     #[cfg(not(target_arch = "x86_64"))]
     mask(chunk, is_odd)
@@ -38,6 +37,33 @@ pub fn end(chunk: &[u8; 16]) -> u32 {
     }
     #[cfg(not(target_arch = "x86_64"))]
     mask(chunk, is_end)
+}
+
+/// The digits.
+#[inline(always)]
+pub fn digits(chunk: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use core::arch::x86_64::*;
+        let value = _mm_sub_epi8(vector(chunk), _mm_set1_epi8(b'0' as i8));
+        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value)) as u32
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    mask(chunk, |b| b.is_ascii_digit())
+}
+
+/// The places at which two times sixteen bytes are the same.
+#[inline(always)]
+pub fn same(a: &[u8; 16], b: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use core::arch::x86_64::*;
+        _mm_movemask_epi8(_mm_cmpeq_epi8(vector(a), vector(b))) as u32
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::iter::zip(a, b).enumerate().fold(0, |mask, (i, (a, b))| mask | u32::from(a == b) << i)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -74,6 +100,13 @@ mod tests {
         fn marks_are_those_of_a_plain_loop(chunk: [u8; 16]) {
             prop_assert_eq!(odd(&chunk), mask(&chunk, is_odd));
             prop_assert_eq!(end(&chunk), mask(&chunk, is_end));
+            prop_assert_eq!(digits(&chunk), mask(&chunk, |b| b.is_ascii_digit()));
+        }
+
+        #[test]
+        fn the_same_bytes_are_those_of_a_plain_loop(a: [u8; 16], differ: u16, by in 1..=255u8) {
+            let b = std::array::from_fn(|i| if differ >> i & 1 == 1 { a[i] ^ by } else { a[i] });
+            prop_assert_eq!(same(&a, &b), u32::from(!differ));
         }
     }
 }

@@ -175,7 +175,7 @@ impl<'a> Filler<'a> {
                 Err(refusal) => {
                     let offset = lines.offset() + (at - block.start) as u64;
                     let place = Place::Line { line: lines.number() + taken, offset };
-                    self.parcel.refuse(refusal, place, Text::of(&buf[at..to]));
+                    self.parcel.refuse(*refusal, place, Text::of(&buf[at..to]));
                 }
             }
             at = to + 1;

@@ -149,7 +149,7 @@ impl<'a> Worker<'a> {
     fn line(&mut self, buf: &[u8], from: usize) -> Result<(usize, Result<(), Refusal>), Failure> {
         let (to, outcome) = self.reader.read(buf, from, self.job.received);
         match outcome {
-            Err(refusal) => return Ok((to, Err(refusal))),
+            Err(refusal) => return Ok((to, Err(*refusal))),
             Ok(false) => return Ok((to, Ok(()))),
             Ok(true) => {}
         }
