@@ -152,6 +152,26 @@ impl Span {
     }
 }
 
+/// What makes each row of a block the event it is, without the block.
+pub struct Identities {
+    ids: Vec<Ids>,
+    text: String,
+}
+
+impl Identities {
+    /// `tenant NUL user NUL eventId NUL` of row `i`.
+    pub fn of(&self, i: usize) -> &[u8] {
+        self.ids[i].identity(&self.text)
+    }
+}
+
+impl Ids {
+    #[inline]
+    fn identity(self, text: &str) -> &[u8] {
+        &text.as_bytes()[self.tenant as usize..self.end as usize]
+    }
+}
+
 impl Block {
     pub fn new(projection: &Projection) -> Block {
         Block::with_capacity(projection, 0, 0)
@@ -273,8 +293,14 @@ impl Block {
 
     /// What makes row `i` the event it is: `tenant NUL user NUL eventId NUL`.
     pub fn identity(&self, i: usize) -> &[u8] {
-        let ids = &self.ids[i];
-        &self.text.as_bytes()[ids.tenant as usize..ids.end as usize]
+        self.ids[i].identity(&self.text)
+    }
+
+    /// Takes the identities out; no rows are left.
+    pub fn take_identities(&mut self) -> Identities {
+        let identities = Identities { ids: std::mem::take(&mut self.ids), text: std::mem::take(&mut self.text) };
+        self.clear();
+        identities
     }
 
     /// The column of a field of the projection.

@@ -6,16 +6,17 @@ use crate::engine::columns::Columns;
 use crate::engine::fold::Tally;
 use crate::packed::Packing;
 use crate::rows::Block;
+use crate::sheet::Sheet;
 use crate::time::Millis;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 /// The patches of one partition.
 struct Folded {
     partition: usize,
-    patches: Vec<u8>,
+    patches: Sheet,
     tally: Tally,
     keys: u64,
 }
@@ -24,6 +25,8 @@ struct Folded {
 pub fn gather(job: &Job<'_>, piles: &Piles, as_of: Millis, out: &mut impl Write) -> Result<(Tally, u64), Failure> {
     let next = AtomicUsize::new(0);
     let (mut tally, mut keys) = (Tally::default(), 0);
+    // Written sheets, to be written upon again: fresh memory would have to be cleared by the system.
+    let spare = &Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         // Bounded: a slow reader of the output must not pile the patches up in memory.
         let (send, receive) = mpsc::sync_channel::<io::Result<Folded>>(job.threads * 2);
@@ -39,7 +42,8 @@ pub fn gather(job: &Job<'_>, piles: &Piles, as_of: Millis, out: &mut impl Write)
                     }
                     piles.prefetch(partition + job.threads);
                     // An error of the writer hangs up the channel: nothing is left to do.
-                    if send.send(folder.fold(piles, partition)).is_err() {
+                    let sheet = spare.lock().expect("a panic ends the program").pop().unwrap_or_default();
+                    if send.send(folder.fold(piles, partition, sheet)).is_err() {
                         return;
                     }
                 }
@@ -53,8 +57,10 @@ pub fn gather(job: &Job<'_>, piles: &Piles, as_of: Millis, out: &mut impl Write)
             tally.add(folded.tally);
             keys += folded.keys;
             waiting.insert(folded.partition, folded.patches);
-            while let Some(patches) = waiting.remove(&turn) {
-                out.write_all(&patches).map_err(Failure::Output)?;
+            while let Some(mut patches) = waiting.remove(&turn) {
+                out.write_all(patches.written()).map_err(Failure::Output)?;
+                patches.clear();
+                spare.lock().expect("a panic ends the program").push(patches);
                 turn += 1;
             }
         }
@@ -68,32 +74,27 @@ struct Folder<'a> {
     columns: Columns<'a>,
     packing: Packing,
     block: Block,
-    /// What the patches of the last partition took: one partition is much like the other.
-    room: usize,
 }
 
 impl<'a> Folder<'a> {
     fn new(job: &'a Job<'a>, as_of: Millis) -> Folder<'a> {
         let projection = &job.plan.definitions.projection;
         Folder {
-            columns: Columns::new(job.plan, job.hash_key, job.range, as_of),
+            columns: Columns::new(job.plan, job.range, as_of),
             packing: Packing::new(projection),
             block: Block::new(projection),
-            room: 0,
         }
     }
 
-    fn fold(&mut self, piles: &Piles, partition: usize) -> io::Result<Folded> {
+    fn fold(&mut self, piles: &Piles, partition: usize, mut patches: Sheet) -> io::Result<Folded> {
         let slabs = piles.take(partition)?;
         self.columns.reset();
         self.columns.reserve(slabs.iter().map(|slab| slab.len()).sum());
         for slab in slabs {
             self.block.unpack(&self.packing, slab);
-            self.columns.add(&self.block);
+            self.columns.add(&mut self.block);
         }
-        let mut patches = Vec::with_capacity(self.room);
         let keys = self.columns.finish(&mut patches);
-        self.room = patches.len() * 9 / 8;
         Ok(Folded { partition, patches, tally: self.columns.tally, keys })
     }
 }
