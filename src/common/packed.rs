@@ -4,7 +4,7 @@
 //! arena and copies nothing.
 
 use crate::reader::{Cell, Line};
-use crate::rows::{Block, Column, Field, Head, Ids, Projection, Span, keep};
+use crate::rows::{Block, Field, Head, Ids, Projection, Span, keep};
 use crate::time::Millis;
 use crate::value::Type;
 
@@ -189,20 +189,45 @@ impl Block {
         self.clear();
         self.text = String::from_utf8(packed.text).expect("readers give out UTF-8 only");
         let mut heads = Heads { bytes: &packed.heads, text: 0 };
-        self.timestamps.reserve(packed.rows as usize);
-        self.ids.reserve(packed.rows as usize);
-        for _ in 0..packed.rows {
-            let (timestamp, ids) = heads.ids();
-            self.timestamps.push(timestamp);
-            self.ids.push(ids);
+        let rows = packed.rows as usize;
+        self.timestamps.resize(rows, 0);
+        self.ids.resize(rows, Ids::default());
+        // All room is made before: a column that grows row by row asks each time whether it must.
+        let columns = packing.fields.iter().zip(&mut self.columns).enumerate();
+        let mut fields: Vec<Unpacked> = columns
+            .filter(|(_, (how, _))| **how != How::Timestamp)
+            .map(|(i, (how, column))| {
+                let (words, present) = column.room(rows);
+                Unpacked { how: *how, byte: i / 8, bit: 1 << (i % 8), words, present }
+            })
+            .collect();
+        for (row, (timestamp, ids)) in self.timestamps.iter_mut().zip(&mut self.ids).enumerate() {
+            (*timestamp, *ids) = heads.ids();
             let (bits, rest) = heads.bytes.split_at(packing.bits);
             heads.bytes = rest;
-            for (i, (how, column)) in packing.fields.iter().zip(&mut self.columns).enumerate() {
-                let present = bits[i / 8] & (1 << (i % 8)) != 0;
-                heads.field(*how, present, timestamp, column);
+            for field in &mut fields {
+                if bits[field.byte] & field.bit != 0 {
+                    field.words[row] = heads.word(field.how);
+                    field.present[row] = true;
+                }
+            }
+        }
+        for (how, column) in packing.fields.iter().zip(&mut self.columns) {
+            if *how == How::Timestamp {
+                column.fill(self.timestamps.iter().map(|timestamp| *timestamp as u64));
             }
         }
     }
+}
+
+/// A column while its rows are unpacked.
+struct Unpacked<'a> {
+    how: How,
+    /// Which of a row's bits says whether there is a value.
+    byte: usize,
+    bit: u8,
+    words: &'a mut [u64],
+    present: &'a mut [bool],
 }
 
 /// What is not unpacked yet.
@@ -227,27 +252,25 @@ impl Heads<'_> {
         (timestamp, Ids { tenant, user, event_id, end })
     }
 
+    /// The value of a field that is there.
     #[inline(always)]
-    fn field(&mut self, how: How, present: bool, timestamp: Millis, column: &mut Column) {
-        let word = match how {
-            How::Timestamp => Some(timestamp as u64),
-            _ if !present => None,
-            How::Whole => {
-                let n = self.number();
-                Some(((n >> 1) as i64 ^ -((n & 1) as i64)) as u64)
-            }
-            How::Double => {
-                let (word, rest) = self.bytes.split_first_chunk().expect("whole rows");
-                self.bytes = rest;
-                Some(u64::from_le_bytes(*word))
-            }
+    fn word(&mut self, how: How) -> u64 {
+        match how {
             How::Text => {
                 let span = Span { start: self.text, len: self.number() as u32 };
                 self.text += span.len;
-                Some(span.word())
+                span.word()
             }
-        };
-        column.push(word);
+            How::Whole => {
+                let n = self.number();
+                ((n >> 1) as i64 ^ -((n & 1) as i64)) as u64
+            }
+            How::Double | How::Timestamp => {
+                let (word, rest) = self.bytes.split_first_chunk().expect("whole rows");
+                self.bytes = rest;
+                u64::from_le_bytes(*word)
+            }
+        }
     }
 
     #[inline(always)]

@@ -78,7 +78,7 @@ pub struct Head<'a> {
 }
 
 /// Where a row's ids lie in the arena: `tenant NUL user NUL eventId NUL`, in one piece.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ids {
     pub(crate) tenant: u32,
     pub(crate) user: u32,
@@ -315,6 +315,23 @@ impl Block {
 }
 
 impl Column {
+    /// So many rows without a value: their words and whether they are present, to be set.
+    pub(crate) fn room(&mut self, rows: usize) -> (&mut [u64], &mut [bool]) {
+        self.words.clear();
+        self.words.resize(rows, 0);
+        self.present.clear();
+        self.present.resize(rows, false);
+        (&mut self.words, &mut self.present)
+    }
+
+    /// These words, one a row, all present.
+    pub(crate) fn fill(&mut self, words: impl ExactSizeIterator<Item = u64>) {
+        self.words.clear();
+        self.words.extend(words);
+        self.present.clear();
+        self.present.resize(self.words.len(), true);
+    }
+
     pub(crate) fn push(&mut self, word: Option<u64>) {
         self.words.push(word.unwrap_or(0));
         self.present.push(word.is_some());
