@@ -22,6 +22,7 @@ use hashbrown::DefaultHashBuilder;
 use places::Places;
 use seen::Seen;
 use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 
 /// Keys told at once: their values fit the fastest cache.
 const TOLD_AT_ONCE: usize = 32;
@@ -86,6 +87,7 @@ impl<'p> Columns<'p> {
         let hasher = &self.hasher;
         self.hashes.extend((0..block.len()).map(|row| Hashes::new(hasher, block, row)));
         self.seen.reserve(self.seen.rows() + block.len());
+        black_box(self.hashes.iter().fold(0, |all, hashes| all ^ self.seen.touch(hashes.identity)));
         self.picks.clear();
         let mut fresh = 0;
         for (row, hashes) in self.hashes.iter().enumerate() {

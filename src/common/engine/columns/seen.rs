@@ -31,6 +31,13 @@ impl Seen {
         }
     }
 
+    /// Where a row with this hash lies or would lie first, if nothing else does: to be looked at before `insert`, for
+    /// many rows one after the other. The machine then fetches them together; in `insert` it waits for each.
+    #[inline(always)]
+    pub fn touch(&self, hash: u64) -> u64 {
+        self.slots[(hash >> 32) as usize & (self.slots.len() - 1)]
+    }
+
     /// Remembers a row of the block at hand, whose identity has this hash; `false` when an event like it was there.
     ///
     /// There must be room for all rows of the block (`reserve`), and `keep` comes before a row of the next one.
