@@ -160,10 +160,10 @@ impl Pen<'_> {
 /// digits, then of two, then of one lie side by side in a word, and a product and a shift divide all of them.
 #[inline(always)]
 fn eight_digits(n: u64) -> u64 {
-    let fours = n / 10_000 | (n % 10_000) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let fours = (n / 10_000) | ((n % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
     (tens | (twos - tens * 10) << 8) + 0x3030_3030_3030_3030
 }
 
