@@ -11,6 +11,7 @@ pub mod limits;
 pub mod time;
 pub mod money;
 pub mod ndjson;
+pub mod sheet;
 pub mod value;
 pub mod key;
 pub mod event;

@@ -41,7 +41,8 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Whether every byte is printable ASCII that JSON takes as it is. Eight bytes are looked at together.
-fn is_plain(text: &[u8]) -> bool {
+#[inline]
+pub fn is_plain(text: &[u8]) -> bool {
     let Some((first, _)) = text.split_first_chunk::<8>() else {
         return text.iter().all(|b| (0x20..0x7f).contains(b) && !matches!(b, b'"' | b'\\'));
     };

@@ -6,7 +6,7 @@
 mod words;
 
 use crate::reader::{Cell, Line};
-use crate::rows::{Block, Column, Field, Head, Ids, Projection, Span, keep};
+use crate::rows::{Block, Field, Head, Ids, Projection, Span, keep};
 use crate::time::Millis;
 use crate::value::Type;
 use bytes::BytesMut;
@@ -278,50 +278,66 @@ pub struct Unpacker<'a> {
     /// By writer.
     words: &'a [Words],
     block: Block,
-    /// The writer whose words the block's arena begins with.
-    holds: Option<u32>,
 }
 
 impl<'a> Unpacker<'a> {
     pub fn new(projection: &Projection, packing: &'a Packing, words: &'a [Words]) -> Unpacker<'a> {
-        Unpacker { packing, words, block: Block::new(projection), holds: None }
+        Unpacker { packing, words, block: Block::new(projection) }
     }
 
     /// The rows as a block, until the next are unpacked.
-    pub fn unpack(&mut self, packed: &Packed) -> &Block {
-        let (block, packing) = (&mut self.block, self.packing);
+    pub fn unpack(&mut self, packed: &Packed) -> &mut Block {
+        let (block, packing, rows) = (&mut self.block, self.packing, packed.len());
         let words = &self.words[packed.writer as usize];
         let mut text = std::mem::take(&mut block.text).into_bytes();
-        if self.holds == Some(packed.writer) {
-            text.truncate(words.text().len());
-        } else {
-            text.clear();
-            text.extend_from_slice(words.text());
-            self.holds = Some(packed.writer);
-        }
-        text.reserve(packed.used);
-        block.clear();
-        block.timestamps.reserve(packed.len());
-        block.ids.reserve(packed.len());
+        text.clear();
+        text.reserve(words.text().len() + packed.used);
+        text.extend_from_slice(words.text());
         let mut heads = Heads { bytes: packed.written(), text: text.len() as u32, words };
-        for _ in 0..packed.rows {
+        block.timestamps.resize(rows, 0);
+        block.ids.resize(rows, Ids::default());
+        // All room is made before: a column that grows row by row asks each time whether it must.
+        let columns = packing.fields.iter().zip(&mut block.columns).enumerate();
+        let mut fields: Vec<Unpacked> = columns
+            .filter(|(_, (how, _))| **how != How::Timestamp)
+            .map(|(i, (how, column))| {
+                let (words, present) = column.room(rows);
+                Unpacked { how: *how, byte: i / 8, bit: 1 << (i % 8), words, present }
+            })
+            .collect();
+        for (row, (timestamp, ids)) in block.timestamps.iter_mut().zip(&mut block.ids).enumerate() {
             let begins = heads.text;
-            let (timestamp, ids) = heads.ids();
-            block.timestamps.push(timestamp);
-            block.ids.push(ids);
+            (*timestamp, *ids) = heads.ids();
             let (bits, rest) = heads.bytes.split_at(packing.bits);
             heads.bytes = rest;
-            for (i, (how, column)) in packing.fields.iter().zip(&mut block.columns).enumerate() {
-                let present = bits[i / 8] & (1 << (i % 8)) != 0;
-                heads.field(*how, present, timestamp, column);
+            for field in &mut fields {
+                if bits[field.byte] & field.bit != 0 {
+                    field.words[row] = heads.word(field.how);
+                    field.present[row] = true;
+                }
             }
             let (texts, rest) = heads.bytes.split_at((heads.text - begins) as usize);
             text.extend_from_slice(texts);
             heads.bytes = rest;
         }
+        for (how, column) in packing.fields.iter().zip(&mut block.columns) {
+            if *how == How::Timestamp {
+                column.fill(block.timestamps.iter().map(|timestamp| *timestamp as u64));
+            }
+        }
         block.text = String::from_utf8(text).expect("readers give out UTF-8 only");
         block
     }
+}
+
+/// A column while its rows are unpacked.
+struct Unpacked<'a> {
+    how: How,
+    /// Which of a row's bits says whether there is a value.
+    byte: usize,
+    bit: u8,
+    words: &'a mut [u64],
+    present: &'a mut [bool],
 }
 
 /// What is not unpacked yet.
@@ -347,34 +363,32 @@ impl Heads<'_> {
         (timestamp, Ids { tenant, user, event_id, end })
     }
 
+    /// The value of a field that is there.
     #[inline(always)]
-    fn field(&mut self, how: How, present: bool, timestamp: Millis, column: &mut Column) {
-        let word = match how {
-            How::Timestamp => Some(timestamp as u64),
-            _ if !present => None,
-            How::Whole => {
-                let n = self.number();
-                Some(((n >> 1) as i64 ^ -((n & 1) as i64)) as u64)
-            }
-            How::Double => {
-                let (word, rest) = self.bytes.split_first_chunk().expect("whole rows");
-                self.bytes = rest;
-                Some(u64::from_le_bytes(*word))
-            }
+    fn word(&mut self, how: How) -> u64 {
+        match how {
             How::Text(n) => {
                 let (code, rest) = self.bytes.split_first().expect("whole rows");
                 self.bytes = rest;
-                Some(match code {
+                match code {
                     &INLINE => {
                         let span = Span { start: self.text, len: self.number() as u32 };
                         self.text += span.len;
                         span.word()
                     }
                     code => self.words.word(n, *code),
-                })
+                }
             }
-        };
-        column.push(word);
+            How::Whole => {
+                let n = self.number();
+                ((n >> 1) as i64 ^ -((n & 1) as i64)) as u64
+            }
+            How::Double | How::Timestamp => {
+                let (word, rest) = self.bytes.split_first_chunk().expect("whole rows");
+                self.bytes = rest;
+                u64::from_le_bytes(*word)
+            }
+        }
     }
 
     #[inline(always)]
@@ -461,7 +475,7 @@ mod tests {
             unpacker.unpack(&Packed { writer: 1, ..Packed::default() });
             unpacker.unpack(&packed);
             let block = unpacker.unpack(&again);
-            for block in [block, &direct] {
+            for block in [&*block, &direct] {
                 prop_assert_eq!(block.len(), want.len());
                 for i in 0..want.len() {
                     prop_assert_eq!(block.identity(i), want.identity(i));

@@ -3,11 +3,14 @@
 //! `{"userId":"u-001","asOf":1731296325000,"tags":{"ltv_total":150.75,"clicks_1h_count":null}}`:
 //! values are absolute, null removes, and the same patch is always the same bytes.
 
+mod form;
+
 use crate::key::{Key, USER};
 use crate::limits::{FIELD_MAX, USER_ID_MAX};
 use crate::ndjson;
 use crate::time::Millis;
 use crate::value::{Datum, Value};
+pub use form::Form;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -52,77 +55,7 @@ impl Patch {
     }
 }
 
-/// What the lines of many patches share, written once: those of the same tags at the same instant.
-pub struct Form {
-    instant: Piece,
-    codes: Vec<Piece>,
-}
-
-impl Form {
-    pub fn new<'c>(as_of: Millis, codes: impl IntoIterator<Item = &'c str>) -> Form {
-        let code = |(i, code)| Piece::new(|out| push_code(out, code, i == 0));
-        Form {
-            instant: Piece::new(|out| push_instant(out, as_of)),
-            codes: codes.into_iter().enumerate().map(code).collect(),
-        }
-    }
-
-    /// Appends the line of the patch of a key, given as it is stored: what `Patch::push_line` writes.
-    ///
-    /// `value` appends the JSON of the value of the n-th code.
-    #[inline]
-    pub fn push_line(&self, out: &mut Vec<u8>, key: &str, mut value: impl FnMut(usize, &mut Vec<u8>)) {
-        match Key::plain_user(key) {
-            Some(user) => {
-                out.extend_from_slice(b"{\"userId\":");
-                ndjson::push_str(out, user);
-            }
-            None => {
-                out.push(b'{');
-                push_key(out, &Key::from_stored(key).expect("a key is stored as one"));
-            }
-        }
-        self.instant.push(out);
-        for (n, code) in self.codes.iter().enumerate() {
-            code.push(out);
-            value(n, out);
-        }
-        out.extend_from_slice(END);
-    }
-}
-
-/// Bytes that are written many times.
-struct Piece {
-    /// The first bytes, and zeros.
-    padded: [u8; Piece::PADDED],
-    bytes: Vec<u8>,
-}
-
-impl Piece {
-    const PADDED: usize = 32;
-
-    fn new(write: impl FnOnce(&mut Vec<u8>)) -> Piece {
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        let mut padded = [0; Piece::PADDED];
-        let short = bytes.len().min(Piece::PADDED);
-        padded[..short].copy_from_slice(&bytes[..short]);
-        Piece { padded, bytes }
-    }
-
-    #[inline]
-    fn push(&self, out: &mut Vec<u8>) {
-        if self.bytes.len() <= Piece::PADDED {
-            // Two moves of a known size: a copy of any size is a call.
-            out.extend_from_slice(&self.padded);
-            out.truncate(out.len() - Piece::PADDED + self.bytes.len());
-        } else {
-            out.extend_from_slice(&self.bytes);
-        }
-    }
-}
-
-const END: &[u8] = b"}}\n";
+const END: &[u8; 3] = b"}}\n";
 
 fn push_instant(out: &mut Vec<u8>, as_of: Millis) {
     out.extend_from_slice(b",\"asOf\":");
@@ -244,6 +177,7 @@ impl Wire<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sheet::Sheet;
 
     #[test]
     fn a_patch_reads_back_to_the_same_bytes() {
@@ -257,12 +191,12 @@ mod tests {
             let patch = Patch::parse(line).expect(line);
             patch.push_line(&mut out);
             assert_eq!(String::from_utf8(out).expect("UTF-8"), format!("{line}\n"));
-            let mut formed = Vec::new();
+            let mut formed = Sheet::default();
             let form = Form::new(patch.as_of, patch.tags.iter().map(|(code, _)| &**code));
-            form.push_line(&mut formed, patch.key.as_str(), |n, out| {
-                patch.tags[n].1.as_ref().map_or(Datum::Null, Value::datum).push_json(out);
+            form.push_line(&mut formed, patch.key.as_str(), |n| {
+                patch.tags[n].1.as_ref().map_or(Datum::Null, Value::datum)
             });
-            assert_eq!(String::from_utf8(formed).expect("UTF-8"), format!("{line}\n"));
+            assert_eq!(formed.written(), format!("{line}\n").as_bytes());
         }
     }
 

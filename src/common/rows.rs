@@ -78,7 +78,7 @@ pub struct Head<'a> {
 }
 
 /// Where a row's ids lie in the arena: `tenant NUL user NUL eventId NUL`, in one piece.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ids {
     pub(crate) tenant: u32,
     pub(crate) user: u32,
@@ -149,6 +149,27 @@ impl Span {
 
     fn of(self, text: &str) -> &str {
         &text[self.start as usize..(self.start + self.len) as usize]
+    }
+}
+
+/// What makes each row of a block the event it is, without the block.
+#[derive(Default)]
+pub struct Identities {
+    ids: Vec<Ids>,
+    text: String,
+}
+
+impl Identities {
+    /// `tenant NUL user NUL eventId NUL` of row `i`.
+    pub fn of(&self, i: usize) -> &[u8] {
+        self.ids[i].identity(&self.text)
+    }
+}
+
+impl Ids {
+    #[inline]
+    fn identity(self, text: &str) -> &[u8] {
+        &text.as_bytes()[self.tenant as usize..self.end as usize]
     }
 }
 
@@ -273,8 +294,16 @@ impl Block {
 
     /// What makes row `i` the event it is: `tenant NUL user NUL eventId NUL`.
     pub fn identity(&self, i: usize) -> &[u8] {
-        let ids = &self.ids[i];
-        &self.text.as_bytes()[ids.tenant as usize..ids.end as usize]
+        self.ids[i].identity(&self.text)
+    }
+
+    /// Takes the identities out, in exchange for memory of former ones; no rows are left.
+    pub fn take_identities(&mut self, spare: Identities) -> Identities {
+        let Identities { ids, text } = spare;
+        let identities =
+            Identities { ids: std::mem::replace(&mut self.ids, ids), text: std::mem::replace(&mut self.text, text) };
+        self.clear();
+        identities
     }
 
     /// The column of a field of the projection.
@@ -289,6 +318,23 @@ impl Block {
 }
 
 impl Column {
+    /// So many rows without a value: their words and whether they are present, to be set.
+    pub(crate) fn room(&mut self, rows: usize) -> (&mut [u64], &mut [bool]) {
+        self.words.clear();
+        self.words.resize(rows, 0);
+        self.present.clear();
+        self.present.resize(rows, false);
+        (&mut self.words, &mut self.present)
+    }
+
+    /// These words, one a row, all present.
+    pub(crate) fn fill(&mut self, words: impl ExactSizeIterator<Item = u64>) {
+        self.words.clear();
+        self.words.extend(words);
+        self.present.clear();
+        self.present.resize(self.words.len(), true);
+    }
+
     pub(crate) fn push(&mut self, word: Option<u64>) {
         self.words.push(word.unwrap_or(0));
         self.present.push(word.is_some());

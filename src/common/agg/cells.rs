@@ -21,6 +21,18 @@ pub(super) enum Cell {
     Str(Text),
 }
 
+impl Cell {
+    /// The number that this cell holds, and the one that is to take its place, where both are of one kind and 64 bits.
+    #[inline(always)]
+    pub fn numbers(&mut self, new: &Datum) -> Option<(&mut i64, i64)> {
+        match (self, *new) {
+            (Cell::Time(old), Datum::Time(new)) | (Cell::Int(old), Datum::Int(new)) => Some((old, new)),
+            (Cell::Decimal(old), Datum::Decimal(new)) => Some((old, i64::try_from(new.0).ok()?)),
+            _ => None,
+        }
+    }
+}
+
 /// Where a text lies in an arena, and how much room it has there.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Text {

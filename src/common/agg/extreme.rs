@@ -88,6 +88,13 @@ macro_rules! extreme {
             #[inline(always)]
             fn add(&mut self, place: usize, input: &Input) {
                 let cell = &mut self.cells[place];
+                // Of all events but a key's first.
+                if let Some((old, new)) = cell.numbers(&input.args[0]) {
+                    if new.cmp(old) == $wanted {
+                        *old = new;
+                    }
+                    return;
+                }
                 if wins(&self.texts.datum(*cell), &input.args[0], $wanted) {
                     self.texts.put_cell(cell, &kept(input.args[0]));
                 }

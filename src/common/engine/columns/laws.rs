@@ -5,6 +5,7 @@ use crate::engine::fold::{Fold, Range};
 use crate::engine::plan::Plan;
 use crate::event::{Event, Rules};
 use crate::rows::Block;
+use crate::sheet::Sheet;
 use crate::tag::Definitions;
 use crate::time::Millis;
 use proptest::prelude::*;
@@ -199,7 +200,8 @@ proptest! {
         let held = |s: &&Sample| range.holds(s.timestamp);
         let newest = parts.iter().flatten().filter(held).map(|s| s.timestamp).max().unwrap_or(0);
         let as_of = until.unwrap_or(newest + later);
-        let mut columns = Columns::new(&plan, [1, 2], range, as_of);
+        let mut columns = Columns::new(&plan, range, as_of);
+        let mut got = Sheet::default();
         // One part after the other in the same memory: nothing may be left of the one before.
         for samples in &parts {
             let blocks = blocks(&plan, samples, rows);
@@ -207,7 +209,7 @@ proptest! {
             columns.reset();
             for block in &blocks {
                 fold.add(block);
-                columns.add(block);
+                columns.add(&mut block.clone());
             }
             prop_assert_eq!(columns.tally, fold.tally);
             let (mut want, mut keys) = (Vec::new(), 0);
@@ -215,9 +217,9 @@ proptest! {
                 patch.push_line(&mut want);
                 keys += 1;
             });
-            let mut got = Vec::new();
+            got.clear();
             prop_assert_eq!(columns.finish(&mut got), keys);
-            prop_assert_eq!(String::from_utf8(got), String::from_utf8(want), "{}", text);
+            prop_assert_eq!(std::str::from_utf8(got.written()), std::str::from_utf8(&want), "{}", text);
         }
     }
 }

@@ -9,18 +9,20 @@ mod laws;
 mod places;
 mod seen;
 
-use super::dedup::HashKey;
 use super::fold::{Range, Tally};
 use super::plan::Plan;
 use crate::expr::{Scratch, convert};
 use crate::patch::Form;
 use crate::rows::{Block, Pick};
+use crate::sheet::Sheet;
 use crate::time::Millis;
 use crate::value::Datum;
 use feeds::Feeds;
+use hashbrown::DefaultHashBuilder;
 use places::Places;
 use seen::Seen;
-use siphasher::sip128::SipHasher13;
+use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 
 /// Keys told at once: their values fit the fastest cache.
 const TOLD_AT_ONCE: usize = 32;
@@ -28,7 +30,7 @@ const TOLD_AT_ONCE: usize = 32;
 /// The values of some keys, under construction. Blocks come in the order of the log: of duplicates the first one counts.
 pub struct Columns<'p> {
     plan: &'p Plan,
-    hasher: SipHasher13,
+    hasher: DefaultHashBuilder,
     range: Range,
     as_of: Millis,
     form: Form,
@@ -37,7 +39,7 @@ pub struct Columns<'p> {
     feeds: Feeds,
     /// The rows of a block that count.
     picks: Vec<Pick>,
-    identities: Vec<u128>,
+    hashes: Vec<Hashes>,
     sources: Sources,
     scratch: Scratch,
     pub tally: Tally,
@@ -45,11 +47,11 @@ pub struct Columns<'p> {
 
 impl<'p> Columns<'p> {
     /// A fold of the events in `range`, for the values at `as_of`: an instant no earlier than any of them.
-    pub fn new(plan: &'p Plan, hash_key: HashKey, range: Range, as_of: Millis) -> Columns<'p> {
+    pub fn new(plan: &'p Plan, range: Range, as_of: Millis) -> Columns<'p> {
         let codes = plan.outputs.iter().map(|tag| &*plan.definitions.tags[*tag].code);
         Columns {
             plan,
-            hasher: SipHasher13::new_with_keys(hash_key[0], hash_key[1]),
+            hasher: DefaultHashBuilder::default(),
             range,
             as_of,
             form: Form::new(as_of, codes),
@@ -57,7 +59,7 @@ impl<'p> Columns<'p> {
             places: Places::default(),
             feeds: Feeds::new(plan, as_of),
             picks: Vec::new(),
-            identities: Vec::new(),
+            hashes: Vec::new(),
             sources: Sources::new(plan),
             scratch: Scratch::new(),
             tally: Tally::default(),
@@ -77,18 +79,19 @@ impl<'p> Columns<'p> {
         self.tally = Tally::default();
     }
 
-    /// Adds the events of a block.
+    /// Adds the events of a block, which has no rows afterwards.
     ///
     /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.
-    pub fn add(&mut self, block: &Block) {
-        self.identities.clear();
-        let identity = |i| self.hasher.hash(block.identity(i)).as_u128();
-        self.identities.extend((0..block.len()).map(identity));
-        self.seen.reserve(self.seen.len() + block.len());
+    pub fn add(&mut self, block: &mut Block) {
+        self.hashes.clear();
+        let hasher = &self.hasher;
+        self.hashes.extend((0..block.len()).map(|row| Hashes::new(hasher, block, row)));
+        self.seen.reserve(self.seen.rows() + block.len());
+        black_box(self.hashes.iter().fold(0, |all, hashes| all ^ self.seen.touch(hashes.identity)));
         self.picks.clear();
         let mut fresh = 0;
-        for (row, identity) in self.identities.iter().enumerate() {
-            let new = self.seen.insert(*identity);
+        for (row, hashes) in self.hashes.iter().enumerate() {
+            let new = self.seen.insert(block, row, hashes.identity);
             fresh += u64::from(new);
             if new && self.range.holds(block.timestamp(row)) {
                 self.picks.push(Pick { row: row as u32, place: 0 });
@@ -99,19 +102,21 @@ impl<'p> Columns<'p> {
             Some(times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))))
         });
         for pick in &mut self.picks {
-            let (tenant, user) = self.plan.user(block, pick.row as usize);
-            pick.place = self.places.of_user(tenant, user);
+            let row = pick.row as usize;
+            let (tenant, user) = self.plan.user(block, row);
+            pick.place = self.places.of_user(tenant, user, self.hashes[row].user);
         }
         self.tally.absorbed += self.picks.len() as u64;
         self.tally.duplicates += block.len() as u64 - fresh;
         self.tally.outside += fresh - self.picks.len() as u64;
         self.feeds.add(block, &self.picks, self.places.len(), &mut self.scratch);
+        self.seen.keep(block);
     }
 
     /// Appends one patch line a key, in the order of keys, with all told tags. Returns the number of keys.
     ///
     /// `reset` comes before events of other keys.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> u64 {
+    pub fn finish(&mut self, out: &mut Sheet) -> u64 {
         for places in self.places.in_order().chunks(TOLD_AT_ONCE) {
             self.tell(places, out);
             self.scratch.reset();
@@ -119,7 +124,7 @@ impl<'p> Columns<'p> {
         self.places.len() as u64
     }
 
-    fn tell(&self, places: &[u32], out: &mut Vec<u8>) {
+    fn tell(&self, places: &[u32], out: &mut Sheet) {
         let keys = self.scratch.alloc_slice_fill_iter(places.iter().map(|place| self.places.key(*place as usize)));
         let width = self.sources.width;
         let rows = self.scratch.alloc_slice_fill_copy(places.len() * width, Datum::Null);
@@ -132,7 +137,7 @@ impl<'p> Columns<'p> {
         }
         for (row, key) in rows.chunks_exact_mut(width).zip(keys) {
             self.derive(row);
-            self.form.push_line(out, key, |n, out| row[self.sources.told[n]].push_json(out));
+            self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
 
@@ -143,6 +148,28 @@ impl<'p> Columns<'p> {
             let inputs = self.scratch.alloc_slice_fill_iter(inputs.iter().map(|at| row[*at]));
             row[first + n] = derivation.value(inputs, self.as_of, &self.scratch);
         }
+    }
+}
+
+/// The hashes of a row. Computed for a whole block before tables are looked into, so that none waits for another.
+struct Hashes {
+    user: u64,
+    /// Of tenant, user and event id: it goes on where the user's ends.
+    identity: u64,
+}
+
+impl Hashes {
+    #[inline]
+    fn new(hasher: &DefaultHashBuilder, block: &Block, row: usize) -> Hashes {
+        let mut hasher = hasher.build_hasher();
+        hasher.write(block.user(row).as_bytes());
+        let user = hasher.finish();
+        hasher.write(block.event_id(row).as_bytes());
+        let tenant = block.tenant(row);
+        if !tenant.is_empty() {
+            hasher.write(tenant.as_bytes());
+        }
+        Hashes { user, identity: hasher.finish() }
     }
 }
 

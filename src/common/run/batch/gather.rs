@@ -5,16 +5,17 @@ use super::{Failure, Job, PARTITIONS};
 use crate::engine::columns::Columns;
 use crate::engine::fold::Tally;
 use crate::packed::Unpacker;
+use crate::sheet::Sheet;
 use crate::time::Millis;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 /// The patches of one partition.
 struct Folded {
     partition: usize,
-    patches: Vec<u8>,
+    patches: Sheet,
     tally: Tally,
     keys: u64,
 }
@@ -29,6 +30,8 @@ pub fn gather<'a>(
 ) -> Result<(Tally, u64), Failure> {
     let next = AtomicUsize::new(0);
     let (mut tally, mut keys) = (Tally::default(), 0);
+    // Written sheets, to be written upon again: fresh memory would have to be cleared by the system.
+    let spare = &Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         // Bounded: a slow reader of the output must not pile the patches up in memory.
         let (send, receive) = mpsc::sync_channel::<io::Result<Folded>>(job.threads * 2);
@@ -44,7 +47,8 @@ pub fn gather<'a>(
                     }
                     piles.prefetch(partition + job.threads);
                     // An error of the writer hangs up the channel: nothing is left to do.
-                    if send.send(folder.fold(piles, partition)).is_err() {
+                    let sheet = spare.lock().expect("a panic ends the program").pop().unwrap_or_default();
+                    if send.send(folder.fold(piles, partition, sheet)).is_err() {
                         return;
                     }
                 }
@@ -58,8 +62,10 @@ pub fn gather<'a>(
             tally.add(folded.tally);
             keys += folded.keys;
             waiting.insert(folded.partition, folded.patches);
-            while let Some(patches) = waiting.remove(&turn) {
-                out.write_all(&patches).map_err(Failure::Output)?;
+            while let Some(mut patches) = waiting.remove(&turn) {
+                out.write_all(patches.written()).map_err(Failure::Output)?;
+                patches.clear();
+                spare.lock().expect("a panic ends the program").push(patches);
                 turn += 1;
             }
         }
@@ -72,16 +78,14 @@ pub fn gather<'a>(
 struct Folder<'a> {
     columns: Columns<'a>,
     unpacker: Unpacker<'a>,
-    /// What the patches of the last partition took: one partition is much like the other.
-    room: usize,
 }
 
 impl<'a> Folder<'a> {
     fn new(job: &'a Job<'a>, as_of: Millis, unpacker: Unpacker<'a>) -> Folder<'a> {
-        Folder { columns: Columns::new(job.plan, job.hash_key, job.range, as_of), unpacker, room: 0 }
+        Folder { columns: Columns::new(job.plan, job.range, as_of), unpacker }
     }
 
-    fn fold(&mut self, piles: &Piles, partition: usize) -> io::Result<Folded> {
+    fn fold(&mut self, piles: &Piles, partition: usize, mut patches: Sheet) -> io::Result<Folded> {
         let slabs = piles.take(partition)?;
         self.columns.reset();
         self.columns.reserve(slabs.iter().map(|slab| slab.len()).sum());
@@ -89,9 +93,7 @@ impl<'a> Folder<'a> {
             self.columns.add(self.unpacker.unpack(&slab));
             piles.give_back(slab);
         }
-        let mut patches = Vec::with_capacity(self.room);
         let keys = self.columns.finish(&mut patches);
-        self.room = patches.len() * 9 / 8;
         Ok(Folded { partition, patches, tally: self.columns.tally, keys })
     }
 }
