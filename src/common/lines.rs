@@ -16,6 +16,10 @@ use std::ops::Range;
 /// How much of a line over the limit is kept, in bytes: enough to recognise it in a dead letter.
 pub const HEAD_MAX: usize = 1024;
 const BUFFER: usize = 512 * 1024;
+/// Read at once: little enough to be in the cache still when it is looked at.
+const READ: usize = 128 * 1024;
+/// The part of a line that is copied to make room for the rest wherever it lies.
+const TAIL_MAX: usize = 4 * 1024;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// One line of an input, borrowed until the next is asked for.
@@ -269,7 +273,8 @@ impl<R: Read> Lines<R> {
     fn fill(&mut self) -> io::Result<()> {
         if self.start == self.end {
             (self.start, self.scanned, self.end) = (0, 0, 0);
-        } else if self.room() - self.end < self.room() / 4 {
+        } else if self.room() - self.end < self.room() / 4 || self.end - self.start <= TAIL_MAX {
+            // To the front, which the machine has at hand.
             self.buffer.copy_within(self.start..self.end, 0);
             self.scanned -= self.start;
             self.end -= self.start;
@@ -302,7 +307,7 @@ impl<R: Read> Lines<R> {
 
     /// One read: a line that has arrived never waits for the next to come.
     fn read_some(&mut self) -> io::Result<()> {
-        let room = self.room();
+        let room = self.room().min(self.end + READ);
         loop {
             match self.input.read(&mut self.buffer[self.end..room]) {
                 Ok(0) => self.done = true,
