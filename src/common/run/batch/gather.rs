@@ -43,7 +43,7 @@ pub fn gather<'a>(
                 loop {
                     let partition = next.fetch_add(1, Ordering::Relaxed);
                     if partition >= PARTITIONS {
-                        return;
+                        return piles.free();
                     }
                     piles.prefetch(partition + job.threads);
                     // An error of the writer hangs up the channel: nothing is left to do.

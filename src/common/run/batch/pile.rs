@@ -73,6 +73,11 @@ impl Piles {
         if least <= self.slabs.bytes() { self.slabs.get() } else { BytesMut::zeroed(least) }
     }
 
+    /// To be called by a thread that wants no slab any more.
+    pub fn free(&self) {
+        self.slabs.free();
+    }
+
     /// Takes back a slab whose rows are no longer needed.
     pub fn give_back(&self, slab: Packed) {
         self.slabs.give_back(slab.into_memory());

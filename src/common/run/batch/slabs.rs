@@ -49,6 +49,18 @@ impl Slabs {
         }
     }
 
+    /// Gives back to the system what nobody uses. To be called when no slab is wanted any more, and best by all threads: it
+    /// takes a while, and they share it.
+    pub fn free(&self) {
+        while let Some(slab) = self.pop() {
+            drop(slab);
+        }
+    }
+
+    fn pop(&self) -> Option<BytesMut> {
+        self.lock().free.pop()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Stock> {
         self.stock.lock().expect("a panic ends the program")
     }
