@@ -321,8 +321,10 @@ impl<'a> Unpacker<'a> {
             heads.bytes = rest;
         }
         for (how, column) in packing.fields.iter().zip(&mut block.columns) {
-            if *how == How::Timestamp {
-                column.fill(block.timestamps.iter().map(|timestamp| *timestamp as u64));
+            match how {
+                How::Timestamp => column.fill(block.timestamps.iter().map(|timestamp| *timestamp as u64)),
+                How::Text(_) => column.texts_before(words.text().len() as u32),
+                How::Whole | How::Double => {}
             }
         }
         block.text = String::from_utf8(text).expect("readers give out UTF-8 only");
@@ -475,6 +477,13 @@ mod tests {
             unpacker.unpack(&Packed { writer: 1, ..Packed::default() });
             unpacker.unpack(&packed);
             let block = unpacker.unpack(&again);
+            for slot in 0..projection.fields.len() {
+                let column = block.column(slot);
+                for (i, j) in (0..block.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
+                    let alike = column.datum(i) == column.datum(j) && column.present[i];
+                    prop_assert!(!column.distinct || !alike || column.words[i] == column.words[j]);
+                }
+            }
             for block in [&*block, &direct] {
                 prop_assert_eq!(block.len(), want.len());
                 for i in 0..want.len() {

@@ -92,6 +92,7 @@ pub(crate) struct Column {
     /// The value's bits; for a string, where it lies in the arena.
     words: Vec<u64>,
     present: Vec<bool>,
+    distinct: bool,
 }
 
 /// A row of a block and the place, among the keys of a fold, of the key whose tags it changes.
@@ -109,6 +110,8 @@ pub struct ColumnView<'a> {
     pub words: &'a [u64],
     /// Whether the row has a value; where not, its word is 0.
     pub present: &'a [bool],
+    /// Equal texts have equal words: each lies in the arena once.
+    pub distinct: bool,
     /// The arena that texts lie in.
     pub text: &'a str,
 }
@@ -180,8 +183,10 @@ impl Block {
 
     /// A block with room for so many rows and bytes of text.
     pub fn with_capacity(projection: &Projection, rows: usize, text: usize) -> Block {
-        let column =
-            |field: &Field| Column { ty: field.ty, words: Vec::with_capacity(rows), present: Vec::with_capacity(rows) };
+        let column = |field: &Field| {
+            let (words, present) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+            Column { ty: field.ty, words, present, distinct: false }
+        };
         Block {
             timestamps: Vec::with_capacity(rows),
             ids: Vec::with_capacity(rows),
@@ -308,12 +313,23 @@ impl Block {
 
     /// The column of a field of the projection.
     pub fn column(&self, slot: usize) -> ColumnView<'_> {
-        let Column { ty, words, present } = &self.columns[slot];
-        ColumnView { ty: *ty, words, present, text: &self.text }
+        let Column { ty, words, present, distinct } = &self.columns[slot];
+        ColumnView { ty: *ty, words, present, distinct: *distinct, text: &self.text }
     }
 
     pub fn datum(&self, slot: usize, i: usize) -> Datum<'_> {
         self.column(slot).datum(i)
+    }
+
+    /// Lets equal texts of a column lie in one place, as unpacking does.
+    #[cfg(test)]
+    pub(crate) fn texts_once(&mut self, slot: usize) {
+        let mut places = std::collections::HashMap::new();
+        let Column { words, present, .. } = &mut self.columns[slot];
+        for (word, _) in words.iter_mut().zip(present).filter(|(_, present)| **present) {
+            *word = *places.entry(Span::of_word(*word).of(&self.text)).or_insert(*word);
+        }
+        self.columns[slot].texts_before(u32::MAX);
     }
 }
 
@@ -324,6 +340,7 @@ impl Column {
         self.words.resize(rows, 0);
         self.present.clear();
         self.present.resize(rows, false);
+        self.distinct = false;
         (&mut self.words, &mut self.present)
     }
 
@@ -335,7 +352,13 @@ impl Column {
         self.present.resize(self.words.len(), true);
     }
 
+    /// Says whether all its texts begin before `end`, where each lies once.
+    pub(crate) fn texts_before(&mut self, end: u32) {
+        self.distinct = self.words.iter().all(|word| Span::of_word(*word).start < end);
+    }
+
     pub(crate) fn push(&mut self, word: Option<u64>) {
+        self.distinct = false;
         self.words.push(word.unwrap_or(0));
         self.present.push(word.is_some());
     }

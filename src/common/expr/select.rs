@@ -70,6 +70,15 @@ impl Test {
             Test::Texts(slot, words) => {
                 let column = block.column(*slot);
                 match &words[..] {
+                    _ if column.distinct => {
+                        let places: Vec<u64> = words.iter().filter_map(|word| word.place(&column)).collect();
+                        match places[..] {
+                            // A text that nobody has; NULL has no text either, and its word may be any.
+                            [] => picks.clear(),
+                            [place] => keep(picks, |row| column.present[row] & (column.words[row] == place)),
+                            _ => keep(picks, |row| column.present[row] & places.contains(&column.words[row])),
+                        }
+                    }
                     [word] => keep(picks, |row| column.present[row] & word.is(&column, row)),
                     words => keep(picks, |row| column.present[row] && words.iter().any(|word| word.is(&column, row))),
                 }
@@ -103,6 +112,12 @@ impl Word {
             mask[i] = 0xff;
         }
         Word { text: text.into(), head: u64::from_le_bytes(head), mask: u64::from_le_bytes(mask) }
+    }
+
+    /// The word of the rows that have this text, where equal texts have equal words.
+    fn place(&self, column: &ColumnView) -> Option<u64> {
+        let row = (0..column.words.len()).find(|row| column.present[*row] && self.is(column, *row))?;
+        Some(column.words[row])
     }
 
     /// Whether it is the text of that row.
@@ -274,6 +289,7 @@ mod tests {
         fn columns_let_the_same_rows_through_as_rows(
             text in condition(),
             rows in prop::collection::vec((0usize..10, -2i64..3, -2i64..3, 0u8..3, any::<[bool; 3]>()), 0..20),
+            once: bool,
         ) {
             let mut projection = Projection::default();
             for (name, ty) in FIELDS {
@@ -290,6 +306,10 @@ mod tests {
                     or_null(present[2], Datum::Time(*number)),
                     [Datum::Null, Datum::Bool(false), Datum::Bool(true)][usize::from(*paid)],
                 ]);
+            }
+            if once {
+                block.texts_once(0);
+                prop_assert!(block.column(0).distinct);
             }
             let expr = parse(&text, &mut Fields).expect("a condition");
             let all: Vec<Pick> = (0..rows.len() as u32).map(|row| Pick { row, place: row + 7 }).collect();
