@@ -67,7 +67,8 @@ impl Steps {
             let side = if sum < 0 { &mut below } else { &mut above };
             *side = side.wrapping_add(part);
         }
-        let (size, sign) = if above >= below { (above.wrapping_sub(below), 1) } else { (below.wrapping_sub(above), -1) };
+        let (size, sign) =
+            if above >= below { (above.wrapping_sub(below), 1) } else { (below.wrapping_sub(above), -1) };
         let rounded = size.wrapping_add(Wide { high: 0, low: 1 << 62 }) >> 63;
         (rounded.high == 0).then(|| i128::try_from(rounded.low).ok().map(|n| Decimal(sign * n)))?
     }

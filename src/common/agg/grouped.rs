@@ -73,9 +73,10 @@ impl Grouped {
 
     pub fn value(&self, ty: Type, at: Millis) -> Option<Value> {
         let Type::Map(of) = ty else { return None };
-        map(self.groups.iter().filter_map(|(mut bytes, group)| {
-            Some((get_value(&mut bytes)?, group.as_ref()?.value(*of, at)?))
-        }))
+        map(self
+            .groups
+            .iter()
+            .filter_map(|(mut bytes, group)| Some((get_value(&mut bytes)?, group.as_ref()?.value(*of, at)?))))
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -83,12 +83,8 @@ fn bytes(partial: &Partial) -> Vec<u8> {
 
 fn seen(form: Form, samples: &[Sample]) -> Vec<Seen> {
     let value = |s: &Sample| datum(form.function, s.number).to_value().expect("not NULL");
-    let seen = |s: &Sample| Seen {
-        timestamp: s.timestamp,
-        id: s.id.clone(),
-        value: value(s),
-        group: Value::Int(s.group),
-    };
+    let seen =
+        |s: &Sample| Seen { timestamp: s.timestamp, id: s.id.clone(), value: value(s), group: Value::Int(s.group) };
     samples.iter().map(seen).collect()
 }
 
@@ -220,8 +216,8 @@ fn the_bytes_of_the_first_eight_functions_are_these() {
     };
     for (function, want) in [
         (Function::Count, "04"),
-        (Function::Sum, "aecfb50204"),
-        (Function::Avg, "aecfb50204"),
+        (Function::Sum, "a6ea9c0204"),
+        (Function::Avg, "a6ea9c0204"),
         (Function::Min, "0103000000000000e03f"),
         (Function::Max, "0103000000000000f83f"),
         (Function::First, "0102026531040166"),

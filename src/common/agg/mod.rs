@@ -30,9 +30,9 @@ mod laws;
 #[cfg(test)]
 pub(crate) mod naive;
 
+use crate::pane::Window;
 use crate::rows::{Block, Pick};
 use crate::time::Millis;
-use crate::pane::Window;
 use crate::value::{Datum, Type, Value, push_between};
 pub use constant::Constant;
 use grouped::{Grouped, Groups};

@@ -24,13 +24,7 @@ pub fn naive(form: Form, constants: &[i64], keep: usize, events: &[Seen], at: Mi
     if !form.by {
         return one(form.function, constants, keep, events, at);
     }
-    let mut groups: Vec<Value> = Vec::new();
-    events.iter().filter(|e| !groups.contains(&e.group)).map(|e| e.group.clone()).for_each(|g| {
-        if !groups.contains(&g) {
-            groups.push(g);
-        }
-    });
-    let groups = kept(groups, keep);
+    let groups = kept(events.iter().map(|e| e.group.clone()).collect(), keep);
     map(groups.into_iter().filter_map(|group| {
         let of: Vec<Seen> = events.iter().filter(|e| e.group == group).cloned().collect();
         Some((group, one(form.function, constants, keep, &of, at)?))

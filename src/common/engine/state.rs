@@ -173,8 +173,7 @@ impl State {
             let number = get_u64(&mut input)?;
             let payload = get_bytes(&mut input)?;
             if let Some(place) = place(number) {
-                state.counters[place] =
-                    decode_panes(plan.counters[place].form, plan.counters[place].window, payload)?;
+                state.counters[place] = decode_panes(plan.counters[place].form, plan.counters[place].window, payload)?;
             }
         }
         Some(state)

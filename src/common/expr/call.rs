@@ -275,7 +275,10 @@ impl Lower<'_, '_> {
             return Err(self.hinted(at, format!("cannot cast to {data_type}"), hint));
         };
         if let Some(from) = node.ty.filter(|from| !cast::possible(*from, to)) {
-            let hint = "a datetime converts from and to BIGINT (milliseconds) and VARCHAR";
+            let hint = match from.is_nested() {
+                true => "a list or a map converts to VARCHAR, as JSON",
+                false => "a datetime converts from and to BIGINT (milliseconds) and VARCHAR",
+            };
             return Err(self.hinted(at, format!("cannot cast {from} to {to}"), hint));
         }
         Ok(Node::of(What::Cast { node: Box::new(node), implicit: false }, to))

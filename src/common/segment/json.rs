@@ -358,9 +358,7 @@ impl<'a> Writer<'a> {
                 return Err(self.hinted(at, "null compares with nothing", hint));
             }
             (kind, ty) => {
-                return Err(
-                    self.problem(at, format!("{of} is {} and takes {}, not {kind}", a(ty), takes(ty)))
-                );
+                return Err(self.problem(at, format!("{of} is {} and takes {}, not {kind}", a(ty), takes(ty))));
             }
         };
         let start = self.sql.len();

@@ -233,8 +233,7 @@ impl Builder<'_> {
         if own_window.is_some() && self.no_window(read, function) {
             return State::Failed;
         }
-        let aggregation =
-            Aggregation { function, args: call.args, by, keep, filter, window: window.or(own_window) };
+        let aggregation = Aggregation { function, args: call.args, by, keep, filter, window: window.or(own_window) };
         let fingerprint = fingerprint::aggregation(&aggregation, &self.fields.projection);
         self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
     }
