@@ -184,6 +184,25 @@ mod tests {
 
     proptest! {
         #[test]
+        fn numbers_of_any_size_give_the_same_bytes_in_any_grouping(
+            numbers in prop::collection::vec(prop_oneof![any::<i128>(), (-1i128 << 90)..1 << 90, -9i128..9], 0..60),
+            groups in prop::collection::vec(0usize..5, 60),
+        ) {
+            let mut parts = vec![Moments::default(); 5];
+            numbers.iter().zip(&groups).rev().for_each(|(n, group)| parts[*group].add(*n));
+            let mut merged = Moments::default();
+            parts.iter().rev().for_each(|part| merged.merge(part));
+            let bytes = |moments: &Moments| {
+                let mut out = Vec::new();
+                moments.encode(&mut out);
+                out
+            };
+            prop_assert_eq!(bytes(&merged), bytes(&of(&numbers)));
+            parts.iter().skip(1).for_each(|part| merged.subtract(part));
+            prop_assert_eq!(bytes(&merged), bytes(&parts[0]));
+        }
+
+        #[test]
         fn the_root_is_as_exact_as_the_machines(numbers in prop::collection::vec(-1_000_000_000_000i128..1_000_000_000_000, 2..20)) {
             let moments = of(&numbers);
             let (variance, stddev) = (moments.variance().expect("two values"), moments.stddev().expect("two values"));

@@ -65,7 +65,7 @@ fn every_mistake_is_told_with_its_place() {
             tag("value = 'approx_percentile(amount, 1.5)'"),
             "3:36: `p` is a number from 0 to 1, not 1.5 / the median is 0.5",
         ),
-        (tag("value = 'approx_percentile(category, 0.5)'"), "3:28: takes a number"),
+        (tag("value = 'approx_percentile(category, 0.5)'"), "3:28: `approx_percentile` takes a number, not string"),
         (
             tag("value = \"decayed(amount, '7x')\""),
             "3:26: not a span: \"7x\" (write 90s, 15m, 1h, 7d; units ms s m h d w) / write a span such as '7d', '12h' or '90s'",
