@@ -243,6 +243,12 @@ fn a_set_written_before_there_were_sketches_is_read() {
     assert_eq!(form.decode(&mut &old[..]), Some(fold(form, 1, &samples)));
 }
 
+/// One stands in every pane of every key: what is larger owns memory elsewhere.
+#[test]
+fn a_partial_is_small() {
+    assert_eq!(size_of::<Partial>(), 48);
+}
+
 #[test]
 fn a_function_is_found_by_its_name_alone() {
     for function in Function::ALL {

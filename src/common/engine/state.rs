@@ -164,16 +164,21 @@ impl State {
         }
     }
 
-    /// Reads the bytes of `encode`; `place` gives the counter of a durable number, or `None` for one that is no longer defined.
+    /// Reads the bytes of `encode`; `places` gives the counters of a durable number: none for one that is no longer
+    /// defined, several where definitions mean the same.
     ///
     /// `None` when the bytes are not a state.
-    pub fn decode(plan: &Plan, place: impl Fn(u64) -> Option<usize>, mut input: &[u8]) -> Option<State> {
+    pub fn decode<P>(plan: &Plan, places: impl Fn(u64) -> P, mut input: &[u8]) -> Option<State>
+    where
+        P: IntoIterator<Item = usize>,
+    {
         let mut state = State::new(plan);
         while !input.is_empty() {
             let number = get_u64(&mut input)?;
             let payload = get_bytes(&mut input)?;
-            if let Some(place) = place(number) {
-                state.counters[place] = decode_panes(plan.counters[place].form, plan.counters[place].window, payload)?;
+            for place in places(number) {
+                let counter = &plan.counters[place];
+                state.counters[place] = decode_panes(counter.form, counter.window, payload)?;
             }
         }
         Some(state)
