@@ -189,3 +189,33 @@ impl Aggregate for Distinct {
         Some(distinct)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_tells_what_partials_tell_on_either_side_of_the_exact_size() {
+        let sizes = [0, 1, EXACT_MAX - 1, EXACT_MAX, EXACT_MAX + 1, EXACT_MAX + 2, 3 * EXACT_MAX];
+        let mut lane = Distincts::default();
+        // Twice: nothing may be left of the time before.
+        for first in [0, 1_000_000] {
+            let mut partials = vec![Distinct::default(); sizes.len()];
+            lane.clear();
+            lane.grow(sizes.len());
+            // Values of all places in turns, each value twice.
+            for n in (0..3 * EXACT_MAX).flat_map(|n| [n, n]) {
+                for (place, _) in sizes.iter().enumerate().filter(|(_, size)| n < **size) {
+                    let input = Input { args: &[Datum::Int((first + n) as i64)], timestamp: 0, event_id: "" };
+                    lane.add(place, &input);
+                    partials[place].add(&input);
+                }
+            }
+            for (place, size) in sizes.iter().enumerate() {
+                let told = lane.datum(place, Type::Int);
+                assert_eq!(told, partials[place].datum(Type::Int), "{size}");
+                assert!(*size > EXACT_MAX || told == Datum::Int(*size as i64), "{size}");
+            }
+        }
+    }
+}
