@@ -128,3 +128,22 @@ macro_rules! several {
 
 several!(FirstK, false);
 several!(LastK, true);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Datum;
+
+    #[test]
+    fn two_tenants_events_of_one_id_and_instant_have_an_order_too() {
+        let of = |values: [&'static str; 3]| {
+            let mut last = LastK::default();
+            for value in values {
+                last.add(&Input { args: &[Datum::Str(value), Datum::Int(2)], timestamp: 5, event_id: "e" });
+            }
+            last.value(Type::List(&Type::String), 0)
+        };
+        assert_eq!(of(["a", "b", "c"]), Some(Value::Json("[\"c\",\"b\"]".into())));
+        assert_eq!(of(["c", "a", "b"]), of(["a", "b", "c"]));
+    }
+}

@@ -337,6 +337,9 @@ fn fingerprints_change_with_the_meaning_and_with_nothing_else() {
     ] {
         assert_ne!(print(&other), print(kept), "{other}");
     }
+    let alone = kept.replace("\nby='itemId'", "");
+    assert_eq!(print(&format!("{alone}\nkeep=1000")), print(&alone));
+    assert_ne!(print(&format!("{alone}\nkeep=999")), print(&alone));
     let decayed = |span: &str| print(&format!("[[tag]]\ncode='t'\nvalue='''decayed(amount, '{span}')'''"));
     assert_eq!(decayed("7d"), decayed("168h"));
     assert_ne!(decayed("7d"), decayed("8d"));
