@@ -61,6 +61,8 @@ impl Packing {
             }
             Type::Double => How::Double,
             Type::Bool | Type::Int | Type::Decimal | Type::Datetime => How::Whole,
+            // No field is one: there is nothing but NULL to keep.
+            Type::List(_) | Type::Map(_) => How::Whole,
         };
         let fields: Vec<How> = projection.fields.iter().enumerate().map(how).collect();
         Packing { bits: fields.len().div_ceil(8), fields, texts }
