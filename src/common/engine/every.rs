@@ -14,6 +14,7 @@ use crate::expr::Scratch;
 use crate::pane::Window;
 use crate::patch::Patch;
 use crate::rows::Block;
+use crate::sheet::Sheet;
 use crate::tag::{Definitions, Kind};
 use crate::time::Millis;
 use crate::value::Value;
@@ -293,9 +294,9 @@ proptest! {
                 let (value, twin) = (case.value(&state, *at), case.twin(&samples, *at));
                 prop_assert!(alike(case.form.function, &value, &twin), "{} at {at}: {value:?}, {twin:?}", case.code);
                 // And by columns, where no states are made.
-                let mut columns = Columns::new(&case.plan, [1, 2], range, *at);
-                columns.add(&block(&case.plan, samples.iter().enumerate()));
-                let mut line = Vec::new();
+                let mut columns = Columns::new(&case.plan, range, *at);
+                columns.add(&mut block(&case.plan, samples.iter().enumerate()));
+                let mut line = Sheet::default();
                 if columns.finish(&mut line) == 1 {
                     let value = value.map_or("null".to_string(), |value| {
                         let mut out = Vec::new();
@@ -303,7 +304,7 @@ proptest! {
                         String::from_utf8(out).expect("UTF-8")
                     });
                     let want = format!("{{\"userId\":\"u\",\"asOf\":{at},\"tags\":{{\"{}\":{value}}}}}\n", case.code);
-                    prop_assert_eq!(String::from_utf8(line), Ok(want));
+                    prop_assert_eq!(String::from_utf8(line.written().to_vec()), Ok(want));
                 }
             }
         }

@@ -76,6 +76,7 @@ impl Form {
 fn room(value: &Datum) -> usize {
     match value {
         Datum::Str(text) => text.len() * 6 + 2,
+        Datum::Json(json) => json.len(),
         Datum::Double(_) => DOUBLE_ROOM,
         Datum::Null | Datum::Bool(_) | Datum::Int(_) | Datum::Decimal(_) | Datum::Time(_) => 0,
     }
@@ -101,6 +102,7 @@ mod tests {
     #[test]
     fn the_longest_values_find_room() {
         let longest = "\u{202e}".repeat(500);
+        let list = format!("[{}]", vec!["17"; 500].join(","));
         let values = [
             Datum::Int(i64::MIN),
             Datum::Decimal(Decimal(i128::MIN)),
@@ -108,6 +110,7 @@ mod tests {
             Datum::Double(-f64::from_bits((1 << 52) - 1)),
             Datum::Double(f64::MIN),
             Datum::Str(&longest),
+            Datum::Json(&list),
             Datum::Bool(false),
             Datum::Null,
         ];
