@@ -28,8 +28,9 @@ def definitions(tags):
 def adprof(program, events, output, folder, threads, tags=8, more=(), **how):
     remove(output)
     command = [program, "batch", "-d", definitions(tags), "--log", events, "--tags", "all", "--as-of", AS_OF_MS]
-    command += ["--threads", threads, "-o", output, *more]
-    return run(list(map(str, command)), folder, **how)
+    command += ["--threads", threads, *more]
+    # Not `-o`, which waits for the disk: no peer does.
+    return run(list(map(str, command)), folder, stdout=output, **how)
 
 
 def peer(name, events, output, folder, threads, tags=8, more=(), **how):
