@@ -18,4 +18,6 @@ pub enum Output {
 }
 
 #[cfg(test)]
+mod calendars;
+#[cfg(test)]
 mod laws;
