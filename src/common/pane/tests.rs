@@ -237,28 +237,3 @@ fn windows_are_shown_as_they_are_written() {
         assert_eq!(window.to_string(), text);
     }
 }
-
-#[test]
-fn speed_of_panes() {
-    let t = std::time::Instant::now();
-    let z = TimeZone::get("Europe/Berlin").unwrap();
-    let n = z.following(Timestamp::MIN).take_while(|c| c.timestamp().as_second() < 102_000_000_000).count();
-    println!("iterate {n}: {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    let w = Window::calendar(Unit::Day, 1, Zone::get("Europe/Berlin").unwrap());
-    println!("zone {:?}", t.elapsed());
-    let m = Window::calendar(Unit::Month, 1, Zone::get("Europe/Berlin").unwrap());
-    for w in [w, m, Window::sliding(DAY, MINUTE)] {
-        let t = std::time::Instant::now();
-        let mut x = 0;
-        for i in 0..10_000_000i64 {
-            x ^= w.pane(std::hint::black_box(1_795_000_000_000 + i * 1000 * 7));
-        }
-        println!("pane {:?} {x}", t.elapsed() / 10_000_000);
-        let t = std::time::Instant::now();
-        for i in 0..10_000_000i64 {
-            x ^= w.expiry(std::hint::black_box(20_000 + (i & 15)));
-        }
-        println!("expiry {:?} {x}", t.elapsed() / 10_000_000);
-    }
-}
