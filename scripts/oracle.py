@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """oracle.py: the five built-in tags by an independent fold, to compare adprof with.
 
-    scripts/oracle.py [--as-of MS] FILE...
+    scripts/oracle.py [--as-of MS] [--calendar CODE=WINDOW@ZONE]... FILE...
 
 Reads events as NDJSON, plain, .gz or .zst (through the `zstd` command; `-` is stdin), in the order given, and prints
 {"userId":…,"tags":{…}} for each user, sorted by userId. Without --as-of it is the largest timestamp of the input.
@@ -16,6 +16,9 @@ It shares nothing with adprof: plain Python, exact decimals, one dictionary. The
     last_active_ts      largest timestamp
     ltv_total           exact sum of the amounts of purchases; absent without any
     segment_id          from ltv_total
+
+--calendar adds a tag: the clicks of the current day, week or month of a time zone, or of as many as WINDOW says (`day`,
+`7 days`, `3 months`), by Python's own time zones. A day begins at the first instant that has its date.
 """
 
 import argparse
@@ -25,7 +28,9 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal, setcontext
+from zoneinfo import ZoneInfo
 
 HOUR_MS = 3_600_000
 SECOND_MS = 1_000
@@ -34,12 +39,45 @@ SECOND_MS = 1_000
 setcontext(Context(prec=100))
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Calendar:
+    """A window of whole days, weeks or months of a time zone, the current one included."""
+
+    def __init__(self, text):
+        self.code, _, rest = text.partition("=")
+        window, _, zone = rest.rpartition("@")
+        number, _, unit = window.rpartition(" ")
+        self.number, self.unit, self.zone = int(number or 1), unit.removesuffix("s"), ZoneInfo(zone)
+
+    def day(self, ts):
+        """The local date of an instant; the next one where that has begun before clocks were put back."""
+        instant = EPOCH + timedelta(milliseconds=ts)
+        day = instant.astimezone(self.zone).date()
+        tomorrow = day + timedelta(days=1)
+        # Of two midnights the first; of none the instant at which clocks were put forward.
+        begins = datetime.combine(tomorrow, time(), self.zone).astimezone(timezone.utc)
+        return tomorrow if begins <= instant else day
+
+    def first_day(self, as_of):
+        """The first local date whose events count."""
+        today, back = self.day(as_of), self.number - 1
+        if self.unit == "day":
+            return today - timedelta(days=back)
+        if self.unit == "week":
+            return today - timedelta(days=today.weekday() + 7 * back)
+        months = today.year * 12 + today.month - 1 - back
+        return date(months // 12, months % 12 + 1, 1)
+
+
 class User:
     """What one user's tags are made of."""
 
-    __slots__ = ("clicks_1h", "last_click", "last_active", "ltv")
+    __slots__ = ("clicks", "clicks_1h", "last_click", "last_active", "ltv")
 
     def __init__(self):
+        self.clicks = []  # timestamps
         self.clicks_1h = 0
         self.last_click = None  # (timestamp, eventId, category)
         self.last_active = None
@@ -55,6 +93,7 @@ class User:
             self.ltv = (self.ltv or Decimal(0)) + Decimal(event["amount"])
 
     def add_click(self, event, ts, as_of):
+        self.clicks.append(ts)
         if as_of < ts - ts % SECOND_MS + HOUR_MS:
             self.clicks_1h += 1
         category = event.get("category")
@@ -64,7 +103,7 @@ class User:
             if self.last_click is None or at > self.last_click[:2]:
                 self.last_click = (*at, category)
 
-    def tags(self):
+    def tags(self, calendars, as_of):
         tags = {"clicks_1h_count": self.clicks_1h}
         if self.last_click is not None:
             tags["last_click_category"] = self.last_click[2]
@@ -72,6 +111,9 @@ class User:
         if self.ltv is not None:
             tags["ltv_total"] = self.ltv
         tags["segment_id"] = segment(self.ltv)
+        for calendar in calendars:
+            first = calendar.first_day(as_of)
+            tags[calendar.code] = sum(calendar.day(ts) >= first for ts in self.clicks)
         return tags
 
 
@@ -151,6 +193,7 @@ def json_of(value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--as-of", type=int, metavar="MS", help="instant, ms since 1970 (default: largest timestamp)")
+    parser.add_argument("--calendar", type=Calendar, action="append", default=[], metavar="CODE=WINDOW@ZONE")
     parser.add_argument("files", nargs="+", metavar="FILE")
     args = parser.parse_args()
     events = read_events(args.files)
@@ -159,7 +202,7 @@ def main():
         events = list(events)
         as_of = max((event["timestamp"] for event in events), default=0)
     users = sorted(fold(events, as_of).items())
-    out = [json_of({"userId": user_id, "tags": user.tags()}) + "\n" for user_id, user in users]
+    out = [json_of({"userId": user_id, "tags": user.tags(args.calendar, as_of)}) + "\n" for user_id, user in users]
     try:
         sys.stdout.buffer.write("".join(out).encode())
         sys.stdout.flush()

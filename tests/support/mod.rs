@@ -10,7 +10,7 @@ mod run;
 mod running;
 
 pub use events::{event, field, ids};
-pub use oracle::{agrees, oracle};
+pub use oracle::{agrees, agrees_with, oracle};
 pub use run::{Dir, Output, Run, adprof_path, clean_environment};
 pub use running::{Running, ack};
 

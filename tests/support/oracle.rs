@@ -6,7 +6,15 @@ use std::process::{Command, Output};
 
 /// What `scripts/oracle.py` makes of a log at an instant, as a file; `None`, and a word, where there is no Python.
 pub fn oracle(log: &Path, as_of: Option<i64>) -> Option<PathBuf> {
+    with_calendars(log, as_of, &[])
+}
+
+/// The same with the clicks of these windows, `CODE=WINDOW@ZONE`, by Python's time zones.
+fn with_calendars(log: &Path, as_of: Option<i64>, calendars: &[String]) -> Option<PathBuf> {
     let mut command = script("oracle.py");
+    for calendar in calendars {
+        command.args(["--calendar", calendar]);
+    }
     if let Some(as_of) = as_of {
         command.args(["--as-of", &as_of.to_string()]);
     }
@@ -20,7 +28,12 @@ pub fn oracle(log: &Path, as_of: Option<i64>) -> Option<PathBuf> {
 /// Fails the test unless `profiles`, as text, and the oracle's answer at this instant are the same in every tag.
 /// False where there is no oracle.
 pub fn agrees(log: &Path, as_of: Option<i64>, profiles: &str) -> bool {
-    let Some(theirs) = oracle(log, as_of) else { return false };
+    agrees_with(log, as_of, &[], profiles)
+}
+
+/// The same with windows of the calendar, `CODE=WINDOW@ZONE`.
+pub fn agrees_with(log: &Path, as_of: Option<i64>, calendars: &[String], profiles: &str) -> bool {
+    let Some(theirs) = with_calendars(log, as_of, calendars) else { return false };
     let ours = theirs.with_extension("ours");
     std::fs::write(&ours, profiles).expect("a written file");
     let told = script("oracle_duckdb.py").arg("--compare").arg(&ours).arg(&theirs).output().expect("it ran before");

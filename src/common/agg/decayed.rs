@@ -35,7 +35,7 @@ const WEIGHTS: [u64; STEPS as usize] = [
 /// The window in which an event of a half-life counts at all.
 pub(super) fn window(half_life: Millis) -> Window {
     let resolution = half_life / STEPS;
-    Window { span: LAST * resolution, resolution }
+    Window::sliding(LAST * resolution, resolution)
 }
 
 /// What so many steps leave of one, in 2⁻⁶³. An event ahead of the instant counts in full.

@@ -146,7 +146,7 @@ impl Case {
     /// What the twin says of the events that count at `at` by the law of windows.
     fn twin(&self, samples: &[Sample], at: Millis) -> Option<Value> {
         let counts = |s: &Sample| {
-            let edge = |w: Window| s.timestamp - s.timestamp.rem_euclid(w.resolution) + w.span;
+            let edge = |w: Window| w.expiry(w.pane(s.timestamp));
             s.timestamp <= at && self.window.is_none_or(|w| at < edge(w))
         };
         let seen = |(id, s): (usize, &Sample)| {

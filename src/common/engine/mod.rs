@@ -18,6 +18,8 @@ pub enum Output {
 }
 
 #[cfg(test)]
+mod calendars;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod every;

@@ -189,7 +189,7 @@ impl Counter {
     /// The step after `after` at which the value changes though no pane is over; for those that change with each step.
     pub(super) fn next_step(&self, after: Millis) -> Option<Millis> {
         let window = self.window.filter(|_| self.form.function.changes_by_step())?;
-        Some(window.pane(after).saturating_add(1).saturating_mul(window.resolution))
+        Some(window.start(window.pane(after).saturating_add(1)))
     }
 
     /// Adds row `i` to the partials of its key, if the filter lets it through and no argument is NULL.

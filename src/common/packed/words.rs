@@ -65,8 +65,8 @@ impl Words {
         let bytes: [u8; SHORT] = *buf[from as usize..].first_chunk().expect("a line has slack behind it");
         let word = u128::from_le_bytes(bytes) & (u128::MAX >> (8 * (SHORT as u32 - len)));
         let places = &self.fields[field].places;
-        let mut at = hash(word);
-        for _ in 0..PROBES {
+        let first = hash(word);
+        for at in first..first + PROBES {
             let place = &places[at % PLACES];
             if place.word == word {
                 return place.code;
@@ -74,7 +74,6 @@ impl Words {
             if place.word == 0 {
                 return self.add(field, at % PLACES, word, len);
             }
-            at += 1;
         }
         INLINE
     }

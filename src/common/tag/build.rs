@@ -7,13 +7,12 @@ use super::fingerprint;
 use super::keys::TOP;
 use super::read::{Read, Reader, Text};
 use super::scope::{EventFields, State, fixed_fields};
+use super::window;
 use super::{Aggregation, Definitions, Kind, Problem, Tag, Update};
 use crate::agg::{self, Form, Function, KEEP, KEEP_MAX};
 use crate::expr::{self, AggCall, Expr, ExprError};
-use crate::limits::{PANES_MAX, TAGS_MAX};
+use crate::limits::TAGS_MAX;
 use crate::money::SCALE;
-use crate::pane::{Window, usual_resolution};
-use crate::time::{Millis, parse_span, show_span};
 use crate::value::Type;
 use std::collections::HashMap;
 
@@ -160,7 +159,7 @@ impl Builder<'_> {
     }
 
     fn imported(&mut self, index: usize, read: &Read) -> State {
-        for key in ["value", "by", "keep", "where", "window", "resolution"] {
+        for key in ["value", "by", "keep", "where", "window", "resolution", "tz"] {
             if let Some(at) = read.at(key) {
                 self.reader.report(at, format!("an imported tag has no `{key}`: its values come as patches"));
             }
@@ -177,7 +176,7 @@ impl Builder<'_> {
     }
 
     fn waiting(&mut self, read: &Read) -> State {
-        for key in ["by", "keep", "where", "window", "resolution"] {
+        for key in ["by", "keep", "where", "window", "resolution", "tz"] {
             if let Some(at) = read.at(key) {
                 let hint = "put it into the tags that this one names";
                 self.reader.report_hint(at, format!("a derived tag has no `{key}`"), hint);
@@ -188,7 +187,7 @@ impl Builder<'_> {
 
     fn aggregation(&mut self, index: usize, read: &Read, value: &Text) -> State {
         let filter = read.text("where").map(|text| self.filter(text)).unwrap_or(Ok(None));
-        let window = self.window(read);
+        let window = window::read(&mut self.reader, read);
         let by = read.text("by").map(|text| self.by(text)).unwrap_or(Ok(None));
         let mut call = match expr::parse_aggregation(&value.value, &mut self.fields) {
             Ok(call) => call,
@@ -308,46 +307,6 @@ impl Builder<'_> {
             let hint = "an aggregation sees one event, not the instant it is looked at; use `window`";
             self.reader.report_hint(at, "as_of() stands in a derived tag only", hint);
         }
-    }
-
-    fn window(&mut self, read: &Read) -> Result<Option<Window>, ()> {
-        let (window, resolution) = (read.text("window"), read.text("resolution"));
-        let Some(window) = window else {
-            let Some(resolution) = resolution else { return Ok(None) };
-            self.reader.report(resolution.at.clone(), "`resolution` without `window`");
-            return Err(());
-        };
-        let (window_at, span) = (self.reader.within(window, 0, window.value.len()), self.span(window)?);
-        let (at, width) = match resolution {
-            Some(text) => (self.reader.within(text, 0, text.value.len()), self.span(text)?),
-            None => (window_at, usual_resolution(span)),
-        };
-        let (span_text, width_text) = (show_span(span), show_span(width));
-        if span % width != 0 {
-            let hint = "set `resolution` to a span that goes into the window a whole number of times";
-            self.reader.report_hint(
-                at,
-                format!("a resolution of {width_text} does not divide the window of {span_text}"),
-                hint,
-            );
-            return Err(());
-        }
-        if span / width > PANES_MAX {
-            let message = format!(
-                "a window of {span_text} in steps of {width_text} has {} panes, more than {PANES_MAX}",
-                span / width
-            );
-            self.reader.report_hint(at, message, "make `resolution` coarser");
-            return Err(());
-        }
-        Ok(Some(Window { span, resolution: width }))
-    }
-
-    fn span(&mut self, text: &Text) -> Result<Millis, ()> {
-        parse_span(&text.value).map_err(|message| {
-            let at = self.reader.within(text, 0, text.value.len());
-            self.reader.report(at, message);
-        })
     }
 
     /// The declared type where the value's fits it, else the value's own.

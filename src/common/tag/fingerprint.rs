@@ -5,6 +5,7 @@
 
 use super::{Aggregation, Derived, Tag};
 use crate::expr::Expr;
+use crate::pane::{Calendar, Sliding, Window};
 use crate::rows::Projection;
 use crate::value::Type;
 use siphasher::sip::SipHasher24;
@@ -28,8 +29,14 @@ pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection) ->
     if let Some(filter) = &aggregation.filter {
         write_expr(&mut text, "where", filter, projection);
     }
-    if let Some(window) = aggregation.window {
-        let _ = writeln!(text, "window {} {}", window.span, window.resolution);
+    match aggregation.window {
+        None => {}
+        Some(Window::Sliding(Sliding { span, resolution })) => {
+            let _ = writeln!(text, "window {span} {resolution}");
+        }
+        Some(Window::Calendar(Calendar { unit, number, zone })) => {
+            let _ = writeln!(text, "calendar {} {number} {zone}", unit.name());
+        }
     }
     hash(&text)
 }

@@ -40,6 +40,8 @@ pub(super) enum Shape {
 
 /// A span of time as `time::parse_span` reads it.
 const SPAN: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
+/// A window: a span, or what `window::calendar` reads.
+const WINDOW: &str = "^(([0-9]+(ms|s|m|h|d|w))+|day|week|month|([2-9]|[1-9][0-9]+) (days|weeks|months))$";
 /// A tag's code, as `check_code` has it.
 const CODE: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$";
 
@@ -94,11 +96,18 @@ pub(super) static TAG: Object = Object {
              Default: 1000.",
         ),
         key("where", Shape::Text, "Which events count: an SQL condition on one event. NULL is not true."),
-        key("window", Shape::Pattern(SPAN), "How far back to look, such as `1h` or `7d`. Without it: the whole life."),
+        key(
+            "window",
+            Shape::Pattern(WINDOW),
+            "How far back to look. A span slides: `1h`, or `1d`, the last 24 hours. A word goes by the calendar of `tz`: \
+             `day`, since midnight; `week`, since Monday; `month`; `7 days` or `3 months`, the current one included. \
+             Without it: the whole life.",
+        ),
+        key("tz", Shape::Text, "The time zone of a calendar window, such as `Europe/Berlin`. Default: UTC."),
         key(
             "resolution",
             Shape::Pattern(SPAN),
-            "The steps in which a window moves; it must divide the window. \
+            "The steps in which a span moves; it must divide the window. \
              Default: 1s for windows up to 1h, 1m up to 1d, 1h up to 31d, else 1d.",
         ),
         key("type", Shape::OneOf(all_types), "The type of the value; needed for `update = \"import\"`, else inferred."),

@@ -14,6 +14,7 @@ mod schema;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};

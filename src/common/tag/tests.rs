@@ -33,7 +33,7 @@ fn the_built_in_five_are_what_the_design_says() {
         ]
     );
     let Kind::Aggregation(clicks) = &definitions.tags[0].kind else { panic!("an aggregation") };
-    assert_eq!(clicks.window, Some(Window { span: HOUR, resolution: SECOND }));
+    assert_eq!(clicks.window, Some(Window::sliding(HOUR, SECOND)));
     assert_eq!(clicks.filter.as_ref().map(Expr::canonical).as_deref(), Some("eventType = 'click'"));
     let Kind::Derived(segment) = &definitions.tags[4].kind else { panic!("derived") };
     assert_eq!((segment.inputs.as_slice(), definitions.order()), (&[3][..], &[4][..]));
@@ -137,7 +137,7 @@ fn every_mistake_is_told_with_its_place() {
         ),
         (
             tag("value = 'count(*)'\nwindow = '1x'"),
-            "4:11: not a span: \"1x\" (write 90s, 15m, 1h, 7d; units ms s m h d w)",
+            "4:11: not a window: \"1x\" / a span such as 90s, 15m, 1h or 7d slides; \"day\", \"week\", \"month\", \"7 days\" or \"3 months\" go by the calendar of `tz`",
         ),
         (
             tag("value = 'count(*)'\nwindow = '1h'\nresolution = '7s'"),
@@ -152,6 +152,57 @@ fn every_mistake_is_told_with_its_place() {
             "5:15: a window of 1d in steps of 1s has 86400 panes, more than 10000 / make `resolution` coarser",
         ),
         (tag("value = 'count(*)'\nresolution = '1s'"), "4:14: `resolution` without `window`"),
+        (tag("value = 'count(*)'\ntz = 'UTC'"), "4:6: `tz` without `window`"),
+        (tag("value = 'count(*)'\nwindow = '0s'"), "4:11: a span must be longer than nothing: \"0s\""),
+        (
+            tag("value = 'count(*)'\nwindow = '1h'\nresolution = 'day'"),
+            "5:15: not a span: \"day\" (write 90s, 15m, 1h, 7d; units ms s m h d w)",
+        ),
+        (tag("value = 'count(*)'\nwindow = '7days'"), "4:11: not a window: \"7days\" / did you mean \"7 days\"?"),
+        (tag("value = 'count(*)'\nwindow = '1 day'"), "4:11: not a window: \"1 day\" / did you mean \"day\"?"),
+        (tag("value = 'count(*)'\nwindow = '1 days'"), "4:11: not a window: \"1 days\" / did you mean \"day\"?"),
+        (
+            tag("value = 'count(*)'\nwindow = '03 Month'"),
+            "4:11: not a window: \"03 Month\" / did you mean \"3 months\"?",
+        ),
+        (tag("value = 'count(*)'\nwindow = 'weak'"), "4:11: not a window: \"weak\" / did you mean \"week\"?"),
+        (tag("value = 'count(*)'\nwindow = 'days'"), "4:11: not a window: \"days\" / did you mean \"day\"?"),
+        (
+            tag("value = 'count(*)'\nwindow = '10001 days'"),
+            "4:11: a window of more than 10000 days / take a longer unit, or no `window` for the whole life of the user",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '99999999999999999999 weeks'"),
+            "4:11: a window of more than 10000 weeks / take a longer unit, or no `window` for the whole life of the user",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = 'day'\nresolution = '1h'"),
+            "5:15: a calendar window has no `resolution`: it moves day by day / leave it out; a span such as 7d slides in steps of a `resolution`",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = 'day'\ntz = 'Europe/Berln'"),
+            "5:7: unknown time zone: Europe/Berln / did you mean Europe/Berlin?",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = 'day'\ntz = 'Sao Paulo'"),
+            "5:7: unknown time zone: Sao Paulo / did you mean America/Sao_Paulo?",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = 'day'\ntz = '+02:00'"),
+            "5:7: unknown time zone: +02:00 / write a name such as UTC or Europe/Berlin, of the IANA time zone database",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = 'day'\ntz = 'Etc/Unknown'"),
+            "5:7: unknown time zone: Etc/Unknown / write a name such as UTC or Europe/Berlin, of the IANA time zone database",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '7d'\ntz = 'Europe/Berlin'"),
+            "5:7: `tz` belongs to a calendar window: \"7d\" is the same in every zone / for local days write window = \"7 days\"",
+        ),
+        (
+            tag("value = 'count(*)'\nwindow = '24h'\ntz = 'Europe/Berlin'"),
+            "5:7: `tz` belongs to a calendar window: \"24h\" is the same in every zone / for local days write window = \"day\"",
+        ),
         (
             tag("value = 'count(*)'\ntype = 'string'"),
             "4:9: the value is int, not string / write type = \"int\", or convert with CAST in `value`: count(*)",
@@ -187,6 +238,14 @@ fn every_mistake_is_told_with_its_place() {
         (
             format!("{daily}{}", tag("update = 'daily'\nvalue = 'a + 1'\nwindow = '1h'")),
             "9:10: a derived tag has no `window` / put it into the tags that this one names",
+        ),
+        (
+            format!("{daily}{}", tag("update = 'daily'\nvalue = 'a + 1'\ntz = 'UTC'")),
+            "9:6: a derived tag has no `tz` / put it into the tags that this one names",
+        ),
+        (
+            tag("update = 'import'\ntype = 'int'\ntz = 'UTC'"),
+            "5:6: an imported tag has no `tz`: its values come as patches",
         ),
         (
             "[[tag]]\ncode='x'\nvalue='y'\n[[tag]]\ncode='y'\nvalue='1 + z'\n[[tag]]\ncode='z'\nvalue='x'".to_string(),
@@ -275,7 +334,8 @@ fn resolutions_follow_the_window() {
     {
         let definitions = parse(&tag(&format!("value = 'count(*)'\nwindow = '{window}'")));
         let Kind::Aggregation(aggregation) = &definitions.tags[0].kind else { panic!("an aggregation") };
-        assert_eq!(aggregation.window.expect("given").resolution, resolution, "{window}");
+        let span = crate::time::parse_span(window).expect("a span");
+        assert_eq!(aggregation.window, Some(Window::sliding(span, resolution)), "{window}");
     }
 }
 
@@ -345,6 +405,24 @@ fn fingerprints_change_with_the_meaning_and_with_nothing_else() {
     assert_ne!(decayed("7d"), decayed("8d"));
     let typed = |ty: &str| print(&format!("[[field]]\npath='x'\ntype='{ty}'\n[[tag]]\ncode='t'\nvalue='count(x)'"));
     assert_ne!(typed("int"), typed("string"));
+    let day = "[[tag]]\ncode='t'\nvalue='count(*)'\nwindow='day'\ntz='Europe/Berlin'";
+    assert_eq!(format!("{:016x}", print(day)), "d613d2b1af2fd4c6");
+    assert_eq!(print(&day.replace("Europe/Berlin", "europe/BERLIN")), print(day));
+    let utc = day.replace("Europe/Berlin", "UTC");
+    assert_eq!(print(&day.replace("tz='Europe/Berlin'", "")), print(&utc));
+    let (week, days) = (day.replace("day", "week"), day.replace("day", "2 days"));
+    // Paris has had Berlin's clocks for a long time: it is the name that counts.
+    let prints = [
+        day,
+        &utc,
+        &week,
+        &days,
+        &days.replace('2', "3"),
+        &day.replace("Berlin", "Paris"),
+        &day.replace("'day'", "'1d'").replace("tz", "# tz"),
+    ];
+    let different: std::collections::HashSet<u64> = prints.iter().map(|text| print(text)).collect();
+    assert_eq!(different.len(), prints.len());
     let derived = |value: &str| print(&format!("[[tag]]\ncode='n'\nvalue='{value}'\n[[tag]]\ncode='t'\nvalue='n + 1'"));
     assert_ne!(derived("count(*)"), derived("count(DISTINCT category)"));
 }
@@ -355,6 +433,7 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
     let value = |key: &str, sub: &serde_json::Value| match (key, sub["type"].as_str(), sub["enum"].get(0)) {
         ("code", ..) => "'t'".to_string(),
         ("window" | "resolution", ..) => "'1h'".to_string(),
+        ("tz", ..) => "'UTC'".to_string(),
         (_, Some("array"), _) => "[]".to_string(),
         (_, _, Some(choice)) => format!("'{}'", choice.as_str().expect("a string")),
         _ => "'count(*)'".to_string(),
@@ -374,7 +453,11 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
         assert!(problems(&text).iter().any(|p| p.message.contains("unknown key")), "{text}");
     }
     // Both are made from one table; a key that code asks for and the table lacks would never be found.
-    for (file, name) in [(include_str!("build.rs"), "build"), (include_str!("derive.rs"), "derive")] {
+    for (file, name) in [
+        (include_str!("build.rs"), "build"),
+        (include_str!("derive.rs"), "derive"),
+        (include_str!("window.rs"), "window"),
+    ] {
         for part in file.split("read.text(\"").skip(1).chain(file.split("field.text(\"").skip(1)) {
             let key = part.split('"').next().expect("closed");
             let known =
@@ -398,7 +481,7 @@ fn the_schema_agrees_with_the_reader_on_the_sample() {
 
 proptest::proptest! {
     #[test]
-    fn no_file_makes_the_reader_panic(text in "(\\[\\[(tag|field)\\]\\]\n|(code|value|where|window|type|path) = ['\"]{1,3}[a-z0-9_ (*)='\\\\%é]{0,12}['\"]{1,3}\n){0,12}") {
+    fn no_file_makes_the_reader_panic(text in "(\\[\\[(tag|field)\\]\\]\n|(code|value|where|window|tz|type|path) = ['\"]{1,3}[a-z0-9_ (*)='\\\\%é]{0,12}['\"]{1,3}\n){0,12}") {
         if let Err(found) = Definitions::parse(&text, "adprof.toml") {
             for problem in found {
                 let _ = problem.to_string();

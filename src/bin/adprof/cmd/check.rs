@@ -18,6 +18,9 @@ use std::path::PathBuf;
 /// folded as `batch` does it, with all tags as of the last event: the first profiles go to stdout, a table of the
 /// values of each tag to stderr, and so do warnings about tags that cannot be meant as they are written.
 ///
+/// A window in letters slides: "1d" is the last 24 hours. One in words goes by the calendar of `tz`: "day" is today, from
+/// midnight on. Where a file has both, the difference is told.
+///
 /// With --data an output of `batch` is checked instead: whether it is the one its manifest describes, and whether its
 /// figures are within the thresholds of the definition file (`[quality]`, and `quality` of a tag) and near those of the
 /// last days. A failed check exits with 65 and says which figure, its threshold, and yesterday's. Without thresholds:
@@ -52,6 +55,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let n = definitions.tags.len();
     report::say(format_args!("{}: {n} {}, no problems", definitions.source, if n == 1 { "tag" } else { "tags" }));
+    lint::look_alikes(&definitions).iter().for_each(report::say);
     match &args.sample {
         Some(events) => sample::run(definitions, events, args.users),
         None => Ok(()),

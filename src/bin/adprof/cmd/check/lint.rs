@@ -8,8 +8,10 @@ use adprof::agg::KEEP_MAX;
 use adprof::engine::plan::{Counter, Plan};
 use adprof::expr::{Expr, Scratch, nearest};
 use adprof::ndjson::shown;
+use adprof::pane::{Sliding, Unit, Window};
 use adprof::rows::Block;
-use adprof::tag::{Kind, Tag};
+use adprof::tag::{Definitions, Kind, Tag};
+use adprof::time::{DAY, HOUR};
 use std::collections::BTreeMap;
 
 /// Different event types remembered.
@@ -138,6 +140,46 @@ impl<'p> Lint<'p> {
             Some(hint) => format!("{place}\nhint: {hint}"),
             None => place,
         }
+    }
+}
+
+/// Notes on spans that look like a window of the calendar in the same file: `1d` beside `day`.
+pub fn look_alikes(definitions: &Definitions) -> Vec<String> {
+    let windows = || {
+        definitions.tags.iter().filter_map(|tag| match &tag.kind {
+            Kind::Aggregation(aggregation) => Some((tag, aggregation.window?)),
+            _ => None,
+        })
+    };
+    let mut notes = Vec::new();
+    for (tag, window) in windows() {
+        let Window::Sliding(Sliding { span, .. }) = window else { continue };
+        let alike = |(_, other): &(&Tag, Window)| match other {
+            Window::Calendar(calendar) => calendar.number.checked_mul(days(calendar.unit)) == Some(span / DAY),
+            Window::Sliding(_) => false,
+        };
+        if span % DAY == 0
+            && let Some((other, calendar)) = windows().find(alike)
+        {
+            notes.push(format!(
+                "{}:{}: tag `{}`: \"{window}\" is the last {} hours; \"{calendar}\" of tag `{}` goes by the calendar",
+                definitions.source,
+                tag.line,
+                tag.code,
+                span / HOUR,
+                other.code
+            ));
+        }
+    }
+    notes
+}
+
+/// As many days as a unit is taken for.
+fn days(unit: Unit) -> i64 {
+    match unit {
+        Unit::Day => 1,
+        Unit::Week => 7,
+        Unit::Month => 30,
     }
 }
 
