@@ -3,7 +3,8 @@
 //! A pane is half-open, `[start, start + resolution)`, aligned to the epoch. An event
 //! belongs to exactly one pane, and a window is a whole number of panes.
 
-use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
+use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND, show_span};
+use std::fmt;
 
 /// A sliding window: the last `span` of event time, in steps of `resolution`, which divides it.
 ///
@@ -20,6 +21,11 @@ impl Window {
         ts.div_euclid(self.resolution)
     }
 
+    /// The first instant of a pane.
+    pub fn start(&self, pane: i64) -> Millis {
+        pane.saturating_mul(self.resolution)
+    }
+
     /// The first instant at which a pane no longer counts.
     pub fn expiry(&self, pane: i64) -> Millis {
         pane.saturating_mul(self.resolution).saturating_add(self.span)
@@ -27,12 +33,19 @@ impl Window {
 
     /// The first instant whose events still count at `as_of`.
     pub fn since(&self, as_of: Millis) -> Millis {
-        self.oldest(as_of).saturating_mul(self.resolution)
+        self.start(self.oldest(as_of))
     }
 
     /// The oldest pane that still counts at `as_of`.
     pub fn oldest(&self, as_of: Millis) -> i64 {
         self.pane(as_of) - self.span / self.resolution + 1
+    }
+}
+
+/// For people: `1h in steps of 1s`.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in steps of {}", show_span(self.span), show_span(self.resolution))
     }
 }
 
@@ -62,6 +75,8 @@ mod tests {
             prop_assert_eq!(window.pane(ts) >= window.oldest(t), law);
             prop_assert_eq!(t < window.expiry(window.pane(ts)), law);
             prop_assert_eq!(ts >= window.since(t), law);
+            let pane = window.pane(ts);
+            prop_assert!((window.start(pane)..window.start(pane + 1)).contains(&ts));
         }
     }
 
