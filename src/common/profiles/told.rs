@@ -60,6 +60,14 @@ impl Profiles {
         }
     }
 
+    /// How far the time of the live state had come; `None` without one.
+    pub fn moved_to(&self) -> Option<Millis> {
+        match &self.from {
+            From::Embedded { live: Some(live), .. } => Some(live.ledger.progress.now),
+            _ => None,
+        }
+    }
+
     /// What the store says of these tags of a key, all from one state of it, and whether it knows the key at all.
     pub fn explain(&mut self, key: &Key, tags: &[usize]) -> Result<(Vec<Told>, bool), Error> {
         let (definitions, as_of) = (&self.definitions, self.as_of);

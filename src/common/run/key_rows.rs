@@ -40,6 +40,9 @@ pub struct Found {
     pub rows: Vec<Block>,
     /// The largest event time of all users that is no later than the instant of the search.
     pub newest: Option<Millis>,
+    /// Lines that are not blank, and those of them that are refused.
+    pub lines: u64,
+    pub refused: u64,
 }
 
 /// Reads the whole log.
@@ -53,6 +56,8 @@ pub fn read(search: &Search<'_>) -> Result<Found, Error> {
     };
     parallel::ordered(search.threads, chunks.len(), work, |_, found: Found| {
         all.newest = all.newest.max(found.newest);
+        all.lines += found.lines;
+        all.refused += found.refused;
         all.rows.extend(found.rows);
         Ok(())
     })?;
@@ -76,6 +81,8 @@ impl Worker<'_> {
                 Text::TooLong { .. } => Err(too_long()),
             };
             if let Err(refusal) = outcome {
+                self.found.lines += 1;
+                self.found.refused += 1;
                 let (offset, text) = (line.offset, line.text);
                 (self.search.refused)(Refused { refusal: &refusal, file: &chunk.file, offset, text });
             }
@@ -99,6 +106,7 @@ impl Worker<'_> {
         if !self.reader.read_alone(bytes, self.search.received)? {
             return Ok(());
         }
+        self.found.lines += 1;
         let (line, buf) = (self.reader.line(), self.reader.spare());
         if line.timestamp() <= self.search.as_of {
             self.found.newest = self.found.newest.max(Some(line.timestamp()));

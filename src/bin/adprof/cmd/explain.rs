@@ -103,6 +103,7 @@ fn explain(args: &Args, user: Key, instant: AsOf, asked: Asked) -> Result<(Book,
         Some((profiles, location)) => Some(subject::Store {
             location: location.to_string(),
             newest: profiles.newest(),
+            moved_to: profiles.moved_to(),
             age: profiles.age(given::now()).map_err(given::of_store)?,
         }),
         None => None,
@@ -123,7 +124,7 @@ fn explain(args: &Args, user: Key, instant: AsOf, asked: Asked) -> Result<(Book,
         }
         subject.difference = why;
     }
-    let known = known_to_store || log.as_ref().is_some_and(|log| !log.rows.is_empty());
+    let known = known_to_store || subjects.iter().any(|subject| subject.log.as_ref().is_some_and(|log| log.known));
     if !known {
         subjects.iter_mut().for_each(|subject| build.of_nothing(subject));
     }

@@ -41,6 +41,9 @@ fn reason(told: &Told, store: &Store, log: &Found, as_of: Millis) -> String {
                 time::show(newest),
                 time::show(last)
             ),
+            _ if let Some(now) = store.moved_to.filter(|now| *now > as_of) => {
+                format!("the state has gone on to {} and forgotten what was over by then", time::show(now))
+            }
             (_, Origin::State { since }) if since > 0 => {
                 format!("the state counts this tag since {} only, not from the beginning", time::show(since))
             }

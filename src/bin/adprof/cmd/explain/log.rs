@@ -39,5 +39,7 @@ pub fn read(paths: &[PathBuf], definitions: &Definitions, user: &Key, as_of: Mil
         found
     });
     bar.finish_and_clear();
-    Ok(found.map_err(given::of_log)?)
+    let found = found.map_err(given::of_log)?;
+    given::check_errors(None, found.refused, found.lines)?;
+    Ok(found)
 }

@@ -27,6 +27,8 @@ pub struct Store {
     pub location: String,
     /// The largest event time its live state has absorbed.
     pub newest: Option<Millis>,
+    /// How far its time had come: panes over by then are forgotten.
+    pub moved_to: Option<Millis>,
     /// How old its live state is.
     pub age: Option<Millis>,
 }
@@ -52,6 +54,8 @@ pub struct Subject {
 pub struct FromLog {
     /// As a profile would have it: none where the log has no event of the user.
     pub value: Option<Value>,
+    /// Whether it has an event of the user up to the instant.
+    pub known: bool,
     /// Those that count; of a derived tag they stand with its inputs.
     pub events: Vec<Fact>,
     /// What stands before the arguments of the events.
@@ -113,7 +117,7 @@ impl Builder<'_> {
         let known = fed.state.is_some();
         let explanation = explain(&plan, fed.state, as_of);
         let value = explanation.value.clone().filter(|_| known);
-        Some((FromLog { value, events, arguments, duplicates: fed.tally.duplicates }, explanation))
+        Some((FromLog { value, known, events, arguments, duplicates: fed.tally.duplicates }, explanation))
     }
 }
 
@@ -151,7 +155,7 @@ impl Subject {
             Some(Origin::Patch(_)) => "patch",
             Some(Origin::Value) => "value",
             Some(Origin::Nothing(_)) => "nothing",
-            None if self.log.as_ref().is_some_and(|log| log.value.is_some()) => "log",
+            None if self.log.is_some() => "log",
             None => "nothing",
         }
     }
