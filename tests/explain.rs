@@ -312,8 +312,8 @@ fn a_state_of_another_definition_or_of_a_later_time_is_told() {
 fn a_daily_tag_is_looked_at_from_the_instant_of_its_patch() {
     let dir = folder();
     let patches = dir.adprof(&format!("batch --log log --as-of {}", T + 70_000)).ok();
-    dir.adprof("sink file --store file:s").stdin(patches).ok();
-    let found = explained(&dir, "u-001 segment_id --store file:s --log log");
+    dir.adprof("sink file").stdin(patches).ok();
+    let found = explained(&dir, "u-001 segment_id --store file:adprof-store --log log");
     assert_eq!(
         (&found["value"], &found["from"], &found["asOf"]),
         (&json!("high_value_user"), &json!("patch"), &json!(T + 70_000))
@@ -328,16 +328,17 @@ fn a_daily_tag_is_looked_at_from_the_instant_of_its_patch() {
         "\"e-9\",\"userId\":\"u-001\",\"amount\":7,\"eventType\":\"purchase\"",
     );
     dir.write("more", more);
-    assert_eq!(explained(&dir, "u-001 ltv_total --store file:s --log more")["log"]["agrees"], true);
-    let out =
-        dir.adprof(&format!("explain u-001 segment_id --store file:s --log more --as-of {}", T + 90_000)).exits(1);
+    assert_eq!(explained(&dir, "u-001 ltv_total --store file:adprof-store --log more")["log"]["agrees"], true);
+    let out = dir
+        .adprof(&format!("explain u-001 segment_id --store file:adprof-store --log more --as-of {}", T + 90_000))
+        .exits(1);
     let why = "the store says 150.75, the log 157.75: the store may be behind the log: its value is of 2024-11-11T03:39:55.000Z";
     assert_eq!(out.stderr, format!("adprof explain: ltv_total of u-001: {why}\n"));
     // A value that no log gave.
-    dir.adprof("sink file --store file:s")
+    dir.adprof("sink file")
         .stdin(format!("{{\"userId\":\"u-001\",\"asOf\":{},\"tags\":{{\"ltv_total\":1}}}}\n", T + 200_000))
         .ok();
-    let stderr = dir.adprof("explain u-001 ltv_total --store file:s --log log").exits(1).stderr;
+    let stderr = dir.adprof("explain u-001 ltv_total --store file:adprof-store --log log").exits(1).stderr;
     assert!(stderr.contains("was made of other events, or with another definition"), "{stderr}");
 }
 

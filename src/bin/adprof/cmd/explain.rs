@@ -16,12 +16,10 @@ use adprof::key::Key;
 use adprof::ndjson::shown;
 use adprof::profiles::AsOf;
 use adprof::tag::Definitions;
-use adprof::time::Millis;
 use anyhow::Result;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
-use subject::{Book, Subject};
+use subject::{Book, Sides, Store};
 
 /// Show how the value of a tag comes about
 ///
@@ -74,7 +72,7 @@ pub fn run(args: Args) -> Result<()> {
         [] => args.ask.open_at(instant)?,
         _ => args.ask.open_if_named(instant)?,
     };
-    let (book, differs) = explain(&args, user, instant, asked)?;
+    let book = explain(&args, user, instant, asked)?;
     let usual = if io::stdout().is_terminal() { Format::Text } else { Format::Ndjson };
     let format = if args.json { Format::Ndjson } else { args.format.unwrap_or(usual) };
     let mut out = Vec::new();
@@ -83,52 +81,23 @@ pub fn run(args: Args) -> Result<()> {
         Format::Ndjson => ndjson::push(&book, &mut out),
     }
     report::data(&out)?;
-    differs.map_or(Ok(()), |why| Err(Failure::new(Exit::Differs, why).into()))
+    book.difference().map_or(Ok(()), |why| Err(Failure::new(Exit::Differs, why).into()))
 }
 
-/// The explanation, and in what store and log differ.
-fn explain(args: &Args, user: Key, instant: AsOf, asked: Asked) -> Result<(Book, Option<String>)> {
-    let (definitions, mut store) = match asked {
-        Asked::Store(profiles, location) => (profiles.definitions().clone(), Some((profiles, location))),
-        Asked::Nowhere(definitions) => (definitions, None),
+fn explain(args: &Args, user: Key, instant: AsOf, asked: Asked) -> Result<Book> {
+    let definitions = match &asked {
+        Asked::Store(profiles, _) => profiles.definitions().clone(),
+        Asked::Nowhere(definitions) => definitions.clone(),
     };
     let lineage = definitions.lineage(tag(&definitions, &args.tag)?);
-    let tags: Vec<usize> = lineage.iter().map(|(_, tag)| *tag).collect();
-    let as_of: Millis = instant.instant();
-    let told = match &mut store {
-        Some((profiles, _)) => Some(profiles.explain(&user, &tags).map_err(given::of_store)?),
-        None => None,
+    let store = match asked {
+        Asked::Store(profiles, location) => Some(Store::ask(*profiles, &location, &user, &lineage)?),
+        Asked::Nowhere(_) => None,
     };
-    let store = match &store {
-        Some((profiles, location)) => Some(subject::Store {
-            location: location.to_string(),
-            newest: profiles.newest(),
-            moved_to: profiles.moved_to(),
-            age: profiles.age(given::now()).map_err(given::of_store)?,
-        }),
-        None => None,
-    };
+    let as_of = instant.instant();
     let log = if args.log.is_empty() { None } else { Some(log::read(&args.log, &definitions, &user, as_of)?) };
-    let known_to_store = told.as_ref().is_some_and(|(_, known)| *known);
-    let told = told.map(|(told, _)| told);
-    let told = lineage.iter().enumerate().map(|(i, place)| (*place, told.as_ref().map(|told| told[i].clone())));
-    let named = matches!(instant, AsOf::At(_));
-    let build = subject::Builder { definitions: &definitions, log: log.as_ref(), as_of, named };
-    let mut subjects: Vec<Subject> = told.map(|((depth, tag), told)| build.subject(depth, tag, told)).collect();
-    let mut differs = None;
-    for subject in &mut subjects {
-        let why = difference::find(subject, store.as_ref(), log.as_ref(), as_of);
-        if let (Some(why), None) = (&why, &differs) {
-            let code = &definitions.tags[subject.tag].code;
-            differs = Some(format!("{code} of {user}: {why}"));
-        }
-        subject.difference = why;
-    }
-    let known = known_to_store || subjects.iter().any(|subject| subject.log.as_ref().is_some_and(|log| log.known));
-    if !known {
-        subjects.iter_mut().for_each(|subject| build.of_nothing(subject));
-    }
-    Ok((Book { user, definitions: Arc::clone(&definitions), known, store, subjects }, differs))
+    let sides = Sides { definitions, store, log, as_of, named: matches!(instant, AsOf::At(_)) };
+    Ok(sides.book(user, &lineage))
 }
 
 /// The place of a tag by its code.

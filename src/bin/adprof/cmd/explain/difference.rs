@@ -8,13 +8,13 @@ use adprof::time::{self, Millis};
 use adprof::value::Value;
 
 /// In what the two differ, in one line; `None` where they agree or only one was asked.
-pub fn find(subject: &Subject, store: Option<&Store>, log: Option<&Found>, as_of: Millis) -> Option<String> {
+pub fn find(subject: &Subject, store: &Store, log: &Found, as_of: Millis) -> Option<String> {
     let (told, from_log) = (subject.told.as_ref()?, subject.log.as_ref()?);
     if told.value == from_log.value {
         return None;
     }
     let side = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_string(), readable);
-    let why = reason(told, store?, log?, as_of);
+    let why = reason(told, store, log, as_of);
     Some(format!("the store says {}, the log {}: {why}", side(&told.value), side(&from_log.value)))
 }
 

@@ -1,13 +1,17 @@
 //! What is told of each tag: the store's side and the log's side put together.
 
+use super::difference;
+use crate::given;
 use adprof::engine::explain::{Explanation, Fact, Next, explain, feed};
 use adprof::engine::plan::Plan;
 use adprof::key::Key;
-use adprof::profiles::{Origin, Told, Why};
+use adprof::profiles::{Origin, Profiles, Told, Why};
 use adprof::run::key_rows::Found;
+use adprof::store::Location;
 use adprof::tag::{Definitions, Kind};
 use adprof::time::Millis;
 use adprof::value::Value;
+use anyhow::Result;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -22,7 +26,15 @@ pub struct Book {
     pub subjects: Vec<Subject>,
 }
 
-/// The store that was asked.
+impl Book {
+    /// In what store and log differ, told of the first tag in which they do.
+    pub fn difference(&self) -> Option<String> {
+        let found = self.subjects.iter().find_map(|subject| Some((subject.tag, subject.difference.as_ref()?)));
+        found.map(|(tag, why)| format!("{} of {}: {why}", self.definitions.tags[tag].code, self.user))
+    }
+}
+
+/// The store that was asked, and what it says.
 pub struct Store {
     pub location: String,
     /// The largest event time its live state has absorbed.
@@ -31,6 +43,21 @@ pub struct Store {
     pub moved_to: Option<Millis>,
     /// How old its live state is.
     pub age: Option<Millis>,
+    /// Whether it knows the user at all.
+    known: bool,
+    /// In the order of the lineage.
+    told: Vec<Told>,
+}
+
+impl Store {
+    /// Asks for all tags of a lineage at once.
+    pub fn ask(mut profiles: Profiles, place: &Location, user: &Key, lineage: &[(usize, usize)]) -> Result<Store> {
+        let tags: Vec<usize> = lineage.iter().map(|(_, tag)| *tag).collect();
+        let (told, known) = profiles.explain(user, &tags).map_err(given::of_store)?;
+        let age = profiles.age(given::now()).map_err(given::of_store)?;
+        let (newest, moved_to) = (profiles.newest(), profiles.moved_to());
+        Ok(Store { location: place.to_string(), newest, moved_to, age, known, told })
+    }
 }
 
 /// One tag.
@@ -63,17 +90,33 @@ pub struct FromLog {
     pub duplicates: u64,
 }
 
-/// Makes subjects.
-pub struct Builder<'a> {
-    pub definitions: &'a Arc<Definitions>,
-    pub log: Option<&'a Found>,
+/// The two sides that are asked.
+pub struct Sides {
+    pub definitions: Arc<Definitions>,
+    pub store: Option<Store>,
+    pub log: Option<Found>,
     pub as_of: Millis,
     /// Whether somebody named the instant: then the log is asked at it, however old a patch is.
     pub named: bool,
 }
 
-impl Builder<'_> {
-    pub fn subject(&self, depth: usize, tag: usize, told: Option<Told>) -> Subject {
+impl Sides {
+    /// The explanation of a lineage: the tag that was asked for, then its inputs.
+    pub fn book(self, user: Key, lineage: &[(usize, usize)]) -> Book {
+        let subject = |(i, (depth, tag)): (usize, &(usize, usize))| {
+            let told = self.store.as_ref().map(|store| store.told[i].clone());
+            self.subject(*depth, *tag, told)
+        };
+        let mut subjects: Vec<Subject> = lineage.iter().enumerate().map(subject).collect();
+        let in_log = |subject: &Subject| subject.log.as_ref().is_some_and(|log| log.known);
+        let known = self.store.as_ref().is_some_and(|store| store.known) || subjects.iter().any(in_log);
+        if !known {
+            subjects.iter_mut().for_each(|subject| self.of_nothing(subject));
+        }
+        Book { user, definitions: self.definitions, known, store: self.store, subjects }
+    }
+
+    fn subject(&self, depth: usize, tag: usize, told: Option<Told>) -> Subject {
         let as_of = match &told {
             Some(Told { from: Origin::Patch(at), .. }) if !self.named => *at,
             _ => self.as_of,
@@ -85,11 +128,15 @@ impl Builder<'_> {
             (None, None) => None,
         };
         let explanation = told.as_ref().and_then(|told| told.explanation.clone()).or(from_log);
-        Subject { tag, depth, as_of, value, told, log, explanation, difference: None }
+        let mut subject = Subject { tag, depth, as_of, value, told, log, explanation, difference: None };
+        if let (Some(store), Some(log)) = (&self.store, &self.log) {
+            subject.difference = difference::find(&subject, store, log, self.as_of);
+        }
+        subject
     }
 
     /// Of a user nobody knows: the value of no events.
-    pub fn of_nothing(&self, subject: &mut Subject) {
+    fn of_nothing(&self, subject: &mut Subject) {
         if !matches!(self.definitions.tags[subject.tag].kind, Kind::Imported) {
             let explanation = explain(&self.plan(subject.tag), None, subject.as_of);
             subject.value = explanation.value.clone();
@@ -98,12 +145,12 @@ impl Builder<'_> {
     }
 
     fn plan(&self, tag: usize) -> Plan {
-        Plan::new(Arc::clone(self.definitions), &[tag])
+        Plan::new(self.definitions.clone(), &[tag])
     }
 
     /// What the log says; of imported tags nothing.
     fn from_log(&self, tag: usize, as_of: Millis) -> Option<(FromLog, Explanation)> {
-        let log = self.log?;
+        let log = self.log.as_ref()?;
         let kind = &self.definitions.tags[tag].kind;
         let arguments = match kind {
             Kind::Imported => return None,
