@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
-use support::{Dir, redis, skipped};
+use support::{Dir, redis};
 
 const T: i64 = 1_731_296_325_000;
 const EVENTS: &str = r#"{"eventId":"e-1","userId":"u-001","eventType":"click","timestamp":1731296325000,"category":"sports"}
@@ -364,6 +364,9 @@ fn of_nobody_the_value_of_no_events_is_told_and_an_unknown_tag_is_named() {
         "adprof explain: not an id: it is empty\n"
     );
     dir.adprof("explain u-001 ltv_total --log nowhere").exits(66);
+    dir.write("junk", "no\nevent\n");
+    let stderr = dir.adprof("explain u-001 ltv_total --log junk").exits(65).stderr;
+    assert!(stderr.contains("every line was bad: 2\nhint: adprof batch --dead FILE keeps each"), "{stderr}");
     let stderr = dir.adprof("explain u-001 clicks_1h_count --store file:s --as-of 2024-11-11").exits(2).stderr;
     assert!(stderr.contains("cannot go back"), "{stderr}");
 }
@@ -389,7 +392,7 @@ fn long_lists_are_cut_in_text_and_whole_in_ndjson() {
 #[test]
 fn a_store_of_values_says_so_and_the_log_fills_in() {
     let dir = folder();
-    let Some(url) = redis() else { return skipped("no Redis: its values are not explained") };
+    let Some(url) = redis() else { return };
     let url = format!("{url}/15");
     let as_of = T + 80_000;
     let patches = dir.adprof(&format!("batch --log log --tags all --as-of {as_of}")).ok();

@@ -2,7 +2,7 @@
 
 use crate::given;
 use crate::letters::Letters;
-use crate::report;
+use crate::report::{self, Failure};
 use crate::whole_log;
 use adprof::event::Rules;
 use adprof::key::Key;
@@ -40,6 +40,11 @@ pub fn read(paths: &[PathBuf], definitions: &Definitions, user: &Key, as_of: Mil
     });
     bar.finish_and_clear();
     let found = found.map_err(given::of_log)?;
-    given::check_errors(None, found.refused, found.lines)?;
-    Ok(found)
+    match given::check_errors(None, found.refused, found.lines) {
+        Ok(()) => Ok(found),
+        Err(error) => Err(match error.downcast::<Failure>() {
+            Ok(failure) => failure.hint("adprof batch --dead FILE keeps each refused line with its reason").into(),
+            Err(error) => error,
+        }),
+    }
 }

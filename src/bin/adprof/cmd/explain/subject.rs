@@ -121,7 +121,7 @@ impl Sides {
             Some(Told { from: Origin::Patch(at), .. }) if !self.named => *at,
             _ => self.as_of,
         };
-        let (log, from_log) = self.from_log(tag, as_of).unzip();
+        let (log, from_log) = self.ask_log(tag, as_of).unzip();
         let value = match (&told, &log) {
             (Some(told), _) => told.value.clone(),
             (None, Some(FromLog { value, .. })) => value.clone(),
@@ -149,7 +149,7 @@ impl Sides {
     }
 
     /// What the log says; of imported tags nothing.
-    fn from_log(&self, tag: usize, as_of: Millis) -> Option<(FromLog, Explanation)> {
+    fn ask_log(&self, tag: usize, as_of: Millis) -> Option<(FromLog, Explanation)> {
         let log = self.log.as_ref()?;
         let kind = &self.definitions.tags[tag].kind;
         let arguments = match kind {
