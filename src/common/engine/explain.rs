@@ -6,7 +6,7 @@ use super::dedup::HashKey;
 use super::fold::{Fold, Range, Tally};
 use super::plan::{Counter, Plan};
 use super::state::State;
-use crate::expr::Scratch;
+use crate::expr::{Expr, Scratch};
 use crate::rows::Block;
 use crate::time::Millis;
 use crate::value::Value;
@@ -112,7 +112,7 @@ pub struct Fed {
 pub struct Fact {
     pub timestamp: Millis,
     pub event_id: Box<str>,
-    /// The arguments of the one aggregation of the plan; none where there are several.
+    /// The arguments of the one aggregation of the plan, as `argument_names` has them; none where there are several.
     pub arguments: Vec<Option<Value>>,
 }
 
@@ -143,9 +143,26 @@ pub fn feed(plan: &Plan, rows: &[Block], as_of: Millis, hash_key: HashKey) -> Fe
     Fed { state: (fold.tally.absorbed > 0).then_some(state), events, tally: fold.tally }
 }
 
+/// The expressions whose values events bring, for a plan of one aggregation.
+pub fn argument_names(plan: &Plan) -> Vec<String> {
+    match &plan.counters[..] {
+        [only] => brought(only).map(Expr::canonical).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The arguments that read a field: what is constant says nothing of an event.
+fn brought(counter: &Counter) -> impl Iterator<Item = &Expr> {
+    counter.args.iter().filter(|arg| {
+        let mut slots = Vec::new();
+        arg.slots(&mut slots);
+        !slots.is_empty()
+    })
+}
+
 fn arguments(counter: &Counter, block: &Block, i: usize, scratch: &mut Scratch) -> Vec<Option<Value>> {
     let row = block.row(i);
-    let values = counter.args.iter().map(|arg| arg.eval(&row, scratch).to_value()).collect();
+    let values = brought(counter).map(|arg| arg.eval(&row, scratch).to_value()).collect();
     scratch.reset();
     values
 }

@@ -2,7 +2,7 @@
 
 use super::difference;
 use crate::given;
-use adprof::engine::explain::{Explanation, Fact, Next, explain, feed};
+use adprof::engine::explain::{Explanation, Fact, Next, argument_names, explain, feed};
 use adprof::engine::plan::Plan;
 use adprof::key::Key;
 use adprof::profiles::{Origin, Profiles, Told, Why};
@@ -152,12 +152,11 @@ impl Sides {
     fn ask_log(&self, tag: usize, as_of: Millis) -> Option<(FromLog, Explanation)> {
         let log = self.log.as_ref()?;
         let kind = &self.definitions.tags[tag].kind;
-        let arguments = match kind {
-            Kind::Imported => return None,
-            Kind::Aggregation(a) => a.args.iter().map(|arg| arg.canonical()).collect(),
-            Kind::Derived(_) => Vec::new(),
-        };
+        if matches!(kind, Kind::Imported) {
+            return None;
+        }
         let plan = self.plan(tag);
+        let arguments = argument_names(&plan);
         let hash_key = [RandomState::new().hash_one(0), RandomState::new().hash_one(1)];
         let fed = feed(&plan, &log.rows, as_of, hash_key);
         let events = if matches!(kind, Kind::Aggregation(_)) { fed.events } else { Vec::new() };
