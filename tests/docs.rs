@@ -42,6 +42,7 @@ pages! {
     10 nightly "docs/nightly.md";
     11 log "docs/log.md";
     12 aggregations "docs/aggregations.md";
+    13 explain "docs/explain.md";
 }
 
 #[test]

@@ -132,6 +132,17 @@ impl Ledger {
         self.numbers.iter().find(|n| n.fingerprint == fingerprint)
     }
 
+    /// The fingerprint of the definition under which the state knows a tag; of several the one that was added last.
+    pub fn known_as(&self, code: &str) -> Option<u64> {
+        self.numbers.iter().rev().find(|n| n.code == code).map(|n| n.fingerprint)
+    }
+
+    /// The instant since which the state counts every event for a definition, 0 from its first one on; `None` where it
+    /// does not hold it.
+    pub fn complete_since(&self, fingerprint: u64) -> Option<Millis> {
+        self.find(fingerprint).map(|n| n.since)
+    }
+
     /// What to write when the numbering changed.
     pub fn numbering(&self) -> [(&'static str, Vec<u8>); 2] {
         [(NUMBERS, json(&self.numbers)), (DEFINITIONS, json(&self.definitions))]

@@ -3,6 +3,8 @@
 //! From a live state windowed values are computed for the instant asked about, so they
 //! are right even when no stream runs. Redis holds what was last published.
 
+mod told;
+
 use crate::engine::plan::{Plan, Values};
 use crate::expr::{Scratch, convert};
 use crate::key::{Key, USER};
@@ -16,6 +18,7 @@ use crate::tag::{Definitions, Update};
 use crate::time::{self, Millis};
 use crate::value::{Type, Value};
 use std::sync::Arc;
+pub use told::{Origin, Told, Why};
 
 /// All tags of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +91,7 @@ pub enum AsOf {
 }
 
 impl AsOf {
-    fn instant(self) -> Millis {
+    pub fn instant(self) -> Millis {
         match self {
             AsOf::Now(t) | AsOf::At(t) => t,
         }

@@ -6,12 +6,13 @@ use crate::given::{self, DefinitionArgs, StoreArgs};
 use crate::report::{self, Exit, Failure};
 use adprof::profiles::{AsOf, Profile, Profiles};
 use adprof::segment::Rule;
-use adprof::store;
+use adprof::store::{self, Location};
 use adprof::tag::{Definitions, Problem, Update};
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Longest rule, in bytes: far beyond what an expression may have, and no more than fits in memory with ease.
 const RULE_MAX: u64 = 1 << 20;
@@ -28,15 +29,48 @@ pub struct AskArgs {
 }
 
 impl AskArgs {
-    /// Opens the store that is meant, as of the instant that is meant.
-    pub fn open(&self) -> Result<Profiles> {
-        let as_of = match self.as_of.as_deref() {
+    /// The instant that is meant.
+    pub fn instant(&self) -> Result<AsOf> {
+        Ok(match self.as_of.as_deref() {
             None | Some("now") => AsOf::Now(given::now()),
             Some(text) => AsOf::At(given::instant(text, &TimeZone::UTC)?),
-        };
+        })
+    }
+
+    /// Opens the store that somebody names; where nobody does, the definitions alone.
+    pub fn open_if_named(&self, as_of: AsOf) -> Result<Asked> {
+        let definitions = self.definitions.find()?;
+        match self.store.named(definitions.as_ref())? {
+            Some(location) => Asked::open(location, definitions, as_of),
+            None => Ok(Asked::Nowhere(Arc::new(definitions.unwrap_or_else(Definitions::built_in)))),
+        }
+    }
+
+    /// Opens the store that is meant, named or not.
+    pub fn open_at(&self, as_of: AsOf) -> Result<Asked> {
+        let definitions = self.definitions.find()?;
+        Asked::open(self.store.choose(definitions.as_ref())?, definitions, as_of)
+    }
+
+    /// Opens the store that is meant, as of the instant that is meant.
+    pub fn open(&self) -> Result<Profiles> {
+        let as_of = self.instant()?;
         let definitions = self.definitions.find()?;
         let location = self.store.choose(definitions.as_ref())?;
         Profiles::open(&location, definitions, as_of).map_err(|e| given::of_store(e).into())
+    }
+}
+
+/// Whom there is to ask.
+pub enum Asked {
+    Store(Box<Profiles>, Location),
+    Nowhere(Arc<Definitions>),
+}
+
+impl Asked {
+    fn open(location: Location, definitions: Option<Definitions>, as_of: AsOf) -> Result<Asked> {
+        let profiles = Profiles::open(&location, definitions, as_of).map_err(given::of_store)?;
+        Ok(Asked::Store(Box::new(profiles), location))
     }
 }
 

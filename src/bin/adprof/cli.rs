@@ -18,6 +18,7 @@ const MORE: &str = "Environment:
 
 Exit codes:
    0  done; also when the reader of a pipe has gone away
+   1  what `explain --log` compares, the store and the log, differs
    2  the command line is wrong
   65  too much bad input (--max-errors); a check of `check --data` failed
   66  no such input
@@ -83,6 +84,7 @@ commands! {
     Batch => batch, "batch";
     Sink => sink, "sink";
     Query => query, "query";
+    Explain => explain, "explain";
     Segment => segment, "segment";
     Export => export, "export";
     Day => day, "day";

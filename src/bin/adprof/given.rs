@@ -1,7 +1,7 @@
 //! What was given: flags that several commands share, resolved to what they mean.
 
 use crate::report::{self, Exit, Failure};
-use adprof::store::{self, Choice, Embedded, Location, RedisUrl, choose};
+use adprof::store::{self, Choice, Embedded, Location, Origin, RedisUrl, choose};
 use adprof::tag::{Definitions, Update};
 use adprof::time::{Millis, parse_instant, parse_span};
 use anyhow::Result;
@@ -79,7 +79,7 @@ pub fn tags(definitions: &Definitions, asked: &[String], usual: Update) -> Resul
 }
 
 /// Names the tags there are, as far as a line holds them.
-fn all_tags(definitions: &Definitions) -> String {
+pub fn all_tags(definitions: &Definitions) -> String {
     const SHOWN: usize = 10;
     let codes: Vec<&str> = definitions.tags.iter().take(SHOWN).map(|tag| &*tag.code).collect();
     let more = if definitions.tags.len() > SHOWN { ", …" } else { "" };
@@ -96,6 +96,16 @@ pub struct StoreArgs {
 impl StoreArgs {
     /// The store that is meant.
     pub fn choose(&self, definitions: Option<&Definitions>) -> Result<Location> {
+        self.decide(definitions).map(|(location, _)| location)
+    }
+
+    /// The store that is meant; `None` where nothing names one.
+    pub fn named(&self, definitions: Option<&Definitions>) -> Result<Option<Location>> {
+        let (location, origin) = self.decide(definitions)?;
+        Ok((origin != Origin::Default).then_some(location))
+    }
+
+    fn decide(&self, definitions: Option<&Definitions>) -> Result<(Location, Origin)> {
         let environment = std::env::var("ADPROF_STORE").ok();
         let redis_url = std::env::var("REDIS_URL").ok();
         let (location, origin) = choose(Choice {
@@ -110,7 +120,7 @@ impl StoreArgs {
             without_password(url)?;
         }
         report::detail(format_args!("store: {location} ({origin})"));
-        Ok(location)
+        Ok((location, origin))
     }
 }
 

@@ -12,6 +12,7 @@ mod report;
 mod ship;
 mod stop;
 mod whole;
+mod whole_log;
 mod usage;
 
 use clap::Parser;

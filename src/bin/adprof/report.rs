@@ -17,6 +17,8 @@ use std::time::Duration;
 /// The exit codes of design §6.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
+    /// What was compared is not equal.
+    Differs = 1,
     Usage = 2,
     BadInput = 65,
     NoInput = 66,

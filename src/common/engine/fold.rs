@@ -99,28 +99,36 @@ impl<'p> Fold<'p> {
         self
     }
 
-    /// Adds the events of a block, one aggregation at a time.
+    /// Whether row `i` counts; it is tallied. Of an event that was seen before no row does.
     ///
     /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.
+    #[inline]
+    pub(super) fn admit(&mut self, block: &Block, i: usize) -> bool {
+        if !self.seen.insert(identity(&self.hash_key, block, i)) {
+            self.tally.duplicates += 1;
+            return false;
+        }
+        let at = block.timestamp(i);
+        if !self.range.holds(at) {
+            self.tally.outside += 1;
+            return false;
+        }
+        self.newest = self.newest.max(at);
+        self.tally.times = Some(self.tally.times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+        self.tally.absorbed += 1;
+        true
+    }
+
+    /// Adds the events of a block, one aggregation at a time.
     pub fn add(&mut self, block: &Block) {
         self.rows.clear();
         for i in 0..block.len() {
-            if !self.seen.insert(identity(&self.hash_key, block, i)) {
-                self.tally.duplicates += 1;
-                continue;
+            if self.admit(block, i) {
+                self.plan.write_key(block, i, &mut self.key);
+                let place = self.place();
+                self.rows.push((i as u32, place));
             }
-            if !self.range.holds(block.timestamp(i)) {
-                self.tally.outside += 1;
-                continue;
-            }
-            let at = block.timestamp(i);
-            self.newest = self.newest.max(at);
-            self.tally.times = Some(self.tally.times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
-            self.plan.write_key(block, i, &mut self.key);
-            let place = self.place();
-            self.rows.push((i as u32, place));
         }
-        self.tally.absorbed += self.rows.len() as u64;
         for (c, counter) in self.plan.counters.iter().enumerate() {
             for &(i, place) in &self.rows {
                 let state = &mut self.states[place as usize].1;

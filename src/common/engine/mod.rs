@@ -4,6 +4,7 @@
 
 pub mod columns;
 pub mod dedup;
+pub mod explain;
 pub mod fold;
 pub mod live;
 pub mod plan;

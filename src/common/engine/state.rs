@@ -117,6 +117,14 @@ impl State {
         }
     }
 
+    /// The panes kept of a counter, in order of time; of a lifetime tag there are none.
+    pub fn kept(&self, place: usize) -> &[(i64, Partial)] {
+        match &self.counters[place] {
+            Memory::Panes(panes) => &panes.panes,
+            Memory::Nothing | Memory::Whole(_) => &[],
+        }
+    }
+
     /// Drops the panes that are over at `now`. Returns the bits of the counters that lost one, and of those that time
     /// alone has changed.
     pub fn expire(&mut self, plan: &Plan, now: Millis) -> u64 {

@@ -15,6 +15,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 mod window;
+mod written;
 
 use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};
@@ -201,6 +202,22 @@ impl Definitions {
             })
         };
         codes.into_iter().map(|code| find(code.as_ref())).collect()
+    }
+
+    /// A tag and all that it depends on, each once and behind a tag that names it, with the steps from the first one.
+    pub fn lineage(&self, tag: usize) -> Vec<(usize, usize)> {
+        let (mut lineage, mut stack) = (Vec::new(), vec![(0, tag)]);
+        let mut seen = vec![false; self.tags.len()];
+        while let Some((depth, tag)) = stack.pop() {
+            if std::mem::replace(&mut seen[tag], true) {
+                continue;
+            }
+            lineage.push((depth, tag));
+            if let Kind::Derived(derived) = &self.tags[tag].kind {
+                stack.extend(derived.inputs.iter().rev().map(|input| (depth + 1, *input)));
+            }
+        }
+        lineage
     }
 
     /// For every tag whether it must be computed so that the selected ones can be: those, and all they depend on.

@@ -315,6 +315,32 @@ fn derived_tags_come_after_what_they_name_however_they_stand() {
 }
 
 #[test]
+fn a_lineage_holds_each_tag_once_behind_one_that_names_it() {
+    let text = "[[tag]]\ncode='d'\nvalue='b + c'\n[[tag]]\ncode='c'\nvalue='a + n'\n[[tag]]\ncode='b'\nvalue='a * 2'\n\
+                [[tag]]\ncode='a'\nvalue='n + 1'\n[[tag]]\ncode='n'\nvalue='count(*)'\n[[tag]]\ncode='x'\nvalue='count(*)'";
+    let definitions = parse(text);
+    let of = |code: &str| -> Vec<(usize, String)> {
+        let lineage = definitions.lineage(definitions.index(code).expect("defined"));
+        lineage.into_iter().map(|(depth, tag)| (depth, definitions.tags[tag].code.to_string())).collect()
+    };
+    let told = |rows: &[(usize, &str)]| rows.iter().map(|(depth, code)| (*depth, code.to_string())).collect::<Vec<_>>();
+    assert_eq!(of("d"), told(&[(0, "d"), (1, "b"), (2, "a"), (3, "n"), (1, "c")]));
+    assert_eq!(of("x"), told(&[(0, "x")]));
+}
+
+#[test]
+fn what_was_written_comes_back_by_key_in_the_order_of_the_schema() {
+    let definitions = parse(
+        "[[tag]]\nwindow = '60m'\ncode = 'a'\nwhere = \"\"\"\neventType = 'a'\n  OR amount > 1\"\"\"\nvalue = 'COUNT( * )'\nquality = { min = 1 }\n[[tag]]\ncode = 'b'\nvalue = 'a'",
+    );
+    let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect::<Vec<_>>();
+    let written = |tag| definitions.written(tag).into_iter().map(|(k, v)| (k.to_string(), v)).collect::<Vec<_>>();
+    let condition = "eventType = 'a'\n  OR amount > 1";
+    assert_eq!(written(0), text(&[("code", "a"), ("value", "COUNT( * )"), ("where", condition), ("window", "60m")]));
+    assert_eq!(written(1), text(&[("code", "b"), ("value", "a")]));
+}
+
+#[test]
 fn selecting_by_code_pulls_in_what_it_depends_on() {
     let definitions = Definitions::built_in();
     let selected = definitions.select(["segment_id"]).expect("known");

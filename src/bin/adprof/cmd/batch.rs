@@ -8,10 +8,9 @@ use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::letters::Letters;
 use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
+use crate::whole_log;
 use adprof::engine::plan::Plan;
 use adprof::event::Rules;
-use adprof::lines::Form;
-use adprof::log::Log;
 use adprof::run::batch::{self, Job, Range, Summary};
 use adprof::tag::Update;
 use adprof::time::{self, day_bounds};
@@ -91,7 +90,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
     let range = args.range()?;
-    let log = args.history.cut(&args.log, open(&args.log)?)?;
+    let log = args.history.cut(&args.log, whole_log::open(&args.log)?)?;
     let plan = Plan::new(definitions.clone(), &tags);
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
@@ -146,9 +145,6 @@ fn advise(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// So many things that are not read are named.
-const SHOWN: usize = 3;
-
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -176,33 +172,8 @@ impl Args {
     }
 }
 
-fn open(paths: &[PathBuf]) -> Result<Log> {
-    let mut whole: Option<Log> = None;
-    for path in paths {
-        let log = Log::open(path).map_err(given::of_log)?;
-        whole = Some(match whole {
-            None => log,
-            Some(before) => before.and(log),
-        });
-    }
-    let log = whole.expect("clap has a default");
-    for stray in log.strays().iter().take(SHOWN) {
-        report::warn(format_args!("{}: not read: {}", stray.path.display(), stray.why));
-    }
-    if log.strays().len() > SHOWN {
-        report::warn(format_args!("{} more are not read", log.strays().len() - SHOWN));
-    }
-    if log.files().is_empty() {
-        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        let failure = Failure::new(Exit::NoInput, format!("{}: no log in it", names.join(", ")));
-        return Err(failure.hint("a log is a file, or a directory of dt=YYYY-MM-DD/*.ndjson").into());
-    }
-    Ok(log)
-}
-
 fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
-    let total = job.log.files().iter().map(|f| f.size.filter(|_| f.form == Form::Plain)).sum::<Option<u64>>();
-    let bar = report::progress(total.unwrap_or(0), "batch");
+    let bar = report::progress(whole_log::plain_size(job.log), "batch");
     let watching = report::watch(&bar, job.progress);
     let done = std::thread::scope(|scope| {
         scope.spawn(|| watching.run());

@@ -5,6 +5,7 @@ pub mod check;
 pub mod collect;
 pub mod completions;
 pub mod day;
+pub mod explain;
 pub mod export;
 pub mod r#gen;
 pub mod init;

@@ -75,7 +75,7 @@ fn key(place: usize, id: &str) -> Result<Key> {
 }
 
 /// Why no event can have had this id; `None` when one can.
-fn why_no_id(id: &str) -> Option<String> {
+pub(super) fn why_no_id(id: &str) -> Option<String> {
     if id.is_empty() {
         return Some("it is empty".into());
     }
@@ -212,7 +212,7 @@ fn table(profile: &Profile, definitions: &Definitions, keep: impl Fn(&str) -> bo
 }
 
 /// `0.8 s ago`, `3 min ago`: how old something is.
-fn ago(age: i64) -> String {
+pub(super) fn ago(age: i64) -> String {
     match age.max(0) {
         age if age < time::MINUTE => format!("{}.{} s ago", age / 1000, age % 1000 / 100),
         age if age < time::HOUR => format!("{} min ago", age / time::MINUTE),
@@ -221,7 +221,8 @@ fn ago(age: i64) -> String {
     }
 }
 
-fn readable(value: &Value) -> String {
+/// A value for people: an instant in both forms, and nothing that a terminal would act on.
+pub(super) fn readable(value: &Value) -> String {
     match value {
         Value::Time(t) => format!("{}  {t}", time::show(*t)),
         other => shown(&other.to_string()).into_owned(),

@@ -6,7 +6,7 @@
 mod build;
 mod explain;
 mod merge;
-mod parallel;
+pub(super) mod parallel;
 mod rows;
 mod seen;
 mod work;
