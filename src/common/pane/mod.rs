@@ -86,9 +86,13 @@ impl Window {
 }
 
 /// As a definition file has it, without resolution and zone: `1h`, `day`, `3 months`.
+/// As it is written in a definition file; `{:#}` says too in what steps a span moves.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Window::Sliding(Sliding { span, resolution }) if f.alternate() => {
+                write!(f, "{} in steps of {}", show_span(*span), show_span(*resolution))
+            }
             Window::Sliding(sliding) => f.write_str(&show_span(sliding.span)),
             Window::Calendar(calendar) => calendar.fmt(f),
         }

@@ -42,7 +42,7 @@ fn subject(object: &mut Object<'_>, book: &Book, subject: &Subject) {
             object.instant("from", "fromTime", explanation.since);
             object.instant("to", "toTime", Some(explanation.as_of));
             match aggregation.window {
-                Some(window) => object.text("size", &window.to_string()),
+                Some(window) => object.text("size", &format!("{window:#}")),
                 None => object.raw("size", b"null"),
             }
         }),

@@ -78,7 +78,7 @@ impl Page {
             match (key, &tag.kind) {
                 ("code" | "name" | "type" | "update" | "resolution", _) => {}
                 ("window", Kind::Aggregation(a)) if let Some(window) = a.window => {
-                    self.row("window", &window.to_string())
+                    self.row("window", &format!("{window:#}"))
                 }
                 (key, _) => self.row(key, &shown(&on_one_line(&text))),
             }
