@@ -1,0 +1,248 @@
+//! Functions: how each of the registry is written for each engine. The registry names these beside the meaning.
+
+use super::number::{finite, narrow, wide};
+use super::{Call, Printed};
+use crate::expr::engine::Engine;
+use crate::expr::node::{Comparison, Literal, What};
+use crate::value::Type;
+
+pub(in crate::expr) fn abs(call: &Call<'_, '_>) -> Printed {
+    let x = call.arg(0)?;
+    Ok(match call.ty {
+        Type::Int => narrow(call.engine(), &format!("ABS({})", wide(call.engine(), &x))),
+        _ => format!("ABS({x})"),
+    })
+}
+
+pub(in crate::expr) fn floor(call: &Call<'_, '_>) -> Printed {
+    whole("FLOOR", call)
+}
+
+pub(in crate::expr) fn ceil(call: &Call<'_, '_>) -> Printed {
+    whole("CEIL", call)
+}
+
+fn whole(name: &str, call: &Call<'_, '_>) -> Printed {
+    let (x, engine) = (call.arg(0)?, call.engine());
+    Ok(match (call.ty, engine) {
+        (Type::Int, _) => x,
+        (Type::Decimal, _) => engine.cast(&format!("{name}({x})"), Type::Decimal),
+        // It gives an int; from 2⁵³ on a double is whole.
+        (_, Engine::Spark) => {
+            format!("CASE WHEN ABS({x}) < 9007199254740992e0 THEN CAST({name}({x}) AS DOUBLE) ELSE {x} END")
+        }
+        (_, Engine::DuckDb | Engine::Flink | Engine::ClickHouse) => format!("{name}({x})"),
+    })
+}
+
+pub(in crate::expr) fn round(call: &Call<'_, '_>) -> Printed {
+    let engine = call.engine();
+    let places = match call.args.get(1).map(|node| (&node.what, node.ty)) {
+        None => 0,
+        Some((What::Literal(Literal::Int(n)), _)) => *n,
+        Some((_, None)) => return Ok(engine.null(call.ty)),
+        Some(_) => return Err("the number of places must be a constant".into()),
+    };
+    if places < -18 {
+        return Err("it rounds at most 18 places before the point".into());
+    }
+    let x = call.arg(0)?;
+    Ok(match call.ty {
+        Type::Int if places >= 0 => x,
+        Type::Decimal if places >= 6 => x,
+        Type::Int => match engine {
+            Engine::ClickHouse => {
+                narrow(engine, &format!("round(CAST({x} AS Nullable(Decimal(76, 0))), {places})"))
+            }
+            Engine::DuckDb | Engine::Spark | Engine::Flink => {
+                narrow(engine, &format!("CAST(ROUND(CAST({x} AS DECIMAL(38, 0)), {places}) AS DECIMAL(38, 0))"))
+            }
+        },
+        Type::Decimal => engine.cast(&format!("ROUND({x}, {places})"), Type::Decimal),
+        _ => {
+            let scale = 10f64.powi(places.clamp(-40, 40) as i32);
+            if places == 0 {
+                return Ok(round_double(engine, &x));
+            }
+            let scaled = finite(&format!("({x} * {scale:e})"));
+            finite(&format!("({} / {scale:e})", round_double(engine, &format!("({scaled})"))))
+        }
+    })
+}
+
+/// To the nearest whole number, halves away from zero.
+fn round_double(engine: Engine, x: &str) -> String {
+    match engine {
+        Engine::DuckDb | Engine::Spark => format!("ROUND({x})"),
+        Engine::Flink => format!("ROUND({x}, 0)"),
+        // Its ROUND takes halves to the even neighbour.
+        Engine::ClickHouse => format!("(trunc({x}) + sign({x}) * (abs({x} - trunc({x})) >= 0.5))"),
+    }
+}
+
+pub(in crate::expr) fn coalesce(call: &Call<'_, '_>) -> Printed {
+    Ok(format!("COALESCE({})", call.all()?.join(", ")))
+}
+
+pub(in crate::expr) fn greatest(call: &Call<'_, '_>) -> Printed {
+    extreme("GREATEST", call)
+}
+
+pub(in crate::expr) fn least(call: &Call<'_, '_>) -> Printed {
+    extreme("LEAST", call)
+}
+
+/// NULLs are passed over.
+fn extreme(name: &str, call: &Call<'_, '_>) -> Printed {
+    let mut args = call.all()?;
+    if let [one] = &args[..] {
+        return Ok(one.clone());
+    }
+    match call.engine() {
+        Engine::DuckDb | Engine::Spark | Engine::ClickHouse => Ok(format!("{name}({})", args.join(", "))),
+        // It gives NULL where any is NULL: each NULL gives its place to the next value.
+        Engine::Flink => {
+            let (before, after) = match call.ty {
+                Type::Bool => ("CAST(", " AS INT)"),
+                Type::String => ("HEX(", ")"),
+                _ => ("", ""),
+            };
+            let turned = |i: usize| {
+                let turned = args.iter().cycle().skip(i).take(args.len());
+                format!("COALESCE({})", turned.map(|arg| format!("{before}{arg}{after}")).collect::<Vec<_>>().join(", "))
+            };
+            let all = (0..args.len()).map(turned).collect::<Vec<_>>().join(", ");
+            let found = format!("{name}({all})");
+            args.clear();
+            Ok(match call.ty {
+                Type::Bool => format!("({found} = 1)"),
+                Type::String => format!("DECODE(UNHEX({found}), 'UTF-8')"),
+                _ => found,
+            })
+        }
+    }
+}
+
+pub(in crate::expr) fn nullif(call: &Call<'_, '_>) -> Printed {
+    let equal = call.printer.compare(Comparison::Eq, &call.args[0], &call.args[1])?;
+    let x = call.arg(0)?;
+    Ok(format!("CASE WHEN {equal} THEN NULL ELSE {x} END"))
+}
+
+pub(in crate::expr) fn concat(call: &Call<'_, '_>) -> Printed {
+    let args = call.all()?;
+    Ok(match (&args[..], call.engine()) {
+        ([one], _) => one.clone(),
+        (_, Engine::DuckDb | Engine::Flink) => format!("({})", args.join(" || ")),
+        (_, Engine::Spark | Engine::ClickHouse) => format!("concat({})", args.join(", ")),
+    })
+}
+
+pub(in crate::expr) fn length(call: &Call<'_, '_>) -> Printed {
+    let x = call.arg_as(0, Type::String)?;
+    let engine = call.engine();
+    let length = match engine {
+        Engine::DuckDb => format!("length({x})"),
+        Engine::Spark | Engine::Flink => format!("CHAR_LENGTH({x})"),
+        Engine::ClickHouse => format!("lengthUTF8({x})"),
+    };
+    Ok(engine.cast(&length, Type::Int))
+}
+
+pub(in crate::expr) fn lower(call: &Call<'_, '_>) -> Printed {
+    cased("LOWER", "lowerUTF8", call)
+}
+
+pub(in crate::expr) fn upper(call: &Call<'_, '_>) -> Printed {
+    cased("UPPER", "upperUTF8", call)
+}
+
+fn cased(name: &str, of_clickhouse: &str, call: &Call<'_, '_>) -> Printed {
+    let x = call.arg(0)?;
+    Ok(match call.engine() {
+        Engine::ClickHouse => format!("{of_clickhouse}({x})"),
+        Engine::DuckDb | Engine::Spark | Engine::Flink => format!("{name}({x})"),
+    })
+}
+
+pub(in crate::expr) fn trim(call: &Call<'_, '_>) -> Printed {
+    trimmed("BOTH", "trim", call)
+}
+
+pub(in crate::expr) fn ltrim(call: &Call<'_, '_>) -> Printed {
+    trimmed("LEADING", "ltrim", call)
+}
+
+pub(in crate::expr) fn rtrim(call: &Call<'_, '_>) -> Printed {
+    trimmed("TRAILING", "rtrim", call)
+}
+
+/// Takes off blanks only, or the characters of the second argument: a constant, since some engines take it apart early.
+fn trimmed(side: &str, of_duckdb: &str, call: &Call<'_, '_>) -> Printed {
+    let engine = call.engine();
+    let set = match call.args.get(1).map(|node| (&node.what, node.ty)) {
+        None => " ",
+        Some((What::Literal(Literal::Str(set)), _)) => set,
+        Some((_, None)) => return Ok(engine.null(Type::String)),
+        Some(_) => return Err("the characters to take off must be a constant".into()),
+    };
+    let x = call.arg(0)?;
+    if set.is_empty() {
+        return Ok(x);
+    }
+    if engine == Engine::ClickHouse && !set.is_ascii() {
+        return Err("it takes off bytes, not characters beyond ASCII".into());
+    }
+    Ok(match engine {
+        Engine::DuckDb => format!("{of_duckdb}({x}, {})", engine.string(set)),
+        Engine::Spark | Engine::Flink | Engine::ClickHouse => format!("TRIM({side} {} FROM {x})", engine.string(set)),
+    })
+}
+
+pub(in crate::expr) fn substring(call: &Call<'_, '_>) -> Printed {
+    let engine = call.engine();
+    // No text is longer, and some engines count in 32 bits.
+    const FAR: i64 = 1 << 30;
+    let mut numbers = Vec::new();
+    for node in &call.args[1..] {
+        match (&node.what, node.ty) {
+            (What::Literal(Literal::Int(n)), _) => numbers.push((*n).clamp(-FAR, FAR)),
+            (_, None) => return Ok(engine.null(Type::String)),
+            _ => return Err("positions and lengths must be constants".into()),
+        }
+    }
+    let x = call.arg(0)?;
+    let name = if engine == Engine::ClickHouse { "substringUTF8" } else { "SUBSTRING" };
+    let (from, len) = (if numbers[0] == 0 { 1 } else { numbers[0] }, numbers.get(1).map(|n| (*n).max(0)));
+    let part = |from: &str, len: Option<String>| match len {
+        None => format!("{name}({x}, {from})"),
+        Some(len) => format!("{name}({x}, {from}, {len})"),
+    };
+    let whole = part(&from.to_string(), len.map(|n| n.to_string()));
+    if from > 0 || engine != Engine::Flink {
+        return Ok(whole);
+    }
+    // It gives nothing at all where the text begins later.
+    let short = match len {
+        None => x.clone(),
+        Some(len) => part("1", Some(format!("GREATEST(CHAR_LENGTH({x}) + ({}), 0)", from + len))),
+    };
+    Ok(format!("CASE WHEN CHAR_LENGTH({x}) >= {} THEN {whole} ELSE {short} END", -from))
+}
+
+pub(in crate::expr) fn bucket(call: &Call<'_, '_>) -> Printed {
+    let (salt, id) = (call.arg_as(0, Type::String)?, call.arg_as(1, Type::String)?);
+    let head = match call.engine() {
+        Engine::DuckDb => {
+            format!("CAST('0x' || substring(sha256({salt} || chr(31) || {id}), 1, 13) AS BIGINT)")
+        }
+        Engine::Spark => {
+            format!("CAST(conv(substring(sha2(concat({salt}, char(31), {id}), 256), 1, 13), 16, 10) AS BIGINT)")
+        }
+        Engine::ClickHouse => format!(
+            "bitShiftRight(reinterpretAsUInt64(reverse(substring(SHA256(concat({salt}, char(31), {id})), 1, 8))), 12)"
+        ),
+        Engine::Flink => return Err("it cannot read a hexadecimal number".into()),
+    };
+    Ok(format!("({} / 4503599627370496e0)", call.engine().cast(&head, Type::Double)))
+}
