@@ -46,7 +46,7 @@ impl Dialect for ClickHouse {
             Function::Avg => Folded::of(
                 [format!("sumOrNull({})", summand(fold)), format!("count({arg})")],
                 "CAST(round(divideDecimal(CAST({0} AS Nullable(Decimal(76, 6))), \
-                 CAST(nullIf({1}, 0) AS Nullable(Decimal(76, 0))), 7), 6) AS Nullable(Decimal(38, 6)))",
+                 toDecimal256(greatest({1}, 1), 0), 7), 6) AS Nullable(Decimal(38, 6)))",
             ),
         })
     }
@@ -78,12 +78,12 @@ fn log(places: &[Place], columns: &Columns) -> Vec<Step> {
         };
         let from = if path.starts_with("s3://") { "s3" } else { from };
         format!(
-            "SELECT ({i}, _path, _row_number) AS {}, json\nFROM {from}({}, 'JSONAsString', 'json String')",
+            "SELECT ({i}, _path, _row_number) AS {}, json\n    FROM {from}({}, 'JSONAsString', 'json String')",
             E.ident(POSITION),
             E.string(&path)
         )
     };
-    let lines = places.iter().enumerate().map(read).collect::<Vec<_>>().join("\nUNION ALL ");
+    let lines = places.iter().enumerate().map(read).collect::<Vec<_>>().join("\n    UNION ALL ");
     let fixed = columns.all.iter().filter(|column| known(&column.field).is_some_and(|ty| ty != Type::Decimal));
     let types = fixed.map(|column| format!("{} {}", E.ident(&column.field.path[0]), E.ty(column.field.ty)));
     let tuple = format!("Tuple({})", types.collect::<Vec<_>>().join(", "));
@@ -92,19 +92,23 @@ fn log(places: &[Place], columns: &Columns) -> Vec<Step> {
     let numbers = numbers.map(|column| {
         let (double, text, all) = candidates(column);
         let name = |what: &str| E.ident(&format!("{} {what}", column.name));
-        format!(",\n    {double} AS {},\n    {text} AS {},\n    {all} AS {}", name("double"), name("text"), name("all"))
+        [format!("{double} AS {}", name("double")), format!("{text} AS {}", name("text")), format!("{all} AS {}", name("all"))]
     });
-    let parsed = format!(
-        "SELECT {position}, json, JSONExtract(json, {}) AS e,\n    \
-         throwIf(NOT isValidJSON(json), 'a line that ClickHouse cannot read') AS {}{}\nFROM lines",
-        E.string(&tuple),
-        E.ident("broken"),
-        numbers.collect::<String>()
-    );
-    let fields = columns.all.iter().map(|column| format!(",\n    {} AS {}", value(column), E.ident(&column.name)));
-    let events =
-        format!("SELECT {position}{}\nFROM parsed WHERE {} = 0", fields.collect::<String>(), E.ident("broken"));
-    vec![Step::new("lines", lines), Step::new("parsed", parsed), Step::new("events", events)]
+    let broken = E.ident("broken line");
+    let parsed = [
+        position.clone(),
+        "json".to_string(),
+        format!("JSONExtract(json, {}) AS e", E.string(&tuple)),
+        format!("throwIf(NOT isValidJSON(json), 'a line that ClickHouse cannot read') AS {broken}"),
+    ];
+    let parsed: Vec<String> = parsed.into_iter().chain(numbers.flatten()).collect();
+    let fields = columns.all.iter().map(|column| format!("{} AS {}", value(column), E.ident(&column.name)));
+    let fields: Vec<String> = std::iter::once(position).chain(fields).collect();
+    vec![
+        Step::new("lines", lines),
+        Step::select("parsed", &parsed, "lines"),
+        Step::select("events", &fields, &format!("parsed WHERE {broken} = 0")),
+    ]
 }
 
 fn value(column: &Column) -> String {
@@ -158,7 +162,7 @@ fn decimal(column: &Column) -> String {
     let message = E.string(&format!("{}: a number that cannot be read exactly", column.name));
     format!(
         "CASE WHEN throwIf(COALESCE(abs({double}) >= {EXACT}, 0) AND length({same}) <> 1, {message}) = 0 \
-         AND {double} IS NOT NULL AND {number} = round({number}, 6)\n        \
+         AND {double} IS NOT NULL AND {number} = round({number}, 6)\n            \
          AND {number} BETWEEN toDecimal256('-9223372036854.775808', 6) AND toDecimal256('9223372036854.775807', 6) \
          THEN CAST({number} AS Nullable(Decimal(38, 6))) END"
     )

@@ -46,6 +46,11 @@ impl Step {
     pub fn new(name: &str, body: String) -> Step {
         Step { name: name.to_string(), body }
     }
+
+    /// `SELECT columns FROM from`, a column a line.
+    pub fn select(name: &str, columns: &[String], from: &str) -> Step {
+        Step::new(name, format!("SELECT {}\n    FROM {from}", columns.join(",\n        ")))
+    }
 }
 
 /// An aggregation over a column that is NULL for the events that do not count.

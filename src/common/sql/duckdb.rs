@@ -79,27 +79,27 @@ fn log(places: &[Place], columns: &Columns) -> Vec<Step> {
             Place::File(path) => Some(format!(" OR filename = {}", E.string(path))),
             Place::Directory(_) => None,
         });
-        format!(r"{}WHERE regexp_matches(filename, '\.ndjson(\.gz|\.zst)?$'){}", "\n", beside.collect::<String>())
+        format!(r"{}WHERE regexp_matches(filename, '\.ndjson(\.gz|\.zst)?$'){}", "\n    ", beside.collect::<String>())
     } else {
         String::new()
     };
     let position = E.ident(POSITION);
-    let lines = format!(
-        "SELECT ROW_NUMBER() OVER () AS {position}, json, from_json(json, {}) AS e\nFROM read_ndjson_objects({files}, filename = true){only}",
-        E.string(&structure(columns).to_string()),
-    );
+    let lines = [
+        format!("ROW_NUMBER() OVER () AS {position}"),
+        "json".to_string(),
+        format!("from_json(json, {}) AS e", E.string(&structure(columns).to_string())),
+    ];
+    let from = format!("read_ndjson_objects({files}, filename = true){only}");
     let numbers = columns.all.iter().filter(|column| column.field.ty == Type::Decimal && is_known(&column.field));
-    let numbers = numbers.map(|column| format!(",\n    {} AS {}", candidates(column), read(column))).collect::<String>();
-    let fields = columns.all.iter().map(|column| format!(",\n    {} AS {}", value(column), E.ident(&column.name)));
-    let fields = fields.collect::<String>();
-    let mut steps = vec![Step::new("lines", lines)];
-    if !numbers.is_empty() {
-        steps.push(Step::new("numbers", format!("SELECT *{numbers}\nFROM lines")));
+    let numbers: Vec<String> = numbers.map(|column| format!("{} AS {}", candidates(column), read(column))).collect();
+    let fields = columns.all.iter().map(|column| format!("{} AS {}", value(column), E.ident(&column.name)));
+    let fields: Vec<String> = std::iter::once(position).chain(fields).collect();
+    let lines = Step::select("lines", &lines, &from);
+    if numbers.is_empty() {
+        return vec![lines, Step::select("events", &fields, "lines")];
     }
-    let last = &steps[steps.len() - 1].name;
-    let events = Step::new("events", format!("SELECT {position}{fields}\nFROM {last}"));
-    steps.push(events);
-    steps
+    let numbers = Step::select("numbers", &[vec!["*".to_string()], numbers].concat(), "lines");
+    vec![lines, numbers, Step::select("events", &fields, "numbers")]
 }
 
 /// The column with the numbers that a decimal may be.
@@ -188,7 +188,7 @@ fn candidates(column: &Column) -> String {
     let pattern = number_of_key(&field.path[field.path.len() - 1]);
     let all = format!("regexp_extract_all(CAST(json AS VARCHAR), {}, 1)", E.string(&pattern));
     format!(
-        "CASE WHEN ABS({double}) < {EXACT} THEN [TRY_CAST({text} AS DECIMAL(38, 18))]\n        WHEN {double} IS NOT NULL THEN \
+        "CASE WHEN ABS({double}) < {EXACT} THEN [TRY_CAST({text} AS DECIMAL(38, 18))]\n            WHEN {double} IS NOT NULL THEN \
          list_distinct([TRY_CAST(x AS DECIMAL(38, 18)) FOR x IN {all} IF TRY_CAST(x AS DOUBLE) = {double}]) END"
     )
 }
@@ -198,7 +198,7 @@ fn decimal(column: &Column) -> String {
     let read = read(column);
     let message = E.string(&format!("{}: a number that cannot be read exactly", column.name));
     format!(
-        "CASE WHEN len({read}) <> 1 THEN error({message}) WHEN {read}[1] = ROUND({read}[1], 6)\n        \
+        "CASE WHEN len({read}) <> 1 THEN error({message}) WHEN {read}[1] = ROUND({read}[1], 6)\n            \
          AND {read}[1] BETWEEN -9223372036854.775808 AND 9223372036854.775807 THEN CAST({read}[1] AS DECIMAL(38, 6)) END"
     )
 }

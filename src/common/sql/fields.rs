@@ -53,14 +53,14 @@ impl Tree {
         Ok(())
     }
 
-    /// `name: type, name: STRUCT<…>`, with the words between as the engine has them.
-    pub fn written(&self, between: &str, open: &str, close: &str, engine: Engine) -> String {
+    /// `name type, name STRUCT<…>`, with the brackets of the engine.
+    pub fn written(&self, open: &str, close: &str, engine: Engine) -> String {
         let node = |(name, node): &(String, Node)| {
             let ty = match node {
                 Node::Leaf(ty) => ty.clone(),
-                Node::Inner(tree) => format!("{open}{}{close}", tree.written(between, open, close, engine)),
+                Node::Inner(tree) => format!("{open}{}{close}", tree.written(open, close, engine)),
             };
-            format!("{}{between}{ty}", engine.ident(name))
+            format!("{} {ty}", engine.ident(name))
         };
         self.nodes.iter().map(node).collect::<Vec<_>>().join(", ")
     }

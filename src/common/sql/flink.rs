@@ -33,7 +33,7 @@ impl Dialect for Flink {
             Source::Table { name, order } => vec![table(E, name, order.as_deref(), columns)],
             Source::Log(places) => {
                 let from = |i| format!("SELECT * FROM {}", table_name(i));
-                let lines = (0..places.len()).map(from).collect::<Vec<_>>().join("\nUNION ALL ");
+                let lines = (0..places.len()).map(from).collect::<Vec<_>>().join("\n    UNION ALL ");
                 [vec![Step::new("lines", lines)], read(columns, "lines")].concat()
             }
         })
@@ -133,19 +133,18 @@ pub fn read(columns: &Columns, from: &str) -> Vec<Step> {
             let name = E.ident(&column.field.path[0]);
             if column.field.path == ["tenantId"] { format!("COALESCE({name}, '') AS {name}") } else { name }
         };
-        let all = columns.all.iter().map(column).collect::<Vec<_>>().join(", ");
-        return vec![Step::new("events", format!("SELECT {all}\nFROM {from}"))];
+        return vec![Step::select("events", &columns.all.iter().map(column).collect::<Vec<_>>(), from)];
     }
     let inside = |column: &Column| {
         // In brackets a value shows its JSON type.
         let value = format!("JSON_QUERY(`line`, {} WITH UNCONDITIONAL ARRAY WRAPPER)", path(column));
-        format!(",\n    {value} AS {}", E.ident(&format!("{} json", column.name)))
+        format!("{value} AS {}", E.ident(&format!("{} json", column.name)))
     };
     let declared = columns.all.iter().filter(|column| known(&column.field).is_none() && is_known(&column.field));
-    let parsed = format!("SELECT `line`{}\nFROM {from}", declared.map(inside).collect::<String>());
+    let parsed: Vec<String> = std::iter::once("`line`".to_string()).chain(declared.map(inside)).collect();
     let fields = columns.all.iter().map(|column| format!("{} AS {}", value(column), E.ident(&column.name)));
-    let events = format!("SELECT {}\nFROM parsed", fields.collect::<Vec<_>>().join(",\n    "));
-    vec![Step::new("parsed", parsed), Step::new("events", events)]
+    let fields: Vec<String> = fields.collect();
+    vec![Step::select("parsed", &parsed, from), Step::select("events", &fields, "parsed")]
 }
 
 /// A path of SQL/JSON.
@@ -177,7 +176,7 @@ fn value(column: &Column) -> String {
         (None, Type::Decimal) => {
             let number = format!("TRY_CAST({inner} AS DECIMAL(38, 18))");
             format!(
-                "CASE WHEN REGEXP({json}, '^\\[[-0-9]') AND {number} = ROUND({number}, 6)\n        \
+                "CASE WHEN REGEXP({json}, '^\\[[-0-9]') AND {number} = ROUND({number}, 6)\n            \
                  AND {number} BETWEEN -9223372036854.775808 AND 9223372036854.775807 THEN CAST({number} AS DECIMAL(38, 6)) END"
             )
         }

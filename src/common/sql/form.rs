@@ -43,6 +43,9 @@ const KEYS: [(&str, Type); 4] = [
     ("timestamp", Type::Datetime),
 ];
 
+/// Columns that the steps before `events` have.
+const RESERVED: [&str; 5] = ["e", "json", "k", "line", "value"];
+
 /// A field of the events and the name of its column.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -76,11 +79,11 @@ impl Columns {
         if let Some(place) = self.all.iter().position(|column| column.field == *field) {
             return place;
         }
-        // Some engines take two names that differ in case only for one.
+        // Some engines take two names that differ in case only for one. Names with a blank are ours.
         let path = field.path.join(".");
-        let taken = |name: &str| self.all.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-        let mut names = std::iter::once(path.clone()).chain((2..).map(|n| format!("{path} {n}")));
-        let name = names.find(|name| !taken(name)).expect("numbers do not end");
+        let taken = RESERVED.iter().copied().chain(self.all.iter().map(|column| column.name.as_str()));
+        let plain = !path.contains(' ') && taken.into_iter().all(|name| !name.eq_ignore_ascii_case(&path));
+        let name = if plain { path } else { format!("field {}", self.all.len() + 1) };
         self.all.push(Column { field: field.clone(), name });
         self.all.len() - 1
     }

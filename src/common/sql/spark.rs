@@ -82,8 +82,8 @@ fn log(places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
         }
     }
     let parse = |tree: &Tree, name: &str| match tree.is_empty() {
-        true => String::new(),
-        false => format!(",\n    from_json(value, {}) AS {name}", E.string(&tree.written(": ", "STRUCT<", ">", E))),
+        true => None,
+        false => Some(format!("from_json(value, {}) AS {name}", E.string(&tree.written("STRUCT<", ">", E)))),
     };
     let read = |(i, place): (usize, &Place)| {
         let path = match place {
@@ -93,17 +93,22 @@ fn log(places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
         // In one part of a file rows are numbered as they stand.
         format!(
             "SELECT struct({i} AS part, _metadata.file_path AS file, _metadata.file_block_start AS block, \
-             monotonically_increasing_id() AS row) AS {},\n    value\nFROM text.{}",
+             monotonically_increasing_id() AS row) AS {},\n        value\n    FROM text.{}",
             E.ident(POSITION),
             E.ident(&path)
         )
     };
-    let lines = places.iter().enumerate().map(read).collect::<Vec<_>>().join("\nUNION ALL ");
+    let lines = places.iter().enumerate().map(read).collect::<Vec<_>>().join("\n    UNION ALL ");
     let position = E.ident(POSITION);
-    let parsed = format!("SELECT {position}{}{}\nFROM lines", parse(&types, "e"), parse(&kinds, "k"));
-    let fields = columns.all.iter().map(|column| format!(",\n    {} AS {}", value(column), E.ident(&column.name)));
-    let events = format!("SELECT {position}{}\nFROM parsed", fields.collect::<String>());
-    Ok(vec![Step::new("lines", lines), Step::new("parsed", parsed), Step::new("events", events)])
+    let parsed = [Some(position.clone()), parse(&types, "e"), parse(&kinds, "k")];
+    let parsed: Vec<String> = parsed.into_iter().flatten().collect();
+    let fields = columns.all.iter().map(|column| format!("{} AS {}", value(column), E.ident(&column.name)));
+    let fields: Vec<String> = std::iter::once(position).chain(fields).collect();
+    Ok(vec![
+        Step::new("lines", lines),
+        Step::select("parsed", &parsed, "lines"),
+        Step::select("events", &fields, "parsed"),
+    ])
 }
 
 fn value(column: &Column) -> String {
@@ -121,7 +126,7 @@ fn value(column: &Column) -> String {
         (None, Type::Double) => format!("CASE WHEN ABS({text}) <= {:e} THEN {text} END", f64::MAX),
         (None, Type::String) => format!("CASE WHEN {kind} = 'STRING' THEN CAST({} AS STRING) END", path("k")),
         (None, Type::Decimal) => format!(
-            "CASE WHEN {kind} <> 'STRING' AND {text} = ROUND({text}, 6)\n        \
+            "CASE WHEN {kind} <> 'STRING' AND {text} = ROUND({text}, 6)\n            \
              AND {text} BETWEEN -9223372036854.775808 AND 9223372036854.775807 THEN CAST({text} AS DECIMAL(38, 6)) END"
         ),
     }

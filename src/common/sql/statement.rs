@@ -7,7 +7,8 @@ use super::dialect::{Dialect, Fold, Folded, ID, POSITION, Step, TIME};
 use super::form::{Columns, Form, Source};
 use crate::engine::plan::{Counter, Derivation};
 use crate::expr::Expr;
-use crate::expr::print::Printer;
+use crate::expr::engine::Engine;
+use crate::expr::print::{AsOf, Printer};
 use crate::pane::Window;
 use crate::tag::{Part, Problem};
 use crate::time;
@@ -41,7 +42,7 @@ impl<D: Dialect> Writer<'_, D> {
             let body = format!("SELECT MAX({timestamp}) AS {} FROM once", self.ident("as of"));
             steps.push(Step::new("instant", body));
         }
-        steps.push(Step::new("counted", self.counted()));
+        steps.push(self.counted());
         self.fold(&mut steps);
         self.derive(&mut steps);
         if !self.problems.is_empty() {
@@ -59,7 +60,7 @@ impl<D: Dialect> Writer<'_, D> {
         }
         for (i, step) in steps.iter().enumerate() {
             let word = if i == 0 { "WITH " } else { ", " };
-            out += &format!("{word}{} AS (\n    {}\n)", step.name, step.body.replace('\n', "\n    "));
+            out += &format!("{word}{} AS (\n    {}\n)", step.name, step.body);
         }
         let last = steps.last().map_or("", |step| &step.name);
         let tags = self.form.plan.outputs.iter().map(|tag| format!(", {}", self.ident(self.code(*tag))));
@@ -108,16 +109,16 @@ impl<D: Dialect> Writer<'_, D> {
             }
         };
         let all = self.columns.all.iter().map(|column| self.ident(&column.name)).collect::<Vec<_>>().join(", ");
-        let (rank, identity) = (self.ident("rank"), names(&["tenantId", "userId", "eventId"]));
+        let (rank, identity) = (self.ident("copy number"), names(&["tenantId", "userId", "eventId"]));
         format!(
-            "SELECT {all} FROM (\n    SELECT *, ROW_NUMBER() OVER (PARTITION BY {identity} ORDER BY {order}) AS {rank}\n    \
-             FROM events{}\n) AS ranked WHERE {rank} = 1",
+            "SELECT {all} FROM (\n        SELECT *, ROW_NUMBER() OVER (PARTITION BY {identity} ORDER BY {order}) AS {rank}\n        \
+             FROM events{}\n    ) AS ranked WHERE {rank} = 1",
             self.closed_set()
         )
     }
 
     fn knows_order(&self) -> bool {
-        D::ENGINE != super::Engine::Flink
+        D::ENGINE != Engine::Flink
     }
 
     /// An event of a type that is not declared is none at all.
@@ -131,7 +132,7 @@ impl<D: Dialect> Writer<'_, D> {
         }
     }
 
-    fn counted(&mut self) -> String {
+    fn counted(&mut self) -> Step {
         let column = |name: &str| format!("e.{}", self.ident(self.columns.named(name)));
         let mut columns = vec![
             column("userId") + &format!(" AS {}", self.ident("userId")),
@@ -145,13 +146,13 @@ impl<D: Dialect> Writer<'_, D> {
                 Err(problem) => self.problems.push(problem),
             }
         }
-        format!("SELECT {}\nFROM once AS e WHERE {until}", columns.join(",\n    "))
+        Step::select("counted", &columns, &format!("once AS e WHERE {until}"))
     }
 
     /// What an event brings to a tag; NULL when it does not count.
     fn argument(&self, counter: &Counter) -> Result<String, Problem> {
         let slot = |slot: usize| format!("e.{}", self.ident(self.columns.of_slot(slot)));
-        let printer = Printer { engine: D::ENGINE, slot: &slot, as_of: "" };
+        let printer = Printer { engine: D::ENGINE, slot: &slot, as_of: AsOf::Of("") };
         let print = |expr: &Expr, part: Part| printer.expr(expr).map_err(|why| self.problem(counter.tag, part, why));
         let value = match counter.args.first() {
             None => D::ENGINE.int(1),
@@ -160,10 +161,13 @@ impl<D: Dialect> Writer<'_, D> {
         let filter = counter.filter.as_ref().map(|filter| print(filter, Part::Where)).transpose()?;
         let window = counter.window.map(|window| self.since(window));
         let conditions: Vec<String> = filter.into_iter().chain(window).collect();
-        Ok(match conditions.is_empty() {
+        let value = match conditions.is_empty() {
             true => value,
             false => format!("CASE WHEN {} THEN {value} END", conditions.join(" AND ")),
-        })
+        };
+        // A condition is a number to ClickHouse.
+        let is_bool = counter.args.first().is_some_and(|arg| arg.ty == Type::Bool);
+        Ok(if is_bool && D::ENGINE == Engine::ClickHouse { D::ENGINE.cast(&value, Type::Bool) } else { value })
     }
 
     /// `floor(T/r) - floor(ts/r) < w/r`, solved for ts.
@@ -207,16 +211,15 @@ impl<D: Dialect> Writer<'_, D> {
                 Err(why) => self.problems.push(self.problem(counter.tag, Part::Value, why)),
             }
         }
-        let body = format!("SELECT {}\nFROM counted AS c GROUP BY c.{user}", parts.join(",\n    "));
-        steps.push(Step::new("folded", body));
+        steps.push(Step::select("folded", &parts, &format!("counted AS c GROUP BY c.{user}")));
         if !plain {
-            steps.push(Step::new("valued", format!("SELECT {}\nFROM folded AS f", values.join(",\n    "))));
+            steps.push(Step::select("valued", &values, "folded AS f"));
         }
     }
 
     /// The value as the type the tag is declared to have.
     fn widened(&self, value: String, from: Type, to: Type) -> Result<String, String> {
-        let printer = Printer { engine: D::ENGINE, slot: &|_| String::new(), as_of: "" };
+        let printer = Printer { engine: D::ENGINE, slot: &|_| String::new(), as_of: AsOf::Of("") };
         printer.text_as(value, from, to)
     }
 
@@ -235,8 +238,9 @@ impl<D: Dialect> Writer<'_, D> {
             let mut columns = vec!["t.*".to_string()];
             for derivation in derivations {
                 let slot = |slot: usize| format!("t.{}", self.ident(self.code(derivation.inputs[slot])));
-                let as_of = self.as_of();
-                let printer = Printer { engine: D::ENGINE, slot: &slot, as_of: &as_of };
+                let text = self.as_of();
+                let as_of = self.form.as_of.map_or(AsOf::Of(&text), AsOf::At);
+                let printer = Printer { engine: D::ENGINE, slot: &slot, as_of };
                 let code = self.ident(self.code(derivation.tag));
                 match printer.expr(&derivation.expr) {
                     Ok(value) => columns.push(format!("{} AS {code}", D::ENGINE.cast(&value, derivation.expr.ty))),
@@ -244,8 +248,7 @@ impl<D: Dialect> Writer<'_, D> {
                 }
             }
             let last = steps.last().map_or(String::new(), |step| step.name.clone());
-            let body = format!("SELECT {}\nFROM {last} AS t", columns.join(",\n    "));
-            steps.push(Step::new(&format!("derived_{}", level + 1), body));
+            steps.push(Step::select(&format!("derived_{}", level + 1), &columns, &format!("{last} AS t")));
         }
     }
 
@@ -284,8 +287,8 @@ impl<D: Dialect> Writer<'_, D> {
 }
 
 /// The events of a table whose columns are named as the fields are, a dotted path being a field of a struct.
-pub fn table(engine: crate::expr::engine::Engine, name: &str, order: Option<&str>, columns: &Columns) -> Step {
-    let order = order.map(|order| format!("s.{} AS {},\n    ", engine.ident(order), engine.ident(POSITION)));
+pub fn table(engine: Engine, name: &str, order: Option<&str>, columns: &Columns) -> Step {
+    let order = order.map(|order| format!("s.{} AS {}", engine.ident(order), engine.ident(POSITION)));
     let fields = columns.all.iter().map(|column| {
         let path: Vec<String> = column.field.path.iter().map(|part| engine.ident(part)).collect();
         let mut value = engine.cast(&format!("s.{}", path.join(".")), column.field.ty);
@@ -294,6 +297,5 @@ pub fn table(engine: crate::expr::engine::Engine, name: &str, order: Option<&str
         }
         format!("{value} AS {}", engine.ident(&column.name))
     });
-    let fields = fields.collect::<Vec<_>>().join(",\n    ");
-    Step::new("events", format!("SELECT {}{fields}\nFROM {name} AS s", order.unwrap_or_default()))
+    Step::select("events", &order.into_iter().chain(fields).collect::<Vec<_>>(), &format!("{name} AS s"))
 }

@@ -126,7 +126,7 @@ pub fn decimal_of_double(engine: Engine, text: &str) -> String {
         Engine::ClickHouse => {
             let scaled = format!("({text} * 1e6)");
             let away = format!("sign({scaled}) * (abs({scaled} - trunc({scaled})) >= 0.5)");
-            format!("accurateCastOrNull(CAST(toInt128(trunc({scaled}) + {away}) AS Nullable(Decimal(38, 0))) * toDecimal128('0.000001', 6), 'Decimal(38, 6)')")
+            format!("accurateCastOrNull(CAST(toString(toInt128(trunc({scaled}) + {away})) AS Nullable(Decimal(38, 0))) * toDecimal128('0.000001', 6), 'Decimal(38, 6)')")
         }
         // Both take the shortest decimal text for the number: in two halves, each below 2⁵³, it is the number itself.
         Engine::Spark | Engine::Flink => {

@@ -3,7 +3,7 @@
 use super::number::{finite, narrow, wide};
 use super::{Call, Printed};
 use crate::expr::engine::Engine;
-use crate::expr::node::{Comparison, Literal, What};
+use crate::expr::node::{Comparison, Literal};
 use crate::value::Type;
 
 pub(in crate::expr) fn abs(call: &Call<'_, '_>) -> Printed {
@@ -37,11 +37,10 @@ fn whole(name: &str, call: &Call<'_, '_>) -> Printed {
 
 pub(in crate::expr) fn round(call: &Call<'_, '_>) -> Printed {
     let engine = call.engine();
-    let places = match call.args.get(1).map(|node| (&node.what, node.ty)) {
+    let places = match call.constant(1, "the number of places")? {
         None => 0,
-        Some((What::Literal(Literal::Int(n)), _)) => *n,
-        Some((_, None)) => return Ok(engine.null(call.ty)),
-        Some(_) => return Err("the number of places must be a constant".into()),
+        Some(Literal::Int(n)) => n,
+        Some(_) => return Ok(engine.null(call.ty)),
     };
     if places < -18 {
         return Err("it rounds at most 18 places before the point".into());
@@ -180,11 +179,10 @@ pub(in crate::expr) fn rtrim(call: &Call<'_, '_>) -> Printed {
 /// Takes off blanks only, or the characters of the second argument: a constant, since some engines take it apart early.
 fn trimmed(side: &str, of_duckdb: &str, call: &Call<'_, '_>) -> Printed {
     let engine = call.engine();
-    let set = match call.args.get(1).map(|node| (&node.what, node.ty)) {
-        None => " ",
-        Some((What::Literal(Literal::Str(set)), _)) => set,
-        Some((_, None)) => return Ok(engine.null(Type::String)),
-        Some(_) => return Err("the characters to take off must be a constant".into()),
+    let set = match call.constant(1, "what is taken off")? {
+        None => " ".into(),
+        Some(Literal::Str(set)) => set,
+        Some(_) => return Ok(engine.null(Type::String)),
     };
     let x = call.arg(0)?;
     if set.is_empty() {
@@ -194,8 +192,8 @@ fn trimmed(side: &str, of_duckdb: &str, call: &Call<'_, '_>) -> Printed {
         return Err("it takes off bytes, not characters beyond ASCII".into());
     }
     Ok(match engine {
-        Engine::DuckDb => format!("{of_duckdb}({x}, {})", engine.string(set)),
-        Engine::Spark | Engine::Flink | Engine::ClickHouse => format!("TRIM({side} {} FROM {x})", engine.string(set)),
+        Engine::DuckDb => format!("{of_duckdb}({x}, {})", engine.string(&set)),
+        Engine::Spark | Engine::Flink | Engine::ClickHouse => format!("TRIM({side} {} FROM {x})", engine.string(&set)),
     })
 }
 
@@ -204,11 +202,10 @@ pub(in crate::expr) fn substring(call: &Call<'_, '_>) -> Printed {
     // No text is longer, and some engines count in 32 bits.
     const FAR: i64 = 1 << 30;
     let mut numbers = Vec::new();
-    for node in &call.args[1..] {
-        match (&node.what, node.ty) {
-            (What::Literal(Literal::Int(n)), _) => numbers.push((*n).clamp(-FAR, FAR)),
-            (_, None) => return Ok(engine.null(Type::String)),
-            _ => return Err("positions and lengths must be constants".into()),
+    for i in 1..call.args.len() {
+        match call.constant(i, if i == 1 { "the position" } else { "the length" })? {
+            Some(Literal::Int(n)) => numbers.push(n.clamp(-FAR, FAR)),
+            _ => return Ok(engine.null(Type::String)),
         }
     }
     let x = call.arg(0)?;

@@ -11,11 +11,14 @@ mod pattern;
 
 pub use cast::decimal_of_double;
 
-use super::Expr;
 use super::engine::Engine;
+use super::eval::eval;
 use super::function::Function;
 use super::node::{Literal, Node, What};
-use crate::value::Type;
+use super::{Expr, Scratch};
+use crate::rows::Row;
+use crate::time::Millis;
+use crate::value::{Datum, Type};
 
 /// The SQL, or what cannot be said and why: `LOWER in DuckDB: …`.
 pub type Printed = Result<String, String>;
@@ -25,8 +28,28 @@ pub struct Printer<'a> {
     pub engine: Engine,
     /// The column of a slot, of the type that `Engine::ty` says.
     pub slot: &'a dyn Fn(usize) -> String,
-    /// What `as_of()` stands for.
-    pub as_of: &'a str,
+    /// What `as_of()` stands for: a constant, or an expression of type int.
+    pub as_of: AsOf<'a>,
+}
+
+/// The instant that a statement tells values of.
+#[derive(Clone, Copy, Debug)]
+pub enum AsOf<'a> {
+    At(Millis),
+    Of(&'a str),
+}
+
+impl Row for AsOf<'_> {
+    fn datum(&self, _: usize) -> Datum<'_> {
+        Datum::Null
+    }
+
+    fn as_of(&self) -> Datum<'_> {
+        match self {
+            AsOf::At(t) => Datum::Time(*t),
+            AsOf::Of(_) => Datum::Null,
+        }
+    }
 }
 
 /// A call to be printed.
@@ -45,10 +68,18 @@ impl Printer<'_> {
     /// The node as a value of its type, or of `want` where it is always NULL.
     fn node(&self, node: &Node, want: Type) -> Printed {
         let Some(ty) = node.ty else { return Ok(self.engine.null(want)) };
+        match self.constant(node) {
+            None => {}
+            Some(Literal::Null) => return Ok(self.engine.null(ty)),
+            Some(literal) => return Ok(self.literal(&literal)),
+        }
         Ok(match &node.what {
             What::Literal(literal) => self.literal(literal),
             What::Slot { slot, .. } => (self.slot)(*slot),
-            What::AsOf => self.as_of.to_string(),
+            What::AsOf => match self.as_of {
+                AsOf::At(t) => self.engine.int(t),
+                AsOf::Of(text) => text.to_string(),
+            },
             What::Compare(comparison, a, b) => self.compare(*comparison, a, b)?,
             What::And(parts) => self.joined(parts, " AND ")?,
             What::Or(parts) => self.joined(parts, " OR ")?,
@@ -71,6 +102,25 @@ impl Printer<'_> {
                 None => self.engine.null(ty),
                 Some(from) => self.converted(inner, from, ty)?,
             },
+        })
+    }
+
+    /// The value of a node that reads no field: calculated here, where it is known to be right.
+    fn constant(&self, node: &Node) -> Option<Literal> {
+        let mut reads = false;
+        let open = matches!(self.as_of, AsOf::Of(_));
+        node.walk(&mut |node| reads |= matches!(node.what, What::Slot { .. }) || open && matches!(node.what, What::AsOf));
+        if reads {
+            return None;
+        }
+        Some(match eval(node, &self.as_of, &Scratch::new()) {
+            Datum::Null => Literal::Null,
+            Datum::Bool(b) => Literal::Bool(b),
+            Datum::Int(n) => Literal::Int(n),
+            Datum::Decimal(d) => Literal::Decimal(d),
+            Datum::Double(x) => Literal::Double(x),
+            Datum::Str(s) => Literal::Str(s.into()),
+            Datum::Time(t) => Literal::Time(t),
         })
     }
 
@@ -140,6 +190,12 @@ impl Call<'_, '_> {
     /// An argument as a value of its own type, or of `want` where it is always NULL.
     pub fn arg_as(&self, i: usize, want: Type) -> Printed {
         self.printer.node(&self.args[i], want)
+    }
+
+    /// An argument that no field decides: `None` where there is none, an error where a field does.
+    pub fn constant(&self, i: usize, what: &str) -> Result<Option<Literal>, String> {
+        let Some(node) = self.args.get(i) else { return Ok(None) };
+        self.printer.constant(node).map(Some).ok_or_else(|| format!("{what} must be a constant"))
     }
 
     pub fn all(&self) -> Result<Vec<String>, String> {

@@ -136,7 +136,10 @@ fn decimals(engine: Engine, operator: Operator, a: &str, b: &str) -> String {
             let (a, b) = (format!("CAST({a} AS Nullable(Decimal(76, 6)))"), format!("CAST({b} AS Nullable(Decimal(76, 6)))"));
             let wide = match operator {
                 Operator::Mul => format!("round({a} * {b}, 6)"),
-                Operator::Div => format!("round(divideDecimal({a}, NULLIF({b}, 0), 7), 6)"),
+                // It divides by what lies under a NULL too.
+                Operator::Div => {
+                    format!("CASE WHEN {b} <> 0 THEN round(divideDecimal({a}, COALESCE(NULLIF({b}, 0), 1), 7), 6) END")
+                }
                 Operator::Rem => format!("({a} % NULLIF({b}, 0))"),
                 Operator::Add | Operator::Sub => format!("({a} {symbol} {b})"),
             };

@@ -3,7 +3,7 @@
 use super::{Printed, Printer, not};
 use crate::expr::engine::Engine;
 use crate::expr::like::{Step, steps};
-use crate::expr::node::{Literal, Node, What};
+use crate::expr::node::{Literal, Node};
 use crate::value::Type;
 
 /// Characters that may escape, so that one of them is not in the pattern.
@@ -12,13 +12,15 @@ const ESCAPES: &str = "!^~#$|@&;:/+=";
 impl Printer<'_> {
     pub(super) fn like(&self, node: &Node, pattern: &Node, escape: Option<char>, negated: bool) -> Printed {
         let text = self.node(node, Type::String)?;
-        let What::Literal(Literal::Str(pattern)) = &pattern.what else {
-            if pattern.ty.is_none() {
-                return Ok(self.engine.null(Type::Bool));
+        let steps = match self.constant(pattern) {
+            Some(Literal::Str(pattern)) => steps(&pattern, escape),
+            Some(_) => None,
+            None => {
+                return Err(self.refuse("LIKE", "the pattern must be a constant, since engines differ in what escapes"));
             }
-            return Err(self.refuse("LIKE", "its pattern must be a constant, since engines differ in what escapes"));
         };
-        let steps = steps(pattern, escape).unwrap_or_default();
+        // No pattern: nothing is like it, nor unlike.
+        let Some(steps) = steps else { return Ok(self.engine.null(Type::Bool)) };
         if self.engine == Engine::Flink && steps.contains(&Step::One) {
             return Ok(format!("({}REGEXP({text}, {}))", not(negated), self.engine.string(&regex(&steps))));
         }
