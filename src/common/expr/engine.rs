@@ -49,7 +49,7 @@ impl Engine {
         let text = match self {
             // Without it a number is of 32 bits, and so is what is calculated with it.
             Engine::Spark => format!("{n}L"),
-            Engine::Flink if i32::try_from(n).is_err() => format!("CAST({n} AS BIGINT)"),
+            Engine::Flink if i32::try_from(n).is_err() => format!("CAST('{n}' AS BIGINT)"),
             Engine::DuckDb | Engine::Flink | Engine::ClickHouse => n.to_string(),
         };
         if n < 0 { format!("({text})") } else { text }
@@ -61,7 +61,9 @@ impl Engine {
         match self {
             // A number with a point is a double there.
             Engine::ClickHouse => format!("toDecimal128('{text}', 6)"),
-            Engine::DuckDb | Engine::Spark | Engine::Flink => format!("CAST({text} AS {})", self.ty(Type::Decimal)),
+            // It takes a long number for a double out of range.
+            Engine::Flink => self.cast(&format!("'{text}'"), Type::Decimal),
+            Engine::DuckDb | Engine::Spark => self.cast(&text, Type::Decimal),
         }
     }
 

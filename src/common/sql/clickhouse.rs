@@ -24,6 +24,7 @@ impl Dialect for ClickHouse {
     fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
         match source {
             Source::Table { name, order } => Ok(vec![table(E, name, order.as_deref(), columns)]),
+            Source::Topic(_) => Err("only Flink reads a topic for as long as a job runs".into()),
             Source::Log(places) => Ok(log(places, columns)),
         }
     }
@@ -31,9 +32,11 @@ impl Dialect for ClickHouse {
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
         let Fold { arg, time, id, .. } = fold;
         Ok(match fold.function {
-            Function::Count => Folded::one(format!("count({arg})")),
-            Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("uniqExact({arg} + 0)")),
-            Function::CountDistinct => Folded::one(format!("uniqExact({arg})")),
+            Function::Count => Folded::one(format!("toInt64(count({arg}))")),
+            Function::CountDistinct if fold.ty == Type::Double => {
+                Folded::one(format!("toInt64(uniqExact({arg} + 0))"))
+            }
+            Function::CountDistinct => Folded::one(format!("toInt64(uniqExact({arg}))")),
             Function::Min => Folded::one(format!("minOrNull({arg})")),
             Function::Max => Folded::one(format!("maxOrNull({arg})")),
             Function::First => Folded::one(format!("argMinOrNull({arg}, ({time}, {id}))")),

@@ -1,6 +1,6 @@
 //! What an engine has in its own words: where events come from, and how they are folded.
 
-use super::form::{Columns, Source};
+use super::form::{Columns, Form, Source};
 use crate::agg::Function;
 use crate::expr::engine::Engine;
 use crate::value::Type;
@@ -16,8 +16,18 @@ pub trait Dialect {
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String>;
 
     /// What stands before the statement, each with its semicolon.
-    fn before(&self, _source: &Source, _columns: &Columns) -> Vec<String> {
+    fn before(&self, _form: &Form<'_>, _columns: &Columns) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Where the rows go, when not to whoever runs the statement: `INSERT INTO …`.
+    fn into(&self, _form: &Form<'_>) -> Option<String> {
+        None
+    }
+
+    /// Whether the order of lines in files is known: `POSITION` then.
+    fn knows_order(&self) -> bool {
+        true
     }
 
     /// What ends the statement: settings under which it means what it says.

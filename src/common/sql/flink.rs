@@ -1,9 +1,10 @@
 //! Flink: a log is a table of files; fields that the definition file declares are read from the line, since its JSON
 //! format takes a value of any type for a text or a number.
 
-use super::dialect::{Dialect, Fold, Folded, Step};
+use super::dialect::{Dialect, Fold, Folded, POSITION, Step};
 use super::fields::{is_known, known};
-use super::form::{Column, Columns, Place, Source};
+use super::flink_job;
+use super::form::{Column, Columns, Form, Place, Source};
 use super::statement::table;
 use crate::agg::Function;
 use crate::expr::engine::Engine;
@@ -22,10 +23,23 @@ impl Dialect for Flink {
         false
     }
 
-    fn before(&self, source: &Source, columns: &Columns) -> Vec<String> {
-        let Source::Log(places) = source else { return Vec::new() };
-        let tables = places.iter().enumerate().map(|(i, place)| files(i, place, columns));
-        std::iter::once("SET 'execution.runtime-mode' = 'batch';".to_string()).chain(tables).collect()
+    fn knows_order(&self) -> bool {
+        false
+    }
+
+    fn before(&self, form: &Form<'_>, columns: &Columns) -> Vec<String> {
+        match &form.source {
+            Source::Table { .. } => Vec::new(),
+            Source::Log(places) => {
+                let tables = places.iter().enumerate().map(|(i, place)| files(i, place, columns));
+                std::iter::once("SET 'execution.runtime-mode' = 'batch';".to_string()).chain(tables).collect()
+            }
+            Source::Topic(topic) => flink_job::before(topic, form, columns),
+        }
+    }
+
+    fn into(&self, form: &Form<'_>) -> Option<String> {
+        matches!(form.source, Source::Topic(_)).then(|| format!("INSERT INTO {}", flink_job::PROFILES))
     }
 
     fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
@@ -34,8 +48,9 @@ impl Dialect for Flink {
             Source::Log(places) => {
                 let from = |i| format!("SELECT * FROM {}", table_name(i));
                 let lines = (0..places.len()).map(from).collect::<Vec<_>>().join("\n    UNION ALL ");
-                [vec![Step::new("lines", lines)], read(columns, "lines")].concat()
+                [vec![Step::new("lines", lines)], read(columns, "lines", None)].concat()
             }
+            Source::Topic(_) => read(columns, flink_job::EVENTS, Some(flink_job::ARRIVED)),
         })
     }
 
@@ -126,14 +141,17 @@ pub fn format_of(columns: &Columns) -> String {
     if is_plain(columns) { "'format' = 'json'".to_string() } else { "'format' = 'raw'".to_string() }
 }
 
-/// The steps from a table of events as they come to `events`.
-pub fn read(columns: &Columns, from: &str) -> Vec<Step> {
+/// The steps from a table of events as they come to `events`; `order` is the column that tells their order.
+fn read(columns: &Columns, from: &str, order: Option<&str>) -> Vec<Step> {
+    let position = |name: &str| format!("{name} AS {}", E.ident(POSITION));
+    let order = order.map(|name| E.ident(name));
     if is_plain(columns) {
         let column = |column: &Column| {
             let name = E.ident(&column.field.path[0]);
             if column.field.path == ["tenantId"] { format!("COALESCE({name}, '') AS {name}") } else { name }
         };
-        return vec![Step::select("events", &columns.all.iter().map(column).collect::<Vec<_>>(), from)];
+        let all = columns.all.iter().map(column).chain(order.as_deref().map(position));
+        return vec![Step::select("events", &all.collect::<Vec<_>>(), from)];
     }
     let inside = |column: &Column| {
         // In brackets a value shows its JSON type.
@@ -141,9 +159,9 @@ pub fn read(columns: &Columns, from: &str) -> Vec<Step> {
         format!("{value} AS {}", E.ident(&format!("{} json", column.name)))
     };
     let declared = columns.all.iter().filter(|column| known(&column.field).is_none() && is_known(&column.field));
-    let parsed: Vec<String> = std::iter::once("`line`".to_string()).chain(declared.map(inside)).collect();
+    let parsed: Vec<String> = std::iter::once("`line`".to_string()).chain(declared.map(inside)).chain(order.clone()).collect();
     let fields = columns.all.iter().map(|column| format!("{} AS {}", value(column), E.ident(&column.name)));
-    let fields: Vec<String> = fields.collect();
+    let fields: Vec<String> = fields.chain(order.as_deref().map(position)).collect();
     vec![Step::select("parsed", &parsed, from), Step::select("events", &fields, "parsed")]
 }
 

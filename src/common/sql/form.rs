@@ -9,8 +9,17 @@ use crate::value::Type;
 pub struct Form<'p> {
     pub plan: &'p Plan,
     pub source: Source,
-    /// Without one it is the time of the last event.
-    pub as_of: Option<Millis>,
+    pub instant: Instant,
+}
+
+/// The instant of the values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Instant {
+    At(Millis),
+    /// The time of the last event.
+    Last,
+    /// None: every event counts as it comes, and nothing changes by time alone.
+    Live,
 }
 
 /// Where the events are.
@@ -25,6 +34,19 @@ pub enum Source {
         /// The column that says which of two events of one identity came first.
         order: Option<String>,
     },
+    /// A topic of Kafka, read for as long as the job runs.
+    Topic(Topic),
+}
+
+/// A topic that a job reads, and where it writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub brokers: String,
+    pub name: String,
+    /// The topic of the profiles; without one they are printed.
+    pub into: Option<String>,
+    /// Whether the job ends where the topic ended when it began.
+    pub bounded: bool,
 }
 
 /// A part of a log.

@@ -9,6 +9,7 @@ mod dialect;
 mod duckdb;
 mod fields;
 mod flink;
+mod flink_job;
 mod form;
 mod numbers;
 mod spark;
@@ -16,7 +17,7 @@ mod statement;
 
 pub use crate::expr::engine::Engine;
 use crate::tag::Problem;
-pub use form::{Form, Place, Source};
+pub use form::{Form, Instant, Place, Source, Topic};
 
 /// The definitions as SQL, with a semicolon at the end. The error is everything the engine cannot say, by place.
 pub fn compile(engine: Engine, form: &Form<'_>) -> Result<String, Vec<Problem>> {

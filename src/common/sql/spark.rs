@@ -23,6 +23,7 @@ impl Dialect for Spark {
     fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
         match source {
             Source::Table { name, order } => Ok(vec![table(E, name, order.as_deref(), columns)]),
+            Source::Topic(_) => Err("only Flink reads a topic for as long as a job runs".into()),
             Source::Log(places) => log(places, columns),
         }
     }

@@ -4,7 +4,7 @@
 //! instant, `folded` a row per user, and derived tags follow in steps, each after those it names.
 
 use super::dialect::{Dialect, Fold, Folded, ID, POSITION, Step, TIME};
-use super::form::{Columns, Form, Source};
+use super::form::{Columns, Form, Instant, Source};
 use crate::engine::plan::{Counter, Derivation};
 use crate::expr::Expr;
 use crate::expr::engine::Engine;
@@ -37,7 +37,7 @@ impl<D: Dialect> Writer<'_, D> {
             }
         };
         steps.push(Step::new("once", self.once()));
-        if self.form.as_of.is_none() {
+        if self.form.instant == Instant::Last {
             let timestamp = self.ident("timestamp");
             let body = format!("SELECT MAX({timestamp}) AS {} FROM once", self.ident("as of"));
             steps.push(Step::new("instant", body));
@@ -54,24 +54,28 @@ impl<D: Dialect> Writer<'_, D> {
 
     fn text(&self, steps: &[Step]) -> String {
         let mut out = self.header();
-        for before in self.dialect.before(&self.form.source, &self.columns) {
+        for before in self.dialect.before(self.form, &self.columns) {
             out += &before;
             out.push_str("\n\n");
         }
+        let start = out.len();
         for (i, step) in steps.iter().enumerate() {
             let word = if i == 0 { "WITH " } else { ", " };
             out += &format!("{word}{} AS (\n    {}\n)", step.name, step.body);
         }
         let last = steps.last().map_or("", |step| &step.name);
         let tags = self.form.plan.outputs.iter().map(|tag| format!(", {}", self.ident(self.code(*tag))));
+        let into = self.dialect.into(self.form).map(|into| format!("{into}\n")).unwrap_or_default();
+        out.insert_str(start, &into);
         out += &format!("\nSELECT {}{}\nFROM {last}{};\n", self.ident("userId"), tags.collect::<String>(), self.dialect.after());
         out
     }
 
     fn header(&self) -> String {
-        let as_of = match self.form.as_of {
-            Some(t) => format!("as of {} ({t})", time::show(t)),
-            None => "as of the last event".to_string(),
+        let as_of = match self.form.instant {
+            Instant::At(t) => format!("as of {} ({t})", time::show(t)),
+            Instant::Last => "as of the last event".to_string(),
+            Instant::Live => "as events come".to_string(),
         };
         let source = self.form.plan.definitions.source.replace('\n', " ");
         format!("-- adprof: the tags of {source}, {as_of}, for {}\n", D::ENGINE.name())
@@ -87,9 +91,10 @@ impl<D: Dialect> Writer<'_, D> {
 
     /// The instant, as an expression.
     fn as_of(&self) -> String {
-        match self.form.as_of {
-            Some(t) => D::ENGINE.int(t),
-            None => format!("(SELECT {} FROM instant)", self.ident("as of")),
+        match self.form.instant {
+            Instant::At(t) => D::ENGINE.int(t),
+            Instant::Last => format!("(SELECT {} FROM instant)", self.ident("as of")),
+            Instant::Live => D::ENGINE.null(Type::Int),
         }
     }
 
@@ -99,8 +104,8 @@ impl<D: Dialect> Writer<'_, D> {
     fn once(&self) -> String {
         let names = |paths: &[&str]| paths.iter().map(|p| self.ident(self.columns.named(p))).collect::<Vec<_>>().join(", ");
         let order = match &self.form.source {
-            Source::Log(_) if self.knows_order() => self.ident(POSITION),
-            Source::Table { order: Some(_), .. } => self.ident(POSITION),
+            Source::Log(_) if self.dialect.knows_order() => self.ident(POSITION),
+            Source::Table { order: Some(_), .. } | Source::Topic(_) => self.ident(POSITION),
             // No order is known. By all there is, so that the same events give the same rows.
             _ => {
                 let timestamp = self.columns.named("timestamp");
@@ -115,10 +120,6 @@ impl<D: Dialect> Writer<'_, D> {
              FROM events{}\n    ) AS ranked WHERE {rank} = 1",
             self.closed_set()
         )
-    }
-
-    fn knows_order(&self) -> bool {
-        D::ENGINE != Engine::Flink
     }
 
     /// An event of a type that is not declared is none at all.
@@ -139,14 +140,17 @@ impl<D: Dialect> Writer<'_, D> {
             column("timestamp") + &format!(" AS {}", self.ident(TIME)),
             column("eventId") + &format!(" AS {}", self.ident(ID)),
         ];
-        let until = format!("{} <= {}", column("timestamp"), self.as_of());
+        let until = match self.form.instant {
+            Instant::Live => String::new(),
+            Instant::At(_) | Instant::Last => format!(" WHERE {} <= {}", column("timestamp"), self.as_of()),
+        };
         for counter in &self.form.plan.counters {
             match self.argument(counter) {
                 Ok(argument) => columns.push(format!("{argument} AS {}", self.ident(self.code(counter.tag)))),
                 Err(problem) => self.problems.push(problem),
             }
         }
-        Step::select("counted", &columns, &format!("once AS e WHERE {until}"))
+        Step::select("counted", &columns, &format!("once AS e{until}"))
     }
 
     /// What an event brings to a tag; NULL when it does not count.
@@ -159,7 +163,8 @@ impl<D: Dialect> Writer<'_, D> {
             Some(arg) => print(arg, Part::Value)?,
         };
         let filter = counter.filter.as_ref().map(|filter| print(filter, Part::Where)).transpose()?;
-        let window = counter.window.map(|window| self.since(window));
+        let window = counter.window.map(|window| self.since(window)).transpose();
+        let window = window.map_err(|why| self.problem(counter.tag, Part::Window, why))?;
         let conditions: Vec<String> = filter.into_iter().chain(window).collect();
         let value = match conditions.is_empty() {
             true => value,
@@ -171,15 +176,20 @@ impl<D: Dialect> Writer<'_, D> {
     }
 
     /// `floor(T/r) - floor(ts/r) < w/r`, solved for ts.
-    fn since(&self, window: Window) -> String {
+    fn since(&self, window: Window) -> Result<String, String> {
         let timestamp = format!("e.{}", self.ident(self.columns.named("timestamp")));
-        match self.form.as_of {
-            Some(t) => format!("{timestamp} >= {}", D::ENGINE.int(window.since(t))),
-            None => {
+        match self.form.instant {
+            Instant::At(t) => Ok(format!("{timestamp} >= {}", D::ENGINE.int(window.since(t)))),
+            Instant::Last => {
                 let (t, r, rest) = (self.as_of(), window.resolution, window.span - window.resolution);
-                format!("{timestamp} >= {t} - {t} % {r} - {rest}")
+                Ok(format!("{timestamp} >= {t} - {t} % {r} - {rest}"))
             }
+            Instant::Live => Err(self.only_by_time("a window")),
         }
+    }
+
+    fn only_by_time(&self, what: &str) -> String {
+        format!("{what} in {}: its values change by time alone, which a job tells only as of an instant", D::ENGINE.name())
     }
 
     fn fold(&mut self, steps: &mut Vec<Step>) {
@@ -239,9 +249,13 @@ impl<D: Dialect> Writer<'_, D> {
             for derivation in derivations {
                 let slot = |slot: usize| format!("t.{}", self.ident(self.code(derivation.inputs[slot])));
                 let text = self.as_of();
-                let as_of = self.form.as_of.map_or(AsOf::Of(&text), AsOf::At);
+                let as_of = if let Instant::At(t) = self.form.instant { AsOf::At(t) } else { AsOf::Of(&text) };
                 let printer = Printer { engine: D::ENGINE, slot: &slot, as_of };
                 let code = self.ident(self.code(derivation.tag));
+                if self.form.instant == Instant::Live && derivation.expr.uses_as_of() {
+                    self.problems.push(self.problem(derivation.tag, Part::Value, self.only_by_time("as_of()")));
+                    continue;
+                }
                 match printer.expr(&derivation.expr) {
                     Ok(value) => columns.push(format!("{} AS {code}", D::ENGINE.cast(&value, derivation.expr.ty))),
                     Err(why) => self.problems.push(self.problem(derivation.tag, Part::Value, why)),

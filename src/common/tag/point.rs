@@ -10,6 +10,7 @@ pub enum Part {
     Code,
     Value,
     Where,
+    Window,
 }
 
 impl Part {
@@ -18,6 +19,7 @@ impl Part {
             Part::Code => "code",
             Part::Value => "value",
             Part::Where => "where",
+            Part::Window => "window",
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::given::{self, DefinitionArgs};
 use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use adprof::engine::plan::Plan;
-use adprof::sql::{self, Engine, Form, Place, Source};
+use adprof::sql::{self, Engine, Form, Instant, Place, Source, Topic};
 use adprof::tag::Update;
 use anyhow::Result;
 use clap::ValueEnum;
@@ -21,7 +21,9 @@ use std::sync::Arc;
 #[command(after_help = "Examples:
   adprof compile --to duckdb --as-of 2026-11-20 | duckdb
   adprof compile --to spark --from events --tags all --as-of 2026-11-20 -o tags.sql
-  adprof compile --to clickhouse --log /data/events/ --as-of 2026-11-20 | clickhouse local")]
+  adprof compile --to clickhouse --log /data/events/ --as-of 2026-11-20 | clickhouse local
+  adprof compile --to flink --job -b kafka:9092 -t realtime-events --into profiles --tags ltv_total -o job.sql
+  sql-client.sh -f job.sql                             the job on a cluster of Flink")]
 pub struct Args {
     /// The engine to write for
     #[arg(long, value_name = "ENGINE", value_enum)]
@@ -37,11 +39,13 @@ pub struct Args {
     #[arg(long, value_name = "COLUMN", requires = "from")]
     order: Option<String>,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     definitions: DefinitionArgs,
     /// The tags to compute: all, or codes [default: those with update = \"daily\"]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
-    /// The instant of the values: events up to it count [default: the last event]
+    /// The instant of the values: events up to it count [default: the last event; of a job: none, every event counts]
     #[arg(long, value_name = "T")]
     as_of: Option<String>,
     /// The time zone of a date in --as-of
@@ -50,6 +54,26 @@ pub struct Args {
     /// Write to this file, which appears whole or not at all, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "A job")]
+struct JobArgs {
+    /// Write a script for sql-client.sh -f: the topic of events, the statement, and where the profiles go
+    #[arg(long, conflicts_with_all = ["log", "from"])]
+    job: bool,
+    /// Kafka's brokers
+    #[arg(short, long, value_name = "HOST:PORT,...", default_value = "localhost:9092", requires = "job")]
+    brokers: String,
+    /// The topic of events
+    #[arg(short, long, value_name = "TOPIC", default_value = "realtime-events", requires = "job")]
+    topic: String,
+    /// The topic that profiles are upserted into, by userId [default: they are printed]
+    #[arg(long, value_name = "TOPIC", requires = "job")]
+    into: Option<String>,
+    /// End where the topic ends now
+    #[arg(short = 'e', long, requires = "job")]
+    exit: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,7 +107,12 @@ pub fn run(args: Args) -> Result<()> {
     let zone = given::zone(&args.tz)?;
     let as_of = args.as_of.as_ref().map(|text| given::instant(text, &zone)).transpose()?;
     let plan = Plan::new(definitions, &tags);
-    let form = Form { plan: &plan, source: args.source()?, as_of };
+    let instant = match as_of {
+        Some(t) => Instant::At(t),
+        None if args.job.job => Instant::Live,
+        None => Instant::Last,
+    };
+    let form = Form { plan: &plan, source: args.source()?, instant };
     let text = sql::compile(args.to.engine(), &form).map_err(|problems| {
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Definitions, text.join("\n"))
@@ -96,6 +125,16 @@ pub fn run(args: Args) -> Result<()> {
 
 impl Args {
     fn source(&self) -> Result<Source> {
+        if self.job.job {
+            if self.to != To::Flink {
+                let failure = Failure::new(Exit::Usage, "--job writes a streaming job, which only Flink runs");
+                return Err(failure.hint("adprof compile --to flink --job").into());
+            }
+            let JobArgs { brokers, topic, into, exit, .. } = &self.job;
+            let topic =
+                Topic { brokers: brokers.clone(), name: topic.clone(), into: into.clone(), bounded: *exit };
+            return Ok(Source::Topic(topic));
+        }
         match &self.from {
             Some(name) => Ok(Source::Table { name: name.clone(), order: self.order.clone() }),
             None => Ok(Source::Log(self.log.iter().map(|path| place(path)).collect::<Result<_>>()?)),

@@ -1,6 +1,6 @@
 //! CAST, written and implicit: as `expr::cast`, NULL where there is no such value.
 
-use super::number::narrow;
+use super::number::{narrow, round_double};
 use super::{Printed, Printer};
 use crate::expr::engine::Engine;
 use crate::expr::node::{Literal, Node, What};
@@ -119,19 +119,17 @@ pub(super) fn double_of_decimal(engine: Engine, text: &str) -> String {
 
 /// The decimal nearest to a double, halves away from zero, from its exact value; NULL from 10²⁷ on.
 pub fn decimal_of_double(engine: Engine, text: &str) -> String {
-    let whole = format!("ROUND({text} * 1e6)");
+    let whole = round_double(engine, &format!("({text} * 1e6)"));
+    // In two parts, each below 2⁵³ and exact: engines make a decimal of the shortest text for a double, or of fewer bits.
+    let high = format!("FLOOR({whole} / 4503599627370496e0)");
+    let low = format!("({whole} - {high} * 4503599627370496e0)");
     let exact = match engine {
         Engine::DuckDb => format!("CAST(CAST({whole} AS HUGEINT) * 0.000001 AS DECIMAL(38, 6))"),
-        // Its ROUND takes halves to the even neighbour.
         Engine::ClickHouse => {
-            let scaled = format!("({text} * 1e6)");
-            let away = format!("sign({scaled}) * (abs({scaled} - trunc({scaled})) >= 0.5)");
-            format!("accurateCastOrNull(CAST(toString(toInt128(trunc({scaled}) + {away})) AS Nullable(Decimal(38, 0))) * toDecimal128('0.000001', 6), 'Decimal(38, 6)')")
+            let sum = format!("toInt128(toInt64({high})) * 4503599627370496 + toInt64({low})");
+            format!("(CAST(toString({sum}) AS Nullable(Decimal(38, 0))) * toDecimal128('0.000001', 6))")
         }
-        // Both take the shortest decimal text for the number: in two halves, each below 2⁵³, it is the number itself.
         Engine::Spark | Engine::Flink => {
-            let high = format!("FLOOR({whole} / 4503599627370496e0)");
-            let low = format!("({whole} - {high} * 4503599627370496e0)");
             let part = |text: &str| format!("CAST(CAST({text} AS BIGINT) AS DECIMAL(38, 0))");
             format!("CAST(({} * 4503599627370496 + {}) * 0.000001 AS DECIMAL(38, 6))", part(&high), part(&low))
         }

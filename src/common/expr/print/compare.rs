@@ -37,13 +37,13 @@ impl Printer<'_> {
 
     /// The same beside an operator that compares, where a constant needs no cast to mean what it says.
     fn side(&self, node: &Node, ty: Type) -> Printed {
+        const SHORT: i64 = 1_000_000_000;
+        let plain = ty == Type::Decimal && self.engine != Engine::ClickHouse;
         match &node.what {
-            What::Literal(Literal::Decimal(d)) if ty == Type::Decimal && self.engine != Engine::ClickHouse => {
+            What::Literal(Literal::Decimal(d)) if plain && d.0.unsigned_abs() < SHORT.unsigned_abs().into() => {
                 Ok(if d.0 < 0 { format!("({d})") } else { d.to_string() })
             }
-            What::Literal(Literal::Int(n)) if ty == Type::Decimal && self.engine != Engine::ClickHouse => {
-                Ok(self.engine.int(*n))
-            }
+            What::Literal(Literal::Int(n)) if plain && n.unsigned_abs() < SHORT.unsigned_abs() => Ok(self.engine.int(*n)),
             _ => self.as_type(node, ty),
         }
     }

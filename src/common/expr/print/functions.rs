@@ -1,6 +1,6 @@
 //! Functions: how each of the registry is written for each engine. The registry names these beside the meaning.
 
-use super::number::{finite, narrow, wide};
+use super::number::{finite, narrow, round_double, wide};
 use super::{Call, Printed};
 use crate::expr::engine::Engine;
 use crate::expr::node::{Comparison, Literal};
@@ -43,7 +43,7 @@ pub(in crate::expr) fn round(call: &Call<'_, '_>) -> Printed {
         Some(_) => return Ok(engine.null(call.ty)),
     };
     if places < -18 {
-        return Err("it rounds at most 18 places before the point".into());
+        return Err(call.refuse("it rounds at most 18 places before the point"));
     }
     let x = call.arg(0)?;
     Ok(match call.ty {
@@ -67,16 +67,6 @@ pub(in crate::expr) fn round(call: &Call<'_, '_>) -> Printed {
             finite(&format!("({} / {scale:e})", round_double(engine, &format!("({scaled})"))))
         }
     })
-}
-
-/// To the nearest whole number, halves away from zero.
-fn round_double(engine: Engine, x: &str) -> String {
-    match engine {
-        Engine::DuckDb | Engine::Spark => format!("ROUND({x})"),
-        Engine::Flink => format!("ROUND({x}, 0)"),
-        // Its ROUND takes halves to the even neighbour.
-        Engine::ClickHouse => format!("(trunc({x}) + sign({x}) * (abs({x} - trunc({x})) >= 0.5))"),
-    }
 }
 
 pub(in crate::expr) fn coalesce(call: &Call<'_, '_>) -> Printed {
@@ -149,19 +139,46 @@ pub(in crate::expr) fn length(call: &Call<'_, '_>) -> Printed {
 }
 
 pub(in crate::expr) fn lower(call: &Call<'_, '_>) -> Printed {
-    cased("LOWER", "lowerUTF8", call)
+    let x = call.arg(0)?;
+    Ok(match call.engine() {
+        Engine::DuckDb => {
+            // It knows neither the capital I with its dot nor where a sigma ends a word.
+            let x = format!("replace(replace({x}, 'İ', 'i̇'), '\u{1c89}', '\u{1c8a}')");
+            format!("CASE WHEN contains({x}, 'Σ') THEN error('LOWER of a text with Σ') ELSE lower({x}) END")
+        }
+        Engine::Spark => format!("LOWER({x})"),
+        // A constant has a length there, and the result would be cut to it.
+        Engine::Flink => format!("LOWER(CAST({x} AS STRING))"),
+        Engine::ClickHouse => format!("lowerUTF8({x})"),
+    })
 }
 
 pub(in crate::expr) fn upper(call: &Call<'_, '_>) -> Printed {
-    cased("UPPER", "upperUTF8", call)
-}
-
-fn cased(name: &str, of_clickhouse: &str, call: &Call<'_, '_>) -> Printed {
     let x = call.arg(0)?;
     Ok(match call.engine() {
-        Engine::ClickHouse => format!("{of_clickhouse}({x})"),
-        Engine::DuckDb | Engine::Spark | Engine::Flink => format!("{name}({x})"),
+        Engine::DuckDb => {
+            let x = format!("replace({x}, 'ß', 'SS')");
+            let class = call.engine().string(&format!("[{}]", growing()));
+            let message = "error('UPPER of a text with letters that become several')";
+            format!("CASE WHEN regexp_matches({x}, {class}) THEN {message} ELSE upper({x}) END")
+        }
+        Engine::Spark => format!("UPPER({x})"),
+        Engine::Flink => format!("UPPER(CAST({x} AS STRING))"),
+        Engine::ClickHouse => format!("upperUTF8({x})"),
     })
+}
+
+/// The letters whose upper case DuckDB does not know: those that become several, but for ß, and the newest.
+fn growing() -> String {
+    let unknown = |c: &char| c.to_uppercase().count() > 1 && *c != 'ß' || matches!(c, '\u{19b}' | '\u{264}' | '\u{1c8a}');
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for c in ('\u{80}'..=char::MAX).filter(unknown).map(u32::from) {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == c => *last = c,
+            _ => ranges.push((c, c)),
+        }
+    }
+    ranges.iter().map(|(first, last)| format!("\\x{{{first:X}}}-\\x{{{last:X}}}")).collect()
 }
 
 pub(in crate::expr) fn trim(call: &Call<'_, '_>) -> Printed {
@@ -189,7 +206,7 @@ fn trimmed(side: &str, of_duckdb: &str, call: &Call<'_, '_>) -> Printed {
         return Ok(x);
     }
     if engine == Engine::ClickHouse && !set.is_ascii() {
-        return Err("it takes off bytes, not characters beyond ASCII".into());
+        return Err(call.refuse("it takes off bytes, not characters beyond ASCII"));
     }
     Ok(match engine {
         Engine::DuckDb => format!("{of_duckdb}({x}, {})", engine.string(&set)),
@@ -239,7 +256,7 @@ pub(in crate::expr) fn bucket(call: &Call<'_, '_>) -> Printed {
         Engine::ClickHouse => format!(
             "bitShiftRight(reinterpretAsUInt64(reverse(substring(SHA256(concat({salt}, char(31), {id})), 1, 8))), 12)"
         ),
-        Engine::Flink => return Err("it cannot read a hexadecimal number".into()),
+        Engine::Flink => return Err(call.refuse("it cannot read a hexadecimal number")),
     };
     Ok(format!("({} / 4503599627370496e0)", call.engine().cast(&head, Type::Double)))
 }

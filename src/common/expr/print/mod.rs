@@ -55,6 +55,7 @@ impl Row for AsOf<'_> {
 /// A call to be printed.
 pub(crate) struct Call<'p, 'a> {
     pub printer: &'p Printer<'a>,
+    name: &'static str,
     pub args: &'p [Node],
     /// Of the result.
     pub ty: Type,
@@ -164,11 +165,7 @@ impl Printer<'_> {
     }
 
     fn call(&self, function: &Function, args: &[Node], ty: Type) -> Printed {
-        let call = Call { printer: self, args, ty };
-        (function.print)(&call).map_err(|why| match why.is_empty() {
-            true => self.refuse(function.name, "it has no such function"),
-            false => self.refuse(function.name, &why),
-        })
+        (function.print)(&Call { printer: self, name: function.name, args, ty })
     }
 
     /// Why something cannot be printed.
@@ -195,7 +192,12 @@ impl Call<'_, '_> {
     /// An argument that no field decides: `None` where there is none, an error where a field does.
     pub fn constant(&self, i: usize, what: &str) -> Result<Option<Literal>, String> {
         let Some(node) = self.args.get(i) else { return Ok(None) };
-        self.printer.constant(node).map(Some).ok_or_else(|| format!("{what} must be a constant"))
+        self.printer.constant(node).map(Some).ok_or_else(|| self.refuse(&format!("{what} must be a constant")))
+    }
+
+    /// Why the call cannot be printed.
+    pub fn refuse(&self, why: &str) -> String {
+        self.printer.refuse(self.name, why)
     }
 
     pub fn all(&self) -> Result<Vec<String>, String> {

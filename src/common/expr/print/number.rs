@@ -107,6 +107,8 @@ fn ints(engine: Engine, operator: Operator, a: &str, b: &str) -> String {
 }
 
 /// Both sides are of six places, and so is the result, halves rounded away from zero.
+///
+/// Products and dividends beyond 10²⁶, which no 128 bits hold with twelve places, are NULL as they are here.
 fn decimals(engine: Engine, operator: Operator, a: &str, b: &str) -> String {
     let zero = format!("NULLIF({b}, 0)");
     let symbol = operator.symbol();
@@ -123,27 +125,41 @@ fn decimals(engine: Engine, operator: Operator, a: &str, b: &str) -> String {
         Engine::Spark => match operator {
             Operator::Add => format!("try_add({a}, {b})"),
             Operator::Sub => format!("try_subtract({a}, {b})"),
-            Operator::Mul => format!("try_multiply({a}, {b})"),
-            Operator::Div => format!("try_divide({a}, {b})"),
+            Operator::Mul => format!("CAST(try_cast(try_multiply({a}, {b}) AS DECIMAL(32, 6)) AS DECIMAL(38, 6))"),
+            Operator::Div => format!("try_divide(try_cast({a} AS DECIMAL(32, 6)), {b})"),
             Operator::Rem => format!("CAST(({a} % {zero}) AS DECIMAL(38, 6))"),
         },
         Engine::Flink => match operator {
-            Operator::Div => format!("CAST({a} / {zero} AS DECIMAL(38, 6))"),
+            Operator::Mul => format!("CAST(CAST({a} * {b} AS DECIMAL(32, 6)) AS DECIMAL(38, 6))"),
+            Operator::Div => format!("CAST(CAST({a} AS DECIMAL(32, 6)) / {zero} AS DECIMAL(38, 6))"),
             Operator::Rem => format!("CAST(MOD({a}, {zero}) AS DECIMAL(38, 6))"),
-            _ => format!("CAST({a} {symbol} {b} AS DECIMAL(38, 6))"),
+            Operator::Add | Operator::Sub => format!("CAST({a} {symbol} {b} AS DECIMAL(38, 6))"),
         },
         Engine::ClickHouse => {
-            let (a, b) = (format!("CAST({a} AS Nullable(Decimal(76, 6)))"), format!("CAST({b} AS Nullable(Decimal(76, 6)))"));
-            let wide = match operator {
-                Operator::Mul => format!("round({a} * {b}, 6)"),
+            let wide = |text: &str| format!("CAST({text} AS Nullable(Decimal(76, 6)))");
+            let (wide_a, wide_b) = (wide(a), wide(b));
+            let result = match operator {
+                Operator::Mul => format!("round(accurateCastOrNull({wide_a} * {wide_b}, 'Decimal(38, 12)'), 6)"),
                 // It divides by what lies under a NULL too.
                 Operator::Div => {
-                    format!("CASE WHEN {b} <> 0 THEN round(divideDecimal({a}, COALESCE(NULLIF({b}, 0), 1), 7), 6) END")
+                    let dividend = wide(&format!("accurateCastOrNull({wide_a}, 'Decimal(38, 12)')"));
+                    let divisor = format!("COALESCE(NULLIF({wide_b}, 0), 1)");
+                    format!("CASE WHEN {b} <> 0 THEN round(divideDecimal({dividend}, {divisor}, 7), 6) END")
                 }
-                Operator::Rem => format!("({a} % NULLIF({b}, 0))"),
-                Operator::Add | Operator::Sub => format!("({a} {symbol} {b})"),
+                Operator::Rem => format!("({wide_a} % NULLIF({wide_b}, 0))"),
+                Operator::Add | Operator::Sub => format!("({wide_a} {symbol} {wide_b})"),
             };
-            format!("accurateCastOrNull({wide}, 'Decimal(38, 6)')")
+            format!("accurateCastOrNull({result}, 'Decimal(38, 6)')")
         }
+    }
+}
+
+/// To the nearest whole number, halves away from zero.
+pub(super) fn round_double(engine: Engine, x: &str) -> String {
+    match engine {
+        Engine::DuckDb | Engine::Spark => format!("ROUND({x})"),
+        Engine::Flink => format!("ROUND({x}, 0)"),
+        // Its ROUND takes halves to the even neighbour.
+        Engine::ClickHouse => format!("(trunc({x}) + sign({x}) * (abs({x} - trunc({x})) >= 0.5))"),
     }
 }
