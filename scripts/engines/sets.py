@@ -161,6 +161,8 @@ class Expressions:
             return f"{rng.choice(['ABS', 'FLOOR', 'CEIL', 'ROUND', '-'])}({of('double', depth)})"
         if pick == 5:
             return f"ROUND({of('double', depth)}, {rng.randint(-1, 3)})"
+        if rng.random() < 0.3:
+            return f"BUCKET('exp1', {of('string', min(depth, 1))})"
         return f"CAST({of(rng.choice(['int', 'decimal', 'bool']), depth)} AS DOUBLE)"
 
     def string(self, depth):

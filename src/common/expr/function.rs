@@ -72,7 +72,8 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     function("NULLIF", (2, 2), Rule::First, Nulls::Own, nullif, sql::nullif),
     function("ROUND", (1, 2), Rule::Number, Nulls::Propagate, round, sql::round),
     function("RTRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::rtrim, sql::rtrim),
-    function("SUBSTRING", (2, 3), Rule::Fixed(&[Text, Int], Text), Nulls::Propagate, text::substring, sql::substring).or(&["SUBSTR"]),
+    function("SUBSTRING", (2, 3), Rule::Fixed(&[Text, Int], Text), Nulls::Propagate, text::substring, sql::substring)
+        .or(&["SUBSTR"]),
     function("TRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::trim, sql::trim),
     function("UPPER", (1, 1), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::upper, sql::upper),
 ];

@@ -33,9 +33,7 @@ impl Dialect for ClickHouse {
         let Fold { arg, time, id, .. } = fold;
         Ok(match fold.function {
             Function::Count => Folded::one(format!("toInt64(count({arg}))")),
-            Function::CountDistinct if fold.ty == Type::Double => {
-                Folded::one(format!("toInt64(uniqExact({arg} + 0))"))
-            }
+            Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("toInt64(uniqExact({arg} + 0))")),
             Function::CountDistinct => Folded::one(format!("toInt64(uniqExact({arg}))")),
             Function::Min => Folded::one(format!("minOrNull({arg})")),
             Function::Max => Folded::one(format!("maxOrNull({arg})")),
@@ -95,7 +93,11 @@ fn log(places: &[Place], columns: &Columns) -> Vec<Step> {
     let numbers = numbers.map(|column| {
         let (double, text, all) = candidates(column);
         let name = |what: &str| E.ident(&format!("{} {what}", column.name));
-        [format!("{double} AS {}", name("double")), format!("{text} AS {}", name("text")), format!("{all} AS {}", name("all"))]
+        [
+            format!("{double} AS {}", name("double")),
+            format!("{text} AS {}", name("text")),
+            format!("{all} AS {}", name("all")),
+        ]
     });
     let broken = E.ident("broken line");
     let parsed = [
@@ -118,9 +120,8 @@ fn value(column: &Column) -> String {
     let field = &column.field;
     let fixed = format!("tupleElement(parsed.e, {})", E.string(&field.path[0]));
     let path = path(column);
-    let is = |kinds: &str, value: String| {
-        format!("CASE WHEN toString(JSONType(json{path})) IN ({kinds}) THEN {value} END")
-    };
+    let is =
+        |kinds: &str, value: String| format!("CASE WHEN toString(JSONType(json{path})) IN ({kinds}) THEN {value} END");
     match (known(field), field.ty) {
         (_, Type::Decimal) if is_known(field) => decimal(column),
         (Some(_), _) if field.path == ["tenantId"] => format!("COALESCE({fixed}, '')"),

@@ -77,10 +77,9 @@ impl Dialect for Flink {
             Function::First => edge("MIN"),
             Function::Last => edge("MAX"),
             // Its own sum of ints is of 64 bits and wraps; the cast of a text that does not fit is an error.
-            Function::Sum if *ty == Type::Int => Folded::of(
-                [format!("SUM(CAST({arg} AS DECIMAL(38, 0)))")],
-                "CAST(CAST({0} AS STRING) AS BIGINT)",
-            ),
+            Function::Sum if *ty == Type::Int => {
+                Folded::of([format!("SUM(CAST({arg} AS DECIMAL(38, 0)))")], "CAST(CAST({0} AS STRING) AS BIGINT)")
+            }
             Function::Sum => Folded::one(format!("SUM({})", summand(fold))),
             Function::Avg => Folded::of(
                 [format!("SUM({})", summand(fold)), format!("COUNT({arg})")],
@@ -159,7 +158,8 @@ fn read(columns: &Columns, from: &str, order: Option<&str>) -> Vec<Step> {
         format!("{value} AS {}", E.ident(&format!("{} json", column.name)))
     };
     let declared = columns.all.iter().filter(|column| known(&column.field).is_none() && is_known(&column.field));
-    let parsed: Vec<String> = std::iter::once("`line`".to_string()).chain(declared.map(inside)).chain(order.clone()).collect();
+    let parsed: Vec<String> =
+        std::iter::once("`line`".to_string()).chain(declared.map(inside)).chain(order.clone()).collect();
     let fields = columns.all.iter().map(|column| format!("{} AS {}", value(column), E.ident(&column.name)));
     let fields: Vec<String> = fields.chain(order.as_deref().map(position)).collect();
     vec![Step::select("parsed", &parsed, from), Step::select("events", &fields, "parsed")]

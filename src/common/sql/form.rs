@@ -58,12 +58,8 @@ pub enum Place {
 }
 
 /// The fields that every statement reads.
-const KEYS: [(&str, Type); 4] = [
-    ("tenantId", Type::String),
-    ("userId", Type::String),
-    ("eventId", Type::String),
-    ("timestamp", Type::Datetime),
-];
+const KEYS: [(&str, Type); 4] =
+    [("tenantId", Type::String), ("userId", Type::String), ("eventId", Type::String), ("timestamp", Type::Datetime)];
 
 /// Columns that the steps before `events` have.
 const RESERVED: [&str; 5] = ["e", "json", "k", "line", "value"];

@@ -11,7 +11,8 @@ pub const EXACT: &str = "1e9";
 /// A regular expression whose first group is the number behind a key.
 pub fn number_of_key(name: &str) -> String {
     let json = json!(name).to_string();
-    let plain = |c: char| if c.is_alphanumeric() || c == '_' || !c.is_ascii() { String::from(c) } else { format!("\\{c}") };
+    let plain =
+        |c: char| if c.is_alphanumeric() || c == '_' || !c.is_ascii() { String::from(c) } else { format!("\\{c}") };
     let name: String = json[1..json.len() - 1].chars().map(plain).collect();
     format!(r#""{name}"\s*:\s*(-?[0-9][0-9.eE+-]*)"#)
 }

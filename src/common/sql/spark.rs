@@ -30,7 +30,8 @@ impl Dialect for Spark {
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
         let Fold { arg, time, id, .. } = fold;
-        let edge = |name: &str| Folded::one(format!("{name}({arg}, struct({time}, {id})) FILTER (WHERE {arg} IS NOT NULL)"));
+        let edge =
+            |name: &str| Folded::one(format!("{name}({arg}, struct({time}, {id})) FILTER (WHERE {arg} IS NOT NULL)"));
         Ok(match fold.function {
             Function::Count => Folded::one(format!("COUNT({arg})")),
             Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("COUNT(DISTINCT {arg} + 0)")),
@@ -59,7 +60,11 @@ fn summand(fold: &Fold<'_>) -> String {
     match fold.ty {
         Type::Double => {
             let exact = decimal_of_double(E, fold.arg);
-            format!("CASE WHEN {} IS NOT NULL THEN COALESCE({exact}, {}) END", fold.arg, E.decimal(crate::money::Decimal::ZERO))
+            format!(
+                "CASE WHEN {} IS NOT NULL THEN COALESCE({exact}, {}) END",
+                fold.arg,
+                E.decimal(crate::money::Decimal::ZERO)
+            )
         }
         Type::Decimal => fold.arg.to_string(),
         _ => E.cast(fold.arg, Type::Decimal),
@@ -89,7 +94,9 @@ fn log(places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
     let read = |(i, place): (usize, &Place)| {
         let path = match place {
             Place::File(path) => path.clone(),
-            Place::Directory(path) => format!("{}/dt=*/*{{.ndjson,.ndjson.gz,.ndjson.zst}}", path.trim_end_matches('/')),
+            Place::Directory(path) => {
+                format!("{}/dt=*/*{{.ndjson,.ndjson.gz,.ndjson.zst}}", path.trim_end_matches('/'))
+            }
         };
         // In one part of a file rows are numbered as they stand.
         format!(

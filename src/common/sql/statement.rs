@@ -10,7 +10,7 @@ use crate::expr::Expr;
 use crate::expr::engine::Engine;
 use crate::expr::print::{AsOf, Printer};
 use crate::pane::Window;
-use crate::tag::{Part, Problem};
+use crate::tag::{Kind, Part, Problem};
 use crate::time;
 use crate::value::Type;
 
@@ -67,7 +67,12 @@ impl<D: Dialect> Writer<'_, D> {
         let tags = self.form.plan.outputs.iter().map(|tag| format!(", {}", self.ident(self.code(*tag))));
         let into = self.dialect.into(self.form).map(|into| format!("{into}\n")).unwrap_or_default();
         out.insert_str(start, &into);
-        out += &format!("\nSELECT {}{}\nFROM {last}{};\n", self.ident("userId"), tags.collect::<String>(), self.dialect.after());
+        out += &format!(
+            "\nSELECT {}{}\nFROM {last}{};\n",
+            self.ident("userId"),
+            tags.collect::<String>(),
+            self.dialect.after()
+        );
         out
     }
 
@@ -102,7 +107,8 @@ impl<D: Dialect> Writer<'_, D> {
 
     /// Of each identity the first, before the instant is looked at: an event hides its duplicates even when it lies after it.
     fn once(&self) -> String {
-        let names = |paths: &[&str]| paths.iter().map(|p| self.ident(self.columns.named(p))).collect::<Vec<_>>().join(", ");
+        let names =
+            |paths: &[&str]| paths.iter().map(|p| self.ident(self.columns.named(p))).collect::<Vec<_>>().join(", ");
         let order = match &self.form.source {
             Source::Log(_) if self.dialect.knows_order() => self.ident(POSITION),
             Source::Table { order: Some(_), .. } | Source::Topic(_) => self.ident(POSITION),
@@ -189,13 +195,17 @@ impl<D: Dialect> Writer<'_, D> {
     }
 
     fn only_by_time(&self, what: &str) -> String {
-        format!("{what} in {}: its values change by time alone, which a job tells only as of an instant", D::ENGINE.name())
+        format!(
+            "{what} in {}: its values change by time alone, which a job tells only as of an instant",
+            D::ENGINE.name()
+        )
     }
 
     fn fold(&mut self, steps: &mut Vec<Step>) {
         let user = self.ident("userId");
         let (time, id) = (format!("c.{}", self.ident(TIME)), format!("c.{}", self.ident(ID)));
-        let (mut parts, mut values, mut plain) = (vec![format!("c.{user} AS {user}")], vec![format!("f.{user} AS {user}")], true);
+        let (mut parts, mut values, mut plain) =
+            (vec![format!("c.{user} AS {user}")], vec![format!("f.{user} AS {user}")], true);
         for counter in &self.form.plan.counters {
             let code = self.code(counter.tag).to_string();
             let arg = format!("c.{}", self.ident(&code));
@@ -282,12 +292,19 @@ impl<D: Dialect> Writer<'_, D> {
     fn check_names(&mut self) {
         let plan = self.form.plan;
         let same = |a: &str, b: &str| if self.dialect.folds_case() { a.eq_ignore_ascii_case(b) } else { a == b };
-        let needed: Vec<usize> =
-            plan.counters.iter().map(|c| c.tag).chain(plan.derivations.iter().map(|d| d.tag)).chain(plan.outputs.iter().copied()).collect();
+        let needed = plan.definitions.needed(&plan.outputs);
+        let needed: Vec<usize> = (0..needed.len()).filter(|tag| needed[*tag]).collect();
         let mut problems = Vec::new();
         for (i, &tag) in needed.iter().enumerate() {
             let code = self.code(tag);
-            let other = needed[..i].iter().find(|other| **other != tag && same(self.code(**other), code));
+            if let Kind::Imported = plan.definitions.tags[tag].kind {
+                problems.push(self.problem(
+                    tag,
+                    Part::Code,
+                    format!("`{code}` is imported: no event gives its values"),
+                ));
+            }
+            let other = needed[..i].iter().find(|other| same(self.code(**other), code));
             let why = match other {
                 Some(other) => format!("`{}` and `{code}` are one column in {}", self.code(*other), D::ENGINE.name()),
                 None if same(code, "userId") => format!("`{code}` is the column of the user in {}", D::ENGINE.name()),
@@ -295,7 +312,6 @@ impl<D: Dialect> Writer<'_, D> {
             };
             problems.push(self.problem(tag, Part::Code, why));
         }
-        problems.dedup();
         self.problems.extend(problems);
     }
 }

@@ -131,8 +131,7 @@ impl Args {
                 return Err(failure.hint("adprof compile --to flink --job").into());
             }
             let JobArgs { brokers, topic, into, exit, .. } = &self.job;
-            let topic =
-                Topic { brokers: brokers.clone(), name: topic.clone(), into: into.clone(), bounded: *exit };
+            let topic = Topic { brokers: brokers.clone(), name: topic.clone(), into: into.clone(), bounded: *exit };
             return Ok(Source::Topic(topic));
         }
         match &self.from {

@@ -91,7 +91,8 @@ impl Printer<'_> {
             Engine::DuckDb => narrow(self.engine, &format!("TRUNC({text})")),
             Engine::Spark => narrow(self.engine, text),
             Engine::Flink => narrow(self.engine, &format!("CAST(TRUNCATE({text}, 0) AS DECIMAL(38, 0))")),
-            Engine::ClickHouse => narrow(self.engine, &format!("trunc({text})")),
+            // Its cast that gives NULL throws where a decimal does not fit.
+            Engine::ClickHouse => format!("toInt64OrNull(toString(trunc({text})))"),
         }
     }
 

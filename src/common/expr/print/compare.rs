@@ -43,7 +43,9 @@ impl Printer<'_> {
             What::Literal(Literal::Decimal(d)) if plain && d.0.unsigned_abs() < SHORT.unsigned_abs().into() => {
                 Ok(if d.0 < 0 { format!("({d})") } else { d.to_string() })
             }
-            What::Literal(Literal::Int(n)) if plain && n.unsigned_abs() < SHORT.unsigned_abs() => Ok(self.engine.int(*n)),
+            What::Literal(Literal::Int(n)) if plain && n.unsigned_abs() < SHORT.unsigned_abs() => {
+                Ok(self.engine.int(*n))
+            }
             _ => self.as_type(node, ty),
         }
     }

@@ -51,7 +51,7 @@ pub(in crate::expr) fn round(call: &Call<'_, '_>) -> Printed {
         Type::Decimal if places >= 6 => x,
         Type::Int => match engine {
             Engine::ClickHouse => {
-                narrow(engine, &format!("round(CAST({x} AS Nullable(Decimal(76, 0))), {places})"))
+                format!("toInt64OrNull(toString(round(CAST({x} AS Nullable(Decimal(76, 0))), {places})))")
             }
             Engine::DuckDb | Engine::Spark | Engine::Flink => {
                 narrow(engine, &format!("CAST(ROUND(CAST({x} AS DECIMAL(38, 0)), {places}) AS DECIMAL(38, 0))"))
@@ -98,7 +98,10 @@ fn extreme(name: &str, call: &Call<'_, '_>) -> Printed {
             };
             let turned = |i: usize| {
                 let turned = args.iter().cycle().skip(i).take(args.len());
-                format!("COALESCE({})", turned.map(|arg| format!("{before}{arg}{after}")).collect::<Vec<_>>().join(", "))
+                format!(
+                    "COALESCE({})",
+                    turned.map(|arg| format!("{before}{arg}{after}")).collect::<Vec<_>>().join(", ")
+                )
             };
             let all = (0..args.len()).map(turned).collect::<Vec<_>>().join(", ");
             let found = format!("{name}({all})");
@@ -170,7 +173,8 @@ pub(in crate::expr) fn upper(call: &Call<'_, '_>) -> Printed {
 
 /// The letters whose upper case DuckDB does not know: those that become several, but for ß, and the newest.
 fn growing() -> String {
-    let unknown = |c: &char| c.to_uppercase().count() > 1 && *c != 'ß' || matches!(c, '\u{19b}' | '\u{264}' | '\u{1c8a}');
+    let unknown =
+        |c: &char| c.to_uppercase().count() > 1 && *c != 'ß' || matches!(c, '\u{19b}' | '\u{264}' | '\u{1c8a}');
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for c in ('\u{80}'..=char::MAX).filter(unknown).map(u32::from) {
         match ranges.last_mut() {
@@ -256,7 +260,15 @@ pub(in crate::expr) fn bucket(call: &Call<'_, '_>) -> Printed {
         Engine::ClickHouse => format!(
             "bitShiftRight(reinterpretAsUInt64(reverse(substring(SHA256(concat({salt}, char(31), {id})), 1, 8))), 12)"
         ),
-        Engine::Flink => return Err(call.refuse("it cannot read a hexadecimal number")),
+        // It reads no hexadecimal numbers: digit by digit.
+        Engine::Flink => {
+            let hash = format!("SHA256({salt} || U&'\\001F' || {id})");
+            let digit = |i: u32| {
+                let place = format!("POSITION(SUBSTRING({hash}, {i}, 1) IN '0123456789abcdef') - 1");
+                format!("CAST({place} AS BIGINT) * {}", call.engine().int(16i64.pow(13 - i)))
+            };
+            (1..=13).map(digit).collect::<Vec<_>>().join(" + ")
+        }
     };
     Ok(format!("({} / 4503599627370496e0)", call.engine().cast(&head, Type::Double)))
 }

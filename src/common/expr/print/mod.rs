@@ -8,6 +8,8 @@ mod compare;
 pub(super) mod functions;
 mod number;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 pub use cast::decimal_of_double;
 
@@ -110,7 +112,9 @@ impl Printer<'_> {
     fn constant(&self, node: &Node) -> Option<Literal> {
         let mut reads = false;
         let open = matches!(self.as_of, AsOf::Of(_));
-        node.walk(&mut |node| reads |= matches!(node.what, What::Slot { .. }) || open && matches!(node.what, What::AsOf));
+        node.walk(&mut |node| {
+            reads |= matches!(node.what, What::Slot { .. }) || open && matches!(node.what, What::AsOf)
+        });
         if reads {
             return None;
         }

@@ -32,8 +32,9 @@ impl Printer<'_> {
                     false => (written(&steps, '\0'), None),
                     true => {
                         let free = ESCAPES.chars().find(|c| !steps.contains(&Step::Char(*c)));
-                        let escape =
-                            free.ok_or_else(|| self.refuse("LIKE", "the pattern holds every character that could escape"))?;
+                        let escape = free.ok_or_else(|| {
+                            self.refuse("LIKE", "the pattern holds every character that could escape")
+                        })?;
                         (written(&steps, escape), Some(escape))
                     }
                 }
