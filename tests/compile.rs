@@ -71,3 +71,15 @@ fn a_job_reads_a_topic_and_upserts_into_another() {
         "{script}"
     );
 }
+
+#[test]
+fn a_job_of_spark_has_its_command_line_on_top_and_writes_a_folder() {
+    let dir = Dir::new();
+    let script = dir.adprof("compile --to spark --job --from events --into /profiles --as-of 2026-11-20").ok();
+    for words in [
+        "-- spark-sql -f THIS.sql\n-- spark-submit --class ",
+        "\nINSERT OVERWRITE DIRECTORY '/profiles' USING parquet\nWITH ",
+    ] {
+        assert!(script.contains(words), "no {words:?} in:\n{script}");
+    }
+}

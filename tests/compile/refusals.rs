@@ -76,7 +76,8 @@ fn a_job_refuses_what_changes_by_time_alone_unless_there_is_an_instant() {
 fn what_was_typed_wrong_is_told_as_such() {
     let dir = Dir::new();
     for (line, words) in [
-        ("compile --to spark --job", "--job writes a streaming job, which only Flink runs"),
+        ("compile --to duckdb --job", "--job: DuckDB runs a statement, not a job"),
+        ("compile --to flink --job --from t", "a job of Flink reads a topic"),
         ("compile --to duckdb --log -", "SQL cannot read standard input"),
         ("compile --to duckdb --tags nope", "--tags: unknown tag: nope"),
         ("compile --to oracle", "oracle"),

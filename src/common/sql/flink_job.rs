@@ -19,7 +19,7 @@ pub fn before(topic: &Topic, form: &Form<'_>, columns: &Columns) -> Vec<String> 
          SET 'execution.checkpointing.interval' = '10 s';"
             .to_string(),
         source(topic, columns),
-        sink(topic, form),
+        sink(topic, form, form.job.as_ref().and_then(|job| job.into.as_deref())),
     ]
 }
 
@@ -36,13 +36,13 @@ fn source(topic: &Topic, columns: &Columns) -> String {
     )
 }
 
-fn sink(topic: &Topic, form: &Form<'_>) -> String {
+fn sink(topic: &Topic, form: &Form<'_>, into: Option<&str>) -> String {
     let user = E.ident("userId");
     let tags = form.plan.outputs.iter().map(|tag| {
         let tag = &form.plan.definitions.tags[*tag];
         format!(",\n    {} {}", E.ident(&tag.code), E.ty(tag.ty))
     });
-    let options = match &topic.into {
+    let options = match into {
         None => "'connector' = 'print'".to_string(),
         Some(into) => format!(
             "'connector' = 'upsert-kafka',\n    'properties.bootstrap.servers' = {},\n    'topic' = {},\n    \

@@ -10,6 +10,15 @@ pub struct Form<'p> {
     pub plan: &'p Plan,
     pub source: Source,
     pub instant: Instant,
+    /// A script that runs by itself, where there is one; else the statement alone.
+    pub job: Option<Job>,
+}
+
+/// What a job does with the rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// A topic for Flink, a folder for Spark; without one the rows are printed.
+    pub into: Option<String>,
 }
 
 /// The instant of the values.
@@ -38,13 +47,11 @@ pub enum Source {
     Topic(Topic),
 }
 
-/// A topic that a job reads, and where it writes.
+/// A topic that a job reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub brokers: String,
     pub name: String,
-    /// The topic of the profiles; without one they are printed.
-    pub into: Option<String>,
     /// Whether the job ends where the topic ended when it began.
     pub bounded: bool,
 }

@@ -17,7 +17,7 @@ mod statement;
 
 pub use crate::expr::engine::Engine;
 use crate::tag::Problem;
-pub use form::{Form, Instant, Place, Source, Topic};
+pub use form::{Form, Instant, Job, Place, Source, Topic};
 
 /// The definitions as SQL, with a semicolon at the end. The error is everything the engine cannot say, by place.
 pub fn compile(engine: Engine, form: &Form<'_>) -> Result<String, Vec<Problem>> {

@@ -2,7 +2,7 @@
 
 use super::dialect::{Dialect, Fold, Folded, POSITION, Step};
 use super::fields::{Tree, is_known, known};
-use super::form::{Column, Columns, Place, Source};
+use super::form::{Column, Columns, Form, Place, Source};
 use super::statement::table;
 use crate::agg::Function;
 use crate::expr::engine::Engine;
@@ -18,6 +18,18 @@ impl Dialect for Spark {
 
     fn folds_case(&self) -> bool {
         true
+    }
+
+    fn before(&self, form: &Form<'_>, _: &Columns) -> Vec<String> {
+        // What spark-sql itself starts, for clusters that only take what is submitted.
+        let driver = "--class org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver spark-internal";
+        let lines = format!("-- spark-sql -f THIS.sql\n-- spark-submit {driver} -f THIS.sql");
+        form.job.iter().map(|_| lines.clone()).collect()
+    }
+
+    fn into(&self, form: &Form<'_>) -> Option<String> {
+        let folder = form.job.as_ref()?.into.as_ref()?;
+        Some(format!("INSERT OVERWRITE DIRECTORY {} USING parquet", E.string(folder)))
     }
 
     fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {

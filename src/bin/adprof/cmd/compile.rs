@@ -4,7 +4,7 @@ use crate::given::{self, DefinitionArgs};
 use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use adprof::engine::plan::Plan;
-use adprof::sql::{self, Engine, Form, Instant, Place, Source, Topic};
+use adprof::sql::{self, Engine, Form, Instant, Job, Place, Source, Topic};
 use adprof::tag::Update;
 use anyhow::Result;
 use clap::ValueEnum;
@@ -29,8 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "ENGINE", value_enum)]
     to: To,
     /// The log: a file, a directory of date partitions, or an address such as s3://… (a directory ends in /);
-    /// may be given several times
-    #[arg(long, value_name = "PATH", default_value = "ad-events.log")]
+    /// may be given several times [default: ad-events.log]
+    #[arg(long, value_name = "PATH")]
     log: Vec<PathBuf>,
     /// Read this table or view instead: a column for each field, `timestamp` in milliseconds
     #[arg(long, value_name = "NAME", conflicts_with = "log")]
@@ -59,8 +59,9 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "A job")]
 struct JobArgs {
-    /// Write a script for sql-client.sh -f: the topic of events, the statement, and where the profiles go
-    #[arg(long, conflicts_with_all = ["log", "from"])]
+    /// Write a script that runs by itself: for Flink's sql-client.sh -f, a streaming job over a topic of Kafka; for spark-sql
+    /// -f, the statement with its command line on top
+    #[arg(long)]
     job: bool,
     /// Kafka's brokers
     #[arg(short, long, value_name = "HOST:PORT,...", default_value = "localhost:9092", requires = "job")]
@@ -68,8 +69,8 @@ struct JobArgs {
     /// The topic of events
     #[arg(short, long, value_name = "TOPIC", default_value = "realtime-events", requires = "job")]
     topic: String,
-    /// The topic that profiles are upserted into, by userId [default: they are printed]
-    #[arg(long, value_name = "TOPIC", requires = "job")]
+    /// Where the job writes: Flink a topic, by userId; Spark a folder of Parquet [default: they are printed]
+    #[arg(long, value_name = "TOPIC|DIR", requires = "job")]
     into: Option<String>,
     /// End where the topic ends now
     #[arg(short = 'e', long, requires = "job")]
@@ -109,10 +110,12 @@ pub fn run(args: Args) -> Result<()> {
     let plan = Plan::new(definitions, &tags);
     let instant = match as_of {
         Some(t) => Instant::At(t),
-        None if args.job.job => Instant::Live,
+        None if args.job.job && args.to == To::Flink => Instant::Live,
         None => Instant::Last,
     };
-    let form = Form { plan: &plan, source: args.source()?, instant };
+    let source = args.source()?;
+    let job = args.job.job.then(|| Job { into: args.job.into.clone() });
+    let form = Form { plan: &plan, source, instant, job };
     let text = sql::compile(args.to.engine(), &form).map_err(|problems| {
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(Exit::Definitions, text.join("\n"))
@@ -125,17 +128,22 @@ pub fn run(args: Args) -> Result<()> {
 
 impl Args {
     fn source(&self) -> Result<Source> {
-        if self.job.job {
-            if self.to != To::Flink {
-                let failure = Failure::new(Exit::Usage, "--job writes a streaming job, which only Flink runs");
-                return Err(failure.hint("adprof compile --to flink --job").into());
+        let JobArgs { job, brokers, topic, exit, .. } = &self.job;
+        if *job && !matches!(self.to, To::Flink | To::Spark) {
+            let message = format!("--job: {} runs a statement, not a job", self.to.engine().name());
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+        if *job && self.to == To::Flink {
+            if self.from.is_some() || !self.log.is_empty() {
+                let failure = Failure::new(Exit::Usage, "a job of Flink reads a topic: --topic, not --log or --from");
+                return Err(failure.hint("without --job it is a batch job over files or a table").into());
             }
-            let JobArgs { brokers, topic, into, exit, .. } = &self.job;
-            let topic = Topic { brokers: brokers.clone(), name: topic.clone(), into: into.clone(), bounded: *exit };
+            let topic = Topic { brokers: brokers.clone(), name: topic.clone(), bounded: *exit };
             return Ok(Source::Topic(topic));
         }
         match &self.from {
             Some(name) => Ok(Source::Table { name: name.clone(), order: self.order.clone() }),
+            None if self.log.is_empty() => Ok(Source::Log(vec![place(Path::new("ad-events.log"))?])),
             None => Ok(Source::Log(self.log.iter().map(|path| place(path)).collect::<Result<_>>()?)),
         }
     }
