@@ -41,7 +41,8 @@ pages! {
     9 nightly_history "docs/nightly-history.md";
     10 nightly "docs/nightly.md";
     11 log "docs/log.md";
-    12 scale_out "docs/scale-out.md";
+    12 aggregations "docs/aggregations.md";
+    13 scale_out "docs/scale-out.md";
 }
 
 #[test]

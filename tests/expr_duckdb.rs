@@ -114,7 +114,7 @@ fn plain(value: Datum<'_>) -> serde_json::Value {
         Datum::Decimal(d) => d.0.to_string().into(),
         // Zero has no sign worth comparing.
         Datum::Double(x) => (x + 0.0).into(),
-        Datum::Str(s) => s.into(),
+        Datum::Str(s) | Datum::Json(s) => s.into(),
         Datum::Time(t) => adprof::time::show(t).replace('T', " ").trim_end_matches('Z').into(),
     }
 }

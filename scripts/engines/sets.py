@@ -94,6 +94,10 @@ class Expressions:
     def bool(self, depth):
         rng, of = self.rng, self.of
         ty = rng.choice(TYPES)
+        lists = [(name, ty[5:-1]) for name, ty in self.names.items() if ty.startswith("list<")]
+        if lists and rng.random() < 0.4:
+            name, ty = rng.choice(lists)
+            return f"CONTAINS({name}, {of(ty, depth)})"
         comparison = rng.choice(["=", "<>", "<", "<=", ">", ">="])
         pick = rng.randrange(13)
         if pick == 0:
@@ -123,6 +127,9 @@ class Expressions:
 
     def int(self, depth):
         rng, of = self.rng, self.of
+        lists = [name for name, ty in self.names.items() if ty.startswith("list<")]
+        if lists and rng.random() < 0.4:
+            return f"LEN({rng.choice(lists)})"
         pick = rng.randrange(11)
         if pick < 4:
             return f"(({of('int', depth)}) {'+-*%'[pick]} ({of('int', depth)}))"
@@ -197,7 +204,7 @@ def one_set(rng, number):
     for i in range(rng.randint(1, 2)):
         code = f"s{number}_a{i}"
         inner = Expressions(rng, fields)
-        name = rng.choice(["count(*)", "count", "sum", "avg", "min", "max", "first", "last", "last", "count_distinct"])
+        name = rng.choice(["count(*)", "count", "sum", "avg", "min", "max", "first", "last", "last", "count_distinct", "several"])
         depth = rng.choice([0, 0, 1, 2, 3])
         if name == "count(*)":
             value, ty = name, "int"
@@ -208,6 +215,9 @@ def one_set(rng, number):
             value = f"{name}({'(' + inner.of('int', depth) + ') % 1000000' if arg == 'int' else inner.of(arg, depth)})"
             if arg == "double":
                 value = f"{name}({inner.of('double', min(depth, 1))})"
+        elif name == "several":
+            arg = rng.choice(TYPES)
+            value, ty = f"{rng.choice(['first_k', 'last_k'])}({inner.of(arg, depth)}, {rng.randint(1, 4)})", f"list<{arg}>"
         else:
             arg = rng.choice([ty for ty in TYPES if ty != "bool" or name not in ("min", "max")])
             value = f"{name}({inner.of(arg, depth)})"

@@ -151,19 +151,24 @@ impl Ledger {
 /// Reads states of a store for a plan.
 pub struct Decoder<'p> {
     plan: &'p Plan,
-    places: HashMap<u64, usize>,
+    places: HashMap<u64, Vec<usize>>,
 }
 
 impl<'p> Decoder<'p> {
     pub fn new(ledger: &Ledger, plan: &'p Plan) -> Decoder<'p> {
         let numbers = ledger.numbers_of(plan);
-        let places = numbers.iter().enumerate().filter_map(|(place, n)| n.map(|n| (n, place))).collect();
+        let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (place, number) in numbers.into_iter().enumerate() {
+            if let Some(number) = number {
+                places.entry(number).or_default().push(place);
+            }
+        }
         Decoder { plan, places }
     }
 
     /// The state that `bytes` are. Definitions the plan does not have are passed over.
     pub fn decode(&self, bytes: &[u8]) -> Result<State, Error> {
-        State::decode(self.plan, |number| self.places.get(&number).copied(), bytes)
+        State::decode(self.plan, |number| self.places.get(&number).into_iter().flatten().copied(), bytes)
             .ok_or_else(|| broken("a state is broken"))
     }
 }

@@ -44,6 +44,8 @@ impl Packing {
             Type::String => How::Text,
             Type::Double => How::Double,
             Type::Bool | Type::Int | Type::Decimal | Type::Datetime => How::Whole,
+            // No field is one: there is nothing but NULL to keep.
+            Type::List(_) | Type::Map(_) => How::Whole,
         };
         let fields: Vec<How> = projection.fields.iter().map(how).collect();
         Packing { bits: fields.len().div_ceil(8), fields }

@@ -72,6 +72,7 @@ impl Profile {
 
 fn as_declared(value: &Value, ty: Type) -> Option<Value> {
     match value {
+        // What is there is shown as it is, even where the definition says otherwise by now.
         Value::Json(_) => Some(value.clone()),
         other => convert(other.datum(), ty, &Scratch::new()).to_value(),
     }

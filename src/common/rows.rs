@@ -134,6 +134,7 @@ impl<'a> ColumnView<'a> {
             Type::Double => Datum::Double(f64::from_bits(word)),
             Type::String => Datum::Str(Span::of_word(word).of(self.text)),
             Type::Datetime => Datum::Time(word as i64),
+            Type::List(_) | Type::Map(_) => Datum::Null,
         }
     }
 }
@@ -216,7 +217,8 @@ impl Block {
         debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
         for (column, value) in self.columns.iter_mut().zip(values) {
             let word = match *value {
-                Datum::Null => None,
+                // No field is a list or a map.
+                Datum::Null | Datum::Json(_) => None,
                 Datum::Bool(b) => Some(u64::from(b)),
                 Datum::Int(n) | Datum::Time(n) => Some(n as u64),
                 Datum::Decimal(d) => Some(d.0 as i64 as u64),
@@ -333,7 +335,7 @@ pub(crate) fn field_of<'a>(event: &Event<'a>, field: &Field) -> Option<Word<'a>>
 /// The bits of a JSON value as a type that is no text; `None` where it is of another.
 pub(crate) fn word(json: &str, ty: Type) -> Option<u64> {
     match ty {
-        Type::String => None,
+        Type::String | Type::List(_) | Type::Map(_) => None,
         Type::Bool => matches!(json, "true" | "false").then(|| u64::from(json == "true")),
         Type::Int | Type::Datetime => json.parse::<i64>().ok().map(|n| n as u64),
         Type::Decimal => Decimal::parse(json).ok().map(|d| d.0 as i64 as u64),

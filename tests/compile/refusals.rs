@@ -22,6 +22,17 @@ fn a_refusal_names_the_place_the_engine_and_the_reason() {
             "d.toml:3:10: CAST of a string to decimal in DuckDB: it reads or writes such a text in another way",
         ),
         ("flink", "code = 'a'\nvalue = 'last(ROUND(amount, -40))'", "d.toml:3:10: ROUND in Flink: "),
+        ("duckdb", "code = 'a'\nvalue = 'top_k(category, 3)'", "d.toml:3:10: top_k in DuckDB: past `keep` values"),
+        ("spark", "code = 'a'\nvalue = 'stddev(amount)'", "d.toml:3:10: stddev in Spark: its doubles are rounded"),
+        ("duckdb", "code = 'a'\nvalue = 'approx_percentile(amount, 0.5)'", "approx_percentile in DuckDB: its sketch"),
+        ("flink", "code = 'a'\nvalue = \"decayed(amount, '7d')\"", "decayed in Flink: its numbers are too short"),
+        ("flink", "code = 'a'\nvalue = 'last_k(category, 3)'", "last_k in Flink: it does not sort"),
+        (
+            "clickhouse",
+            "code = 'a'\nvalue = 'first_k(category, 3)'",
+            "first_k in ClickHouse: it has no NULL for a list",
+        ),
+        ("duckdb", "code = 'a'\nvalue = 'sum(amount)'\nby = 'category'", "sum in DuckDB: a map of aggregates"),
         ("duckdb", "code = 'USERID'\nvalue = 'count(*)'", "d.toml:2:9: `USERID` is the column of the user in DuckDB"),
         (
             "spark",

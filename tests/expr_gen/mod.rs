@@ -113,12 +113,13 @@ impl Random {
             (_, Type::Double) => Datum::Double(self.pick(DOUBLES)),
             (_, Type::String) => Datum::Str(self.pick(WORDS)),
             (_, Type::Datetime) => Datum::Time(self.pick(TIMES)),
+            (_, Type::List(_) | Type::Map(_)) => Datum::Null,
         };
         Cells(COLUMNS.iter().map(cell).collect())
     }
 
     pub fn any(&mut self, depth: usize) -> Pair {
-        let ty = self.pick(&Type::ALL);
+        let ty = self.pick(&Type::SCALARS);
         self.of(ty, depth)
     }
 
@@ -135,7 +136,7 @@ impl Random {
             Type::Decimal => self.decimal(depth - 1),
             Type::Double => self.double(depth - 1),
             Type::String => self.string(depth - 1),
-            Type::Datetime => self.leaf(ty),
+            Type::Datetime | Type::List(_) | Type::Map(_) => self.leaf(ty),
         }
     }
 
@@ -168,7 +169,7 @@ impl Random {
                 Pair { duck: format!("CAST({x} AS DOUBLE)"), ours: x }
             }
             Type::String => both(format!("'{}'", self.pick(WORDS).replace('\'', "''"))),
-            Type::Datetime => both("TIMESTAMP '2024-11-11 03:38:45'"),
+            Type::Datetime | Type::List(_) | Type::Map(_) => both("TIMESTAMP '2024-11-11 03:38:45'"),
         }
     }
 
@@ -204,7 +205,7 @@ impl Random {
     }
 
     fn condition(&mut self, depth: usize) -> Pair {
-        let ty = self.pick(&Type::ALL);
+        let ty = self.pick(&Type::SCALARS);
         let comparison = self.pick(&["=", "<>", "<", "<=", ">", ">="]);
         match self.below(12) {
             0 => same("({0}) AND ({1}) AND ({2})", &self.list(Type::Bool, depth, 3)),

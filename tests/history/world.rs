@@ -88,6 +88,25 @@ type = "datetime"
 value = "max(timestamp)"
 update = "daily"
 [[tag]]
+code = "spread"
+value = "stddev(amount)"
+window = "3d"
+[[tag]]
+code = "last_three"
+value = "last_k(category, 3)"
+[[tag]]
+code = "most_often"
+value = "top_k(category, 2)"
+window = "7d"
+keep = 2
+[[tag]]
+code = "by_type"
+value = "approx_percentile(amount, 0.5)"
+by = "eventType"
+[[tag]]
+code = "warmth"
+value = "decayed(1, '12h')"
+[[tag]]
 code = "seconds"
 value = "sum(properties.duration)"
 [[field]]

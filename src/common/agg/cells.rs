@@ -66,7 +66,8 @@ impl Arena {
             _ => Text::default(),
         };
         *old = match *new {
-            Datum::Null => Cell::Null,
+            // No field of an event is a list or a map.
+            Datum::Null | Datum::Json(_) => Cell::Null,
             Datum::Bool(b) => Cell::Bool(b),
             Datum::Int(n) => Cell::Int(n),
             Datum::Time(t) => Cell::Time(t),

@@ -81,13 +81,7 @@ pub fn get_str<'a>(input: &mut &'a [u8]) -> Option<&'a str> {
 }
 
 pub fn put_value(out: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Json(s) => {
-            out.push(6);
-            put_bytes(out, s.as_bytes());
-        }
-        other => put_datum(out, &other.datum()),
-    }
+    put_datum(out, &value.datum());
 }
 
 /// What `put_value` writes for the owned value; nothing for NULL.
@@ -114,6 +108,10 @@ pub fn put_datum(out: &mut Vec<u8>, datum: &Datum) {
         Datum::Time(t) => {
             out.push(5);
             put_i64(out, t);
+        }
+        Datum::Json(json) => {
+            out.push(6);
+            put_bytes(out, json.as_bytes());
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct Min(Option<Value>);
 pub struct Max(Option<Value>);
 
 /// The order of two values of one type.
-fn order(a: &Datum, b: &Datum) -> Ordering {
+pub(super) fn order(a: &Datum, b: &Datum) -> Ordering {
     match (a, b) {
         (Datum::Bool(a), Datum::Bool(b)) => a.cmp(b),
         (Datum::Int(a) | Datum::Time(a), Datum::Int(b) | Datum::Time(b)) => a.cmp(b),

@@ -6,12 +6,15 @@
 use super::{Aggregate, Input};
 use crate::money::Decimal;
 use crate::rows::{Block, ColumnView, Pick};
+use crate::time::Millis;
 use crate::value::{Datum, Type};
 
 /// Partials of one function, by place.
-pub(super) trait Lane: Default {
+pub(super) trait Lane {
     /// Whether the instant and the id of an event are looked at.
     const ORDERED: bool;
+    /// Fixes the instant at which values will be told, for those that depend on it.
+    fn look_at(&mut self, _as_of: Millis) {}
     /// Makes room for `places` places; new ones have seen no events.
     fn grow(&mut self, places: usize);
     fn add(&mut self, place: usize, input: &Input);
@@ -78,6 +81,8 @@ pub(super) fn add<L: Lane>(lane: &mut L, picks: &[Pick], block: &Block, argument
                 Type::Double => typed!(|i: usize| Datum::Double(f64::from_bits(words[i]))),
                 Type::String => typed!(|i: usize| column.datum(i)),
                 Type::Datetime => typed!(|i: usize| Datum::Time(words[i] as i64)),
+                // No field of an event is one.
+                Type::List(_) | Type::Map(_) => {}
             }
         }
         Arguments::Computed { width, values } => {

@@ -22,13 +22,13 @@ impl Sum {
     }
 }
 
-/// A number as millionths; 0 for what is not a number, which the types rule out.
-fn millionths(datum: Datum) -> i128 {
+/// A number as millionths; `None` for a double beyond 10²⁷, and for what is not a number, which the types rule out.
+pub(super) fn millionths(datum: Datum) -> Option<i128> {
     match datum {
-        Datum::Int(n) => Decimal::from_int(n).0,
-        Datum::Decimal(d) => d.0,
-        Datum::Double(x) => Decimal::from_f64(x).map_or(0, |d| d.0),
-        _ => 0,
+        Datum::Int(n) => Some(Decimal::from_int(n).0),
+        Datum::Decimal(d) => Some(d.0),
+        Datum::Double(x) => Decimal::from_f64(x).map(|d| d.0),
+        _ => None,
     }
 }
 
@@ -42,7 +42,7 @@ impl Aggregate for Sum {
 
     #[inline]
     fn add(&mut self, input: &Input) {
-        self.millionths = self.millionths.saturating_add(millionths(input.args[0]));
+        self.millionths = self.millionths.saturating_add(millionths(input.args[0]).unwrap_or(0));
         self.count += 1;
     }
 

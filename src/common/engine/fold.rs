@@ -141,6 +141,12 @@ impl<'p> Fold<'p> {
         place
     }
 
+    /// For each counter of how many keys it has left values out, since there were more than it keeps.
+    pub fn flagged(&self) -> Vec<u64> {
+        let of = |place| self.states.iter().filter(|(_, state)| state.is_flagged(place)).count() as u64;
+        (0..self.plan.counters.len()).map(of).collect()
+    }
+
     /// The states, in the order of keys.
     pub fn into_states(mut self) -> Vec<(Key, State)> {
         self.states.sort_unstable_by(|a, b| a.0.cmp(&b.0));

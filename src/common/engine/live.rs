@@ -179,7 +179,7 @@ impl Live {
     /// Sets the timer of a key to its next change by time alone.
     fn arm(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
-        let mut next = entry.state.next_change(&self.plan).unwrap_or(NO_TIMER);
+        let mut next = entry.state.next_change(&self.plan, self.now).unwrap_or(NO_TIMER);
         if self.plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
             let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
             let derived = self.plan.next_derived_change(&values, self.now, &mut self.scratch);

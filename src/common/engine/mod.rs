@@ -19,3 +19,5 @@ pub enum Output {
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod every;

@@ -4,7 +4,7 @@
 //! order, and which are told to the outside.
 
 use super::state::{State, bit};
-use crate::agg::{Function, Input, Partial};
+use crate::agg::{Form, Input, Partial};
 use crate::expr::{Expr, Scratch, convert};
 use crate::key::Key;
 use crate::pane::Window;
@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub struct Counter {
     /// The tag's place in the definitions.
     pub tag: usize,
-    pub function: Function,
+    pub form: Form,
+    /// As `Form::arguments` has them.
     pub args: Vec<Expr>,
     pub filter: Option<Expr>,
     pub window: Option<Window>,
@@ -63,13 +64,14 @@ impl Plan {
         for (tag, definition) in definitions.tags.iter().enumerate().filter(|(tag, _)| needed[*tag]) {
             if let Kind::Aggregation(a) = &definition.kind {
                 let types: Vec<Type> = a.args.iter().map(|arg| arg.ty).collect();
+                let form = a.form();
                 counters.push(Counter {
                     tag,
-                    function: a.function,
-                    args: a.args.clone(),
+                    form,
+                    args: form.arguments(a.by.as_ref(), &a.args, &Expr::int(a.keep)),
                     filter: a.filter.clone(),
                     window: a.window,
-                    gives: a.function.result_type(&types).unwrap_or(definition.ty),
+                    gives: form.result_type(&types).unwrap_or(definition.ty),
                     ty: definition.ty,
                     fingerprint: definition.fingerprint,
                 });
@@ -175,13 +177,19 @@ fn masks(tags: usize, counters: &[Counter], derivations: &[Derivation]) -> Vec<u
 }
 
 impl Counter {
-    /// The value of a partial, as the type the tag is declared to have.
-    pub(super) fn value(&self, partial: &Partial) -> Option<Value> {
-        let value = partial.value(self.gives)?;
+    /// The value of a partial at an instant, as the type the tag is declared to have.
+    pub(super) fn value(&self, partial: &Partial, as_of: Millis) -> Option<Value> {
+        let value = partial.value(self.gives, as_of)?;
         if self.gives == self.ty {
             return Some(value);
         }
         convert(value.datum(), self.ty, &Scratch::new()).to_value()
+    }
+
+    /// The step after `after` at which the value changes though no pane is over; for those that change with each step.
+    pub(super) fn next_step(&self, after: Millis) -> Option<Millis> {
+        let window = self.window.filter(|_| self.form.function.changes_by_step())?;
+        Some(window.pane(after).saturating_add(1).saturating_mul(window.resolution))
     }
 
     /// Adds row `i` to the partials of its key, if the filter lets it through and no argument is NULL.

@@ -5,7 +5,7 @@
 
 use super::plan::{Counter, Plan};
 use crate::agg::codec::{get_bytes, get_i64, get_u64, put_bytes, put_i64, put_u64};
-use crate::agg::{Function, Input, Partial};
+use crate::agg::{Form, Input, Partial};
 use crate::pane::Window;
 use crate::time::Millis;
 use crate::value::Value;
@@ -49,15 +49,15 @@ impl State {
 
     pub(super) fn add(&mut self, place: usize, counter: &Counter, input: &Input) {
         match counter.window {
-            None => self.whole(place, counter.function).add(input),
-            Some(window) => self.panes(place).add(window.pane(input.timestamp), counter.function, input),
+            None => self.whole(place, counter.form).add(input),
+            Some(window) => self.panes(place).add(window.pane(input.timestamp), counter.form, input),
         }
     }
 
-    fn whole(&mut self, place: usize, function: Function) -> &mut Partial {
+    fn whole(&mut self, place: usize, form: Form) -> &mut Partial {
         let memory = &mut self.counters[place];
         if !matches!(memory, Memory::Whole(_)) {
-            *memory = Memory::Whole(function.empty());
+            *memory = Memory::Whole(form.empty());
         }
         match memory {
             Memory::Whole(partial) => partial,
@@ -79,14 +79,14 @@ impl State {
     /// Folds `other` in, as if its events had been added here. Both are of one plan.
     pub fn merge(&mut self, other: &State, plan: &Plan) {
         for (place, counter) in plan.counters.iter().enumerate() {
-            self.merge_memory(place, counter.function, &other.counters[place]);
+            self.merge_memory(place, counter.form, &other.counters[place]);
         }
     }
 
-    fn merge_memory(&mut self, place: usize, function: Function, other: &Memory) {
+    fn merge_memory(&mut self, place: usize, form: Form, other: &Memory) {
         match other {
             Memory::Nothing => {}
-            Memory::Whole(partial) => self.whole(place, function).merge(partial),
+            Memory::Whole(partial) => self.whole(place, form).merge(partial),
             Memory::Panes(theirs) => {
                 let ours = self.panes(place);
                 for (pane, partial) in &theirs.panes {
@@ -99,18 +99,31 @@ impl State {
     /// The value of a counter's tag at `as_of`. Every event absorbed counts unless its pane is over.
     pub fn value(&self, place: usize, counter: &Counter, as_of: Millis) -> Option<Value> {
         match (&self.counters[place], counter.window) {
-            (Memory::Whole(partial), _) => counter.value(partial),
-            (Memory::Panes(panes), Some(window)) => panes.value(counter, window.oldest(as_of)),
-            _ => counter.value(&counter.function.empty()),
+            (Memory::Whole(partial), _) => counter.value(partial, as_of),
+            (Memory::Panes(panes), Some(window)) => panes.value(counter, window.oldest(as_of), as_of),
+            _ => counter.value(&counter.form.empty(), as_of),
         }
     }
 
-    /// Drops the panes that are over at `now`. Returns the bits of the counters that lost one.
+    /// Whether a counter has left values out, since there were more than it keeps.
+    pub fn is_flagged(&self, place: usize) -> bool {
+        match &self.counters[place] {
+            Memory::Nothing => false,
+            Memory::Whole(partial) => partial.is_flagged(),
+            Memory::Panes(panes) => match &panes.total {
+                Some(total) => total.is_flagged(),
+                None => panes.panes.first().is_some_and(|(_, p)| panes.merged(p.form(), i64::MIN).is_flagged()),
+            },
+        }
+    }
+
+    /// Drops the panes that are over at `now`. Returns the bits of the counters that lost one, and of those that time
+    /// alone has changed.
     pub fn expire(&mut self, plan: &Plan, now: Millis) -> u64 {
         let mut lost = 0;
         for (place, counter) in plan.counters.iter().enumerate() {
             if let (Memory::Panes(panes), Some(window)) = (&mut self.counters[place], counter.window)
-                && panes.expire(window.oldest(now), counter.function)
+                && (panes.expire(window.oldest(now), counter.form) || counter.form.function.changes_by_step())
             {
                 lost |= bit(place);
                 if panes.panes.is_empty() {
@@ -121,14 +134,16 @@ impl State {
         lost
     }
 
-    /// The first instant at which a pane now kept is over.
-    pub fn next_change(&self, plan: &Plan) -> Option<Millis> {
-        let expiries =
-            plan.counters.iter().zip(&self.counters).filter_map(|(counter, memory)| match (memory, counter.window) {
-                (Memory::Panes(panes), Some(window)) => panes.panes.first().map(|(pane, _)| window.expiry(*pane)),
-                _ => None,
-            });
-        expiries.min()
+    /// The first instant at which a pane now kept is over, or the first after `after` at which a value moves a step.
+    pub fn next_change(&self, plan: &Plan, after: Millis) -> Option<Millis> {
+        let change = |(counter, memory): (&Counter, &Memory)| match (memory, counter.window) {
+            (Memory::Panes(panes), Some(window)) => {
+                let (first, _) = panes.panes.first()?;
+                Some(counter.next_step(after).map_or(window.expiry(*first), |step| step.min(window.expiry(*first))))
+            }
+            _ => None,
+        };
+        plan.counters.iter().zip(&self.counters).filter_map(change).min()
     }
 
     /// Appends the state's bytes; `numbers` are the durable numbers of the counters' definitions.
@@ -149,17 +164,21 @@ impl State {
         }
     }
 
-    /// Reads the bytes of `encode`; `place` gives the counter of a durable number, or `None` for one that is no longer defined.
+    /// Reads the bytes of `encode`; `places` gives the counters of a durable number: none for one that is no longer
+    /// defined, several where definitions mean the same.
     ///
     /// `None` when the bytes are not a state.
-    pub fn decode(plan: &Plan, place: impl Fn(u64) -> Option<usize>, mut input: &[u8]) -> Option<State> {
+    pub fn decode<P>(plan: &Plan, places: impl Fn(u64) -> P, mut input: &[u8]) -> Option<State>
+    where
+        P: IntoIterator<Item = usize>,
+    {
         let mut state = State::new(plan);
         while !input.is_empty() {
             let number = get_u64(&mut input)?;
             let payload = get_bytes(&mut input)?;
-            if let Some(place) = place(number) {
-                state.counters[place] =
-                    decode_panes(plan.counters[place].function, plan.counters[place].window, payload)?;
+            for place in places(number) {
+                let counter = &plan.counters[place];
+                state.counters[place] = decode_panes(counter.form, counter.window, payload)?;
             }
         }
         Some(state)
@@ -175,10 +194,10 @@ impl State {
             let payload = get_bytes(&mut input)?;
             for &place in places.get(number)? {
                 let counter = &plan.counters[place];
-                let memory = decode_panes(counter.function, counter.window, payload)?;
+                let memory = decode_panes(counter.form, counter.window, payload)?;
                 match &mut self.counters[place] {
                     Memory::Nothing => self.counters[place] = memory,
-                    _ => self.merge_memory(place, counter.function, &memory),
+                    _ => self.merge_memory(place, counter.form, &memory),
                 }
             }
         }
@@ -201,7 +220,7 @@ fn encode_panes<'p>(panes: impl ExactSizeIterator<Item = (i64, &'p Partial)>, ou
     }
 }
 
-fn decode_panes(function: Function, window: Option<Window>, mut input: &[u8]) -> Option<Memory> {
+fn decode_panes(form: Form, window: Option<Window>, mut input: &[u8]) -> Option<Memory> {
     let n = get_u64(&mut input)?;
     let mut panes: Vec<(i64, Partial)> = Vec::new();
     let mut previous = 0i64;
@@ -210,7 +229,7 @@ fn decode_panes(function: Function, window: Option<Window>, mut input: &[u8]) ->
         if i > 0 && pane <= previous {
             return None;
         }
-        panes.push((pane, function.decode(&mut input)?));
+        panes.push((pane, form.decode(&mut input)?));
         previous = pane;
     }
     if !input.is_empty() || panes.is_empty() {
@@ -228,7 +247,7 @@ fn decode_panes(function: Function, window: Option<Window>, mut input: &[u8]) ->
 }
 
 impl Panes {
-    fn pane(&mut self, pane: i64, function: Function) -> &mut Partial {
+    fn pane(&mut self, pane: i64, form: Form) -> &mut Partial {
         // Events come nearly in order, so the last pane is nearly always the one.
         let at = match self.panes.last() {
             Some((last, _)) if *last == pane => Ok(self.panes.len() - 1),
@@ -236,47 +255,47 @@ impl Panes {
             _ => self.panes.binary_search_by_key(&pane, |(p, _)| *p),
         };
         let at = at.unwrap_or_else(|at| {
-            self.panes.insert(at, (pane, function.empty()));
+            self.panes.insert(at, (pane, form.empty()));
             at
         });
         &mut self.panes[at].1
     }
 
-    fn add(&mut self, pane: i64, function: Function, input: &Input) {
-        self.pane(pane, function).add(input);
+    fn add(&mut self, pane: i64, form: Form, input: &Input) {
+        self.pane(pane, form).add(input);
         match &mut self.total {
             Some(total) => total.add(input),
-            None if self.panes.len() > TOTAL_FROM => self.total = Some(self.merged(function, i64::MIN)),
+            None if self.panes.len() > TOTAL_FROM => self.total = Some(self.merged(form, i64::MIN)),
             None => {}
         }
     }
 
     fn merge(&mut self, pane: i64, partial: &Partial) {
-        self.pane(pane, partial.function()).merge(partial);
+        self.pane(pane, partial.form()).merge(partial);
         if let Some(total) = &mut self.total {
             total.merge(partial);
         }
     }
 
-    fn merged(&self, function: Function, oldest: i64) -> Partial {
-        let mut total = function.empty();
+    fn merged(&self, form: Form, oldest: i64) -> Partial {
+        let mut total = form.empty();
         for (_, partial) in self.panes.iter().filter(|(pane, _)| *pane >= oldest) {
             total.merge(partial);
         }
         total
     }
 
-    fn value(&self, counter: &Counter, oldest: i64) -> Option<Value> {
+    fn value(&self, counter: &Counter, oldest: i64, as_of: Millis) -> Option<Value> {
         let all_count = self.panes.first().is_none_or(|(pane, _)| *pane >= oldest);
         match (&self.total, &self.panes[..]) {
-            (Some(total), _) if all_count => counter.value(total),
-            (_, [(_, only)]) if all_count => counter.value(only),
-            _ => counter.value(&self.merged(counter.function, oldest)),
+            (Some(total), _) if all_count => counter.value(total, as_of),
+            (_, [(_, only)]) if all_count => counter.value(only, as_of),
+            _ => counter.value(&self.merged(counter.form, oldest), as_of),
         }
     }
 
     /// Whether any pane was dropped.
-    fn expire(&mut self, oldest: i64, function: Function) -> bool {
+    fn expire(&mut self, oldest: i64, form: Form) -> bool {
         let over = self.panes.partition_point(|(pane, _)| *pane < oldest);
         if over == 0 {
             return false;
@@ -290,7 +309,7 @@ impl Panes {
         if self.panes.len() <= TOTAL_FROM {
             self.total = None;
         } else if self.total.is_none() {
-            self.total = Some(self.merged(function, i64::MIN));
+            self.total = Some(self.merged(form, i64::MIN));
         }
         true
     }

@@ -185,6 +185,11 @@ impl Lower<'_, '_> {
                 for (arg, at) in &args {
                     ty = self.unify(ty, arg.ty, *at, "mix")?;
                 }
+                if let (Some(ty), Some((_, at))) = (ty.filter(|ty| ty.is_nested()), args.last())
+                    && function.name != "COALESCE"
+                {
+                    return Err(self.no_order(ty, *at));
+                }
                 let args = args.into_iter().map(|(arg, _)| arg.widened(ty)).collect();
                 return Ok(Node { what: What::Call { function, args }, ty });
             }
@@ -192,9 +197,37 @@ impl Lower<'_, '_> {
                 self.comparable(&args[0].0, &args[1].0, args[1].1)?;
                 args[0].0.ty
             }
+            Rule::Size => {
+                self.nested(function, &args[0], "list or a map", |ty| ty.is_nested())?;
+                Some(Type::Int)
+            }
+            Rule::Member => {
+                self.nested(function, &args[0], "list", |ty| matches!(ty, Type::List(_)))?;
+                if let (Some(Type::List(item)), Some(ty)) = (args[0].0.ty, args[1].0.ty) {
+                    self.unify(Some(*item), Some(ty), args[1].1, "compare")?;
+                }
+                Some(Type::Bool)
+            }
         };
         let args: Vec<Node> = args.into_iter().map(|(arg, _)| arg).collect();
         Ok(Node { what: What::Call { function, args }, ty })
+    }
+
+    /// Checks an argument that is a list or a map.
+    fn nested(
+        &self,
+        function: &Function,
+        (arg, at): &Arg,
+        wanted: &str,
+        fits: impl Fn(Type) -> bool,
+    ) -> Result<(), ExprError> {
+        match arg.ty.filter(|ty| !fits(*ty)) {
+            Some(ty) => {
+                let name = function.name.to_ascii_lowercase();
+                Err(self.error(*at, format!("`{name}` takes a {wanted} here, not {ty}")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn wrong_argument(&self, function: &Function, wanted: &str, to: Type, found: Type, at: At) -> ExprError {
@@ -242,7 +275,10 @@ impl Lower<'_, '_> {
             return Err(self.hinted(at, format!("cannot cast to {data_type}"), hint));
         };
         if let Some(from) = node.ty.filter(|from| !cast::possible(*from, to)) {
-            let hint = "a datetime converts from and to BIGINT (milliseconds) and VARCHAR";
+            let hint = match from.is_nested() {
+                true => "a list or a map converts to VARCHAR, as JSON",
+                false => "a datetime converts from and to BIGINT (milliseconds) and VARCHAR",
+            };
             return Err(self.hinted(at, format!("cannot cast {from} to {to}"), hint));
         }
         Ok(Node::of(What::Cast { node: Box::new(node), implicit: false }, to))

@@ -75,6 +75,7 @@ pub(crate) fn type_name(ty: Type) -> &'static str {
         Type::Double => "DOUBLE",
         Type::String => "VARCHAR",
         Type::Datetime => "TIMESTAMP",
+        Type::List(_) | Type::Map(_) => "JSON",
     }
 }
 

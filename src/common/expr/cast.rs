@@ -12,6 +12,9 @@ use bumpalo::Bump;
 pub(crate) fn possible(from: Type, to: Type) -> bool {
     from == to
         || match (from, to) {
+            // A list or a map is its JSON text.
+            (Type::List(_) | Type::Map(_), other) => other == Type::String,
+            (_, Type::List(_) | Type::Map(_)) => false,
             (Type::Datetime, other) | (other, Type::Datetime) => matches!(other, Type::Int | Type::String),
             _ => true,
         }
@@ -30,6 +33,10 @@ pub(crate) fn cast<'a>(a: Datum<'a>, to: Type, scratch: &'a Bump) -> Datum<'a> {
             Datum::Str(s) => instant(s).map_or(Datum::Null, Datum::Time),
             _ => Datum::Null,
         },
+        Type::List(_) | Type::Map(_) => match a {
+            Datum::Json(json) => Datum::Json(json),
+            _ => Datum::Null,
+        },
     }
 }
 
@@ -44,7 +51,7 @@ fn to_bool(a: Datum<'_>) -> Datum<'static> {
             "false" | "f" | "0" => Datum::Bool(false),
             _ => Datum::Null,
         },
-        Datum::Time(_) | Datum::Null => Datum::Null,
+        Datum::Time(_) | Datum::Json(_) | Datum::Null => Datum::Null,
     }
 }
 
@@ -56,7 +63,7 @@ fn to_int(a: Datum<'_>) -> Option<i64> {
         // 2⁶³ itself is a double and does not fit.
         Datum::Double(x) => (x.trunc() >= -(2f64.powi(63)) && x.trunc() < 2f64.powi(63)).then_some(x as i64),
         Datum::Str(s) => s.trim().parse().ok(),
-        Datum::Null => None,
+        Datum::Json(_) | Datum::Null => None,
     }
 }
 
@@ -67,7 +74,7 @@ fn to_decimal(a: Datum<'_>) -> Option<Decimal> {
         Datum::Decimal(d) => Some(d),
         Datum::Double(x) => Decimal::from_f64(x),
         Datum::Str(s) => decimal_text(s.trim()),
-        Datum::Time(_) | Datum::Null => None,
+        Datum::Time(_) | Datum::Json(_) | Datum::Null => None,
     }
 }
 
@@ -97,7 +104,7 @@ fn to_double(a: Datum<'_>) -> Option<f64> {
 
 fn to_text<'a>(a: Datum<'a>, scratch: &'a Bump) -> Datum<'a> {
     match a {
-        Datum::Str(s) => Datum::Str(s),
+        Datum::Str(s) | Datum::Json(s) => Datum::Str(s),
         Datum::Null => Datum::Null,
         Datum::Bool(b) => Datum::Str(if b { "true" } else { "false" }),
         Datum::Time(t) => Datum::Str(scratch.alloc_str(&time::show(t))),

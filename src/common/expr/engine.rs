@@ -79,21 +79,26 @@ impl Engine {
     }
 
     /// The type that values of `ty` have: an instant is milliseconds, as in the events.
-    pub fn ty(self, ty: Type) -> &'static str {
+    pub fn ty(self, ty: Type) -> String {
+        let nested = |item: &Type| self.ty(*item);
         match (self, ty) {
-            (Engine::ClickHouse, ty) => match ty {
-                Type::Bool => "Nullable(Bool)",
-                Type::Int | Type::Datetime => "Nullable(Int64)",
-                Type::Decimal => "Nullable(Decimal(38, 6))",
-                Type::Double => "Nullable(Float64)",
-                Type::String => "Nullable(String)",
-            },
-            (_, Type::Bool) => "BOOLEAN",
-            (_, Type::Int | Type::Datetime) => "BIGINT",
-            (_, Type::Decimal) => "DECIMAL(38, 6)",
-            (_, Type::Double) => "DOUBLE",
-            (Engine::DuckDb, Type::String) => "VARCHAR",
-            (_, Type::String) => "STRING",
+            (Engine::ClickHouse, Type::Bool) => "Nullable(Bool)".into(),
+            (Engine::ClickHouse, Type::Int | Type::Datetime) => "Nullable(Int64)".into(),
+            (Engine::ClickHouse, Type::Decimal) => "Nullable(Decimal(38, 6))".into(),
+            (Engine::ClickHouse, Type::Double) => "Nullable(Float64)".into(),
+            (Engine::ClickHouse, Type::String) => "Nullable(String)".into(),
+            (Engine::ClickHouse, Type::List(item)) => format!("Array({})", nested(item)),
+            (Engine::ClickHouse, Type::Map(value)) => format!("Map(String, {})", nested(value)),
+            (_, Type::Bool) => "BOOLEAN".into(),
+            (_, Type::Int | Type::Datetime) => "BIGINT".into(),
+            (_, Type::Decimal) => "DECIMAL(38, 6)".into(),
+            (_, Type::Double) => "DOUBLE".into(),
+            (Engine::DuckDb, Type::String) => "VARCHAR".into(),
+            (_, Type::String) => "STRING".into(),
+            (Engine::DuckDb, Type::List(item)) => format!("{}[]", nested(item)),
+            (Engine::DuckDb, Type::Map(value)) => format!("MAP(VARCHAR, {})", nested(value)),
+            (_, Type::List(item)) => format!("ARRAY<{}>", nested(item)),
+            (_, Type::Map(value)) => format!("MAP<STRING, {}>", nested(value)),
         }
     }
 

@@ -6,9 +6,12 @@ use super::number::{finite, order};
 use super::print::{Call, Printed, functions as sql};
 use super::text;
 use crate::money::{Decimal, SCALE, div_round};
-use crate::value::{Datum, Type};
+use crate::value::{Datum, Type, Value};
 use bumpalo::Bump;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// One function.
 pub(crate) struct Function {
@@ -41,6 +44,10 @@ pub(crate) enum Rule {
     Same,
     /// Two values that can be compared; the result is the first's type.
     First,
+    /// A list or a map, to an int.
+    Size,
+    /// A list, and a value that can be compared with its items, to a bool.
+    Member,
 }
 
 /// What a NULL argument does.
@@ -62,9 +69,11 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     function("CEIL", (1, 1), Rule::Number, Nulls::Propagate, ceil, sql::ceil).or(&["CEILING"]),
     function("COALESCE", (1, MANY), Rule::Same, Nulls::Own, coalesce, sql::coalesce),
     function("CONCAT", (1, MANY), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::concat, sql::concat),
+    function("CONTAINS", (2, 2), Rule::Member, Nulls::Propagate, contains, sql::contains),
     function("FLOOR", (1, 1), Rule::Number, Nulls::Propagate, floor, sql::floor),
     function("GREATEST", (1, MANY), Rule::Same, Nulls::Own, greatest, sql::greatest),
     function("LEAST", (1, MANY), Rule::Same, Nulls::Own, least, sql::least),
+    function("LEN", (1, 1), Rule::Size, Nulls::Propagate, len, sql::len),
     function("LENGTH", (1, 1), Rule::Fixed(&[Text], Int), Nulls::Propagate, text::length, sql::length)
         .or(&["CHAR_LENGTH", "CHARACTER_LENGTH"]),
     function("LOWER", (1, 1), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::lower, sql::lower),
@@ -186,6 +195,27 @@ fn extreme<'a>(args: &[Datum<'a>], better: fn(std::cmp::Ordering) -> bool) -> Da
         None if a.is_null() => best,
         _ => a,
     })
+}
+
+/// How many items a list, or entries a map has.
+fn len<'a>(args: &[Datum<'a>], _: &'a Bump) -> Datum<'a> {
+    let Datum::Json(json) = args[0] else { return Datum::Null };
+    let n = match json.as_bytes().first() {
+        Some(b'[') => serde_json::from_str::<Vec<IgnoredAny>>(json).map(|items| items.len()),
+        _ => serde_json::from_str::<BTreeMap<String, IgnoredAny>>(json).map(|entries| entries.len()),
+    };
+    n.map_or(Datum::Null, |n| Datum::Int(n as i64))
+}
+
+/// Whether an item of the list equals the value. Lists have no NULL in them.
+fn contains<'a>(args: &[Datum<'a>], _: &'a Bump) -> Datum<'a> {
+    let Datum::Json(json) = args[0] else { return Datum::Null };
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) else { return Datum::Null };
+    let equals = |item: &RawValue| match Value::from_json(item.get()) {
+        Ok(Some(item)) => order(item.datum(), args[1]).is_some_and(|o| o.is_eq()),
+        _ => false,
+    };
+    Datum::Bool(items.into_iter().any(equals))
 }
 
 /// The place of `id` in [0, 1) under `salt`: the first 13 hex digits of SHA-256(salt ‖ 0x1F ‖ id) / 2⁵².

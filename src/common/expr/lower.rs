@@ -255,7 +255,16 @@ impl<'t, 'n> Lower<'t, 'n> {
     }
 
     pub(super) fn comparable(&self, a: &Node, b: &Node, at: At) -> Result<(), ExprError> {
-        self.unify(a.ty, b.ty, at, "compare").map(|_| ())
+        match self.unify(a.ty, b.ty, at, "compare")? {
+            Some(ty) if ty.is_nested() => Err(self.no_order(ty, at)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists and maps are looked into, not compared.
+    pub(super) fn no_order(&self, ty: Type, at: At) -> ExprError {
+        let hint = "len(x) tells how many there are, contains(list, value) whether one is among them";
+        self.hinted(at, format!("cannot compare {ty} with {ty}"), hint)
     }
 
     /// The one type that both can have.

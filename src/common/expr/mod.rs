@@ -33,7 +33,7 @@ mod text;
 
 use crate::rows::Row;
 use crate::time::Millis;
-use crate::value::{Datum, Type};
+use crate::value::{Datum, Type, Value};
 use node::{Node, What};
 use std::fmt;
 
@@ -152,12 +152,23 @@ impl Expr {
             Datum::Double(x) => Datum::Double(x),
             Datum::Time(t) => Datum::Time(t),
             Datum::Str(s) => Datum::Str(scratch.alloc_str(s)),
+            Datum::Json(json) => Datum::Json(scratch.alloc_str(json)),
         }
     }
 
     /// Whether the row passes as a filter: NULL is not true.
     pub fn is_true<R: Row>(&self, row: &R, scratch: &Scratch) -> bool {
         matches!(eval::eval(&self.node, row, scratch), Datum::Bool(true))
+    }
+
+    /// A whole number.
+    pub fn int(n: i64) -> Expr {
+        Expr { ty: Type::Int, node: Node::literal(node::Literal::Int(n)) }
+    }
+
+    /// Its value where that is the same for every row and at every instant, `Some(None)` for NULL; else `None`.
+    pub fn constant(&self) -> Option<Option<Value>> {
+        select::constant(&self.node).map(|literal| literal.datum().to_value())
     }
 
     /// The slot that it is and nothing more.

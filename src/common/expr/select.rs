@@ -149,7 +149,7 @@ fn slot(node: &Node) -> Option<(usize, Type)> {
 }
 
 /// The value of a node that reads no field.
-fn constant(node: &Node) -> Option<Literal> {
+pub(super) fn constant(node: &Node) -> Option<Literal> {
     let mut reads = false;
     node.walk(&mut |node| reads |= matches!(node.what, What::Slot { .. } | What::AsOf));
     if reads {
@@ -163,6 +163,7 @@ fn constant(node: &Node) -> Option<Literal> {
         Datum::Double(x) => Literal::Double(x),
         Datum::Str(s) => Literal::Str(s.into()),
         Datum::Time(t) => Literal::Time(t),
+        Datum::Json(_) => return None,
     })
 }
 

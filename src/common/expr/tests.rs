@@ -43,6 +43,10 @@ pub(super) fn fields() -> Fields {
         ("properties.duration", Type::Int, Datum::Int(42)),
         ("my-tag", Type::Int, Datum::Int(1)),
         ("end", Type::Int, Datum::Int(2)),
+        ("items", Type::List(&Type::String), Datum::Json("[\"a\",\"b\",\"c\"]")),
+        ("seen", Type::List(&Type::Datetime), Datum::Json("[1731296325000]")),
+        ("shares", Type::Map(&Type::Int), Datum::Json("{\"x\":1,\"y\":2}")),
+        ("nothing", Type::Map(&Type::Int), none),
     ])
 }
 
@@ -65,6 +69,7 @@ fn show(text: &str) -> String {
         Datum::Double(_) => expr.ty == Type::Double,
         Datum::Str(_) => expr.ty == Type::String,
         Datum::Time(_) => expr.ty == Type::Datetime,
+        Datum::Json(_) => expr.ty.is_nested(),
     };
     assert!(fits, "{text} is {value:?}, declared {}", expr.ty);
     value.to_value().map_or("NULL".to_string(), |v| v.to_string())
@@ -234,6 +239,24 @@ fn case_and_functions() {
 }
 
 #[test]
+fn lists_and_maps_are_passed_on_and_looked_into() {
+    rows(&[
+        ("items", "[\"a\",\"b\",\"c\"]"),
+        ("COALESCE(nothing, shares)", "{\"x\":1,\"y\":2}"),
+        ("CASE WHEN no THEN nothing ELSE shares END", "{\"x\":1,\"y\":2}"),
+        ("items IS NOT NULL AND nothing IS NULL", "true"),
+        ("len(items) + len(shares)", "5"),
+        ("len(nothing)", "NULL"),
+        ("contains(items, 'b')", "true"),
+        ("contains(items, 'd')", "false"),
+        ("contains(items, s)", "NULL"),
+        ("contains(seen, timestamp)", "true"),
+        ("contains(seen, 1731296325001)", "false"),
+        ("CAST(shares AS VARCHAR)", "{\"x\":1,\"y\":2}"),
+    ]);
+}
+
+#[test]
 fn casts_are_safe() {
     rows(&[
         ("CAST('12' AS BIGINT)", "12"),
@@ -330,6 +353,27 @@ fn errors_point_at_their_place() {
             "sum",
             "not supported: OVER",
             "a condition on events goes into `where`, a span of time into `window`",
+        ),
+        (
+            "items = items",
+            "items",
+            "cannot compare list<string> with list<string>",
+            "len(x) tells how many there are, contains(list, value) whether one is among them",
+        ),
+        (
+            "GREATEST(shares, shares)",
+            "shares",
+            "cannot compare map<int> with map<int>",
+            "len(x) tells how many there are, contains(list, value) whether one is among them",
+        ),
+        ("len(n)", "n", "`len` takes a list or a map here, not int", ""),
+        ("contains(shares, 'x')", "shares", "`contains` takes a list here, not map<int>", ""),
+        ("contains(items, 5)", "5", "cannot compare string with int", "convert one side: CAST(… AS BIGINT)"),
+        (
+            "CAST(items AS BIGINT)",
+            "items",
+            "cannot cast list<string> to int",
+            "a list or a map converts to VARCHAR, as JSON",
         ),
         ("日本 = 1 OR\n  amuont = 1", "日本", "unknown field: 日本", ""),
         ("n = 1 OR\n  amuont = 1", "amuont", "unknown field: amuont", "did you mean amount?"),

@@ -195,6 +195,7 @@ fn fitting(value: &Value, declared: Option<Type>) -> Option<Cow<'_, Value>> {
         | (Some(Type::Decimal), Value::Int(_) | Value::Decimal(_))
         | (Some(Type::Double), Value::Double(_))
         | (Some(Type::Datetime), Value::Time(_)) => same,
+        (Some(ty @ (Type::List(_) | Type::Map(_))), Value::Json(_)) if value.is(ty) => same,
         (Some(Type::Datetime), Value::Int(t)) => Some(Cow::Owned(Value::Time(*t))),
         // What is printed shortest may look like a narrower number.
         (Some(Type::Double), Value::Int(n)) => Some(Cow::Owned(Value::Double(*n as f64))),
@@ -358,6 +359,11 @@ mod tests {
                 Some(Type::String),
                 &["\"a\"", "\"b\"", "\"a\"", "7"],
                 r#"{"type":"string","rows":4,"nulls":0,"wrong":1,"distinct":2,"exact":true}"#,
+            ),
+            (
+                Some(Type::List(&Type::Int)),
+                &["[1]", "[1]", "{}", "[]", "null", "5"],
+                r#"{"type":"list<int>","rows":6,"nulls":1,"wrong":2,"distinct":2,"exact":true}"#,
             ),
             (
                 Some(Type::Double),

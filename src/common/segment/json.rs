@@ -255,6 +255,14 @@ impl<'a> Writer<'a> {
             };
             return Err(Problem { hint: Some(hint), ..problem });
         };
+        if let (Takes::Part, Type::List(item)) = (takes, tag.ty) {
+            return self.contains(node, *item);
+        }
+        if tag.ty.is_nested() && !matches!(takes, Takes::Nothing(_)) {
+            let hint = "a list takes CONTAINS; lists and maps take IS NULL and IS NOT NULL";
+            let message = format!("{name} is for single values, and `{}` is {}", tag.code, a(tag.ty));
+            return Err(self.hinted(&op_at, message, hint));
+        }
         if matches!(takes, Takes::Text(_) | Takes::Part) && tag.ty != Type::String {
             return Err(self.problem(&op_at, format!("{name} is for strings, and `{}` is {}", tag.code, a(tag.ty))));
         }
@@ -265,6 +273,18 @@ impl<'a> Writer<'a> {
         }
         let value = self.need(node, "value")?;
         self.operand(*takes, name, tag, &value)
+    }
+
+    /// `contains(tag, value)`, for a list: its code has just been written.
+    fn contains(&mut self, node: &Node<'a>, item: Type) -> Result<(), Problem> {
+        let value = self.need(node, "value")?;
+        let (range, _) = self.pieces.last_mut().expect("the code is a piece");
+        self.sql.insert_str(range.start, "contains(");
+        *range = range.start + "contains(".len()..range.end + "contains(".len();
+        self.sql.push_str(", ");
+        self.literal("an item", item, &value)?;
+        self.sql.push(')');
+        Ok(())
     }
 
     fn tag(&mut self, node: &Node<'a>) -> Result<&'a Tag, Problem> {
@@ -284,10 +304,11 @@ impl<'a> Writer<'a> {
     }
 
     fn operand(&mut self, takes: Takes, name: &str, tag: &'a Tag, value: &At<'a>) -> Result<(), Problem> {
+        let of = format!("`{}`", tag.code);
         match takes {
             Takes::One(sql) | Takes::Text(sql) => {
                 self.sql.push_str(&format!(" {sql} "));
-                self.literal(tag, value)
+                self.literal(&of, tag.ty, value)
             }
             Takes::Two(sql) => {
                 let items = self.list(value, &format!("{name} takes [low, high]"))?;
@@ -295,9 +316,9 @@ impl<'a> Writer<'a> {
                     return Err(self.problem(value, format!("{name} takes [low, high], not {} values", items.len())));
                 };
                 self.sql.push_str(&format!(" {sql} "));
-                self.literal(tag, low)?;
+                self.literal(&of, tag.ty, low)?;
                 self.sql.push_str(" AND ");
-                self.literal(tag, high)
+                self.literal(&of, tag.ty, high)
             }
             Takes::Several(sql) => {
                 let items = self.list(value, &format!("{name} takes a list"))?;
@@ -307,7 +328,7 @@ impl<'a> Writer<'a> {
                 self.sql.push_str(&format!(" {sql} ("));
                 for (i, item) in items.iter().enumerate() {
                     self.sql.push_str(if i > 0 { ", " } else { "" });
-                    self.literal(tag, item)?;
+                    self.literal(&of, tag.ty, item)?;
                 }
                 self.sql.push(')');
                 Ok(())
@@ -322,10 +343,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// One value as a literal of its tag's type.
-    fn literal(&mut self, tag: &Tag, at: &At<'a>) -> Result<(), Problem> {
+    /// One value as a literal of the type of what it is compared with.
+    fn literal(&mut self, of: &str, ty: Type, at: &At<'a>) -> Result<(), Problem> {
         let raw = at.raw.get();
-        let literal = match (at.kind(), tag.ty) {
+        let literal = match (at.kind(), ty) {
             ("a string", Type::String) => quoted(&self.decode::<String>(at)?),
             ("a string", Type::Datetime) => format!("TIMESTAMP {}", quoted(&self.decode::<String>(at)?)),
             ("a bool", Type::Bool) | ("a number", Type::Int | Type::Decimal | Type::Datetime) => raw.to_string(),
@@ -337,9 +358,7 @@ impl<'a> Writer<'a> {
                 return Err(self.hinted(at, "null compares with nothing", hint));
             }
             (kind, ty) => {
-                return Err(
-                    self.problem(at, format!("`{}` is {} and takes {}, not {kind}", tag.code, a(ty), takes(ty)))
-                );
+                return Err(self.problem(at, format!("{of} is {} and takes {}, not {kind}", a(ty), takes(ty))));
             }
         };
         let start = self.sql.len();
@@ -360,6 +379,7 @@ fn takes(ty: Type) -> &'static str {
         Type::Int | Type::Decimal | Type::Double => "a number",
         Type::String => "a string",
         Type::Datetime => "milliseconds or an RFC 3339 string",
+        Type::List(_) | Type::Map(_) => "no single value",
     }
 }
 

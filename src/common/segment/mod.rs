@@ -56,7 +56,7 @@ impl Rule {
     /// ```
     ///
     /// `logic` is AND, OR, or NOT with one condition. `op` is `=`, `!=`, `<>`, `>`, `>=`, `<`, `<=`, BETWEEN (value: `[low,
-    /// high]`, both included), IN, NOT IN (a list), LIKE, NOT LIKE, CONTAINS (a part of a string, as it stands), IS NULL, IS NOT
+    /// high]`, both included), IN, NOT IN (a list), LIKE, NOT LIKE, CONTAINS (a part of a string, as it stands, or an item of a list), IS NULL, IS NOT
     /// NULL (no value). A value has the type of its tag; a datetime is in milliseconds or RFC 3339.
     pub fn from_json(text: &str, source: &str, definitions: &Definitions) -> Result<Rule, Problem> {
         json::read(text, source, definitions)

@@ -28,6 +28,14 @@ update = "import"
 code = "seen-at.web"
 type = "datetime"
 update = "import"
+[[tag]]
+code = "cities"
+type = "list<string>"
+update = "import"
+[[tag]]
+code = "counts"
+type = "map<int>"
+update = "import"
 "#;
 
 fn definitions() -> Definitions {
@@ -92,8 +100,39 @@ fn the_truth_table_of_missing_values() {
 }
 
 #[test]
+fn rules_look_into_lists_and_maps() {
+    let json = |text: &str| Value::Json(text.into());
+    let user = profile(&[("cities", json(r#"["Oslo","Malmö"]"#)), ("counts", json(r#"{"a":1}"#))]);
+    for (rule, member) in [
+        ("contains(cities, 'Oslo')", true),
+        ("contains(cities, 'Os')", false),
+        ("NOT contains(cities, 'Rome')", true),
+        ("len(cities) = 2 AND len(counts) < 2", true),
+        ("cities IS NULL OR counts IS NULL", false),
+    ] {
+        assert_eq!(sql(rule).matches(&user, 0), member, "{rule}");
+        assert!(!sql(rule).matches(&profile(&[]), 0) || rule.contains("IS NULL"), "{rule}, missing");
+    }
+    let wrong = |rule: &str| Rule::from_json(rule, "r", &definitions()).err().map(|p| p.message).unwrap_or_default();
+    assert_eq!(
+        wrong(r#"{"tag_code":"cities","op":"=","value":"Oslo"}"#),
+        "op: = is for single values, and `cities` is a list<string>"
+    );
+    assert_eq!(
+        wrong(r#"{"tag_code":"cities","op":"CONTAINS","value":5}"#),
+        "value: an item is a string and takes a string, not a number"
+    );
+    assert_eq!(
+        wrong(r#"{"tag_code":"counts","op":"CONTAINS","value":"a"}"#),
+        "op: CONTAINS is for single values, and `counts` is a map<int>"
+    );
+}
+
+#[test]
 fn a_json_rule_is_the_sql_it_stands_for() {
     for (rule, same) in [
+        (r#"{"tag_code":"cities","op":"CONTAINS","value":"it's"}"#, "contains(cities, 'it''s')"),
+        (r#"{"tag_code":"counts","op":"IS NOT NULL"}"#, "counts IS NOT NULL"),
         (r#"{"tag_code":"age","op":">","value":18}"#, "age > 18"),
         (r#"{"tag_code":"age","op":"<>","value":-18}"#, "age != -18"),
         (r#"{"tag_code":"age","op":"between","value":[1,2.5]}"#, "age BETWEEN 1 AND 2.5"),

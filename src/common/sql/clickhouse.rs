@@ -1,6 +1,6 @@
 //! ClickHouse: the log is read line by line; numbers beyond what a double holds are read from the line's text.
 
-use super::dialect::{Dialect, Fold, Folded, POSITION, Step};
+use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
 use super::fields::{is_known, known};
 use super::form::{Column, Columns, Place, Source};
 use super::numbers::{EXACT, number_of_key};
@@ -49,6 +49,11 @@ impl Dialect for ClickHouse {
                 "CAST(round(divideDecimal(CAST({0} AS Nullable(Decimal(76, 6))), \
                  toDecimal256(greatest({1}, 1), 0), 7), 6) AS Nullable(Decimal(38, 6)))",
             ),
+            Function::FirstK | Function::LastK => return Err("it has no NULL for a list of nothing".into()),
+            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
+            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
+            Function::ApproxPercentile => return Err(SKETCH.into()),
+            Function::Decayed => return Err(DECAYS.into()),
         })
     }
 
@@ -134,6 +139,8 @@ fn value(column: &Column) -> String {
                 Type::String => is("'String'", value),
                 Type::Int | Type::Datetime => is("'Int64', 'UInt64'", value),
                 Type::Double | Type::Decimal => is("'Int64', 'UInt64', 'Double'", value),
+                // No field is one.
+                Type::List(_) | Type::Map(_) => E.null(ty),
             }
         }
     }

@@ -70,6 +70,8 @@ pub struct Fold<'a> {
     pub arg: &'a str,
     /// Of the argument.
     pub ty: Type,
+    /// What the function takes besides: a count, millionths, milliseconds.
+    pub constant: i64,
     /// The columns of the event's time and id, for ties.
     pub time: &'a str,
     pub id: &'a str,
@@ -92,3 +94,9 @@ impl Folded {
         Folded { parts: parts.into(), value: value.into() }
     }
 }
+
+/// Why a function that keeps values cannot be said: past `keep` of them ours stay by a hash that is ours.
+pub const KEEPS: &str = "past `keep` values other ones would stay";
+pub const ROUNDS: &str = "its doubles are rounded more than once";
+pub const SKETCH: &str = "its sketch is another one";
+pub const DECAYS: &str = "its numbers are too short for weights of 63 bits";

@@ -1,6 +1,6 @@
 //! DuckDB: a log is read line by line in its order; numbers beyond what a double holds are read from the line's text.
 
-use super::dialect::{Dialect, Fold, Folded, POSITION, Step};
+use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
 use super::fields::{is_known, known};
 use super::form::{Column, Columns, Place, Source};
 use super::numbers::{EXACT, number_of_key};
@@ -34,6 +34,8 @@ impl Dialect for DuckDb {
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
         let Fold { arg, time, id, .. } = fold;
         let edge = |name: &str| Folded::one(format!("{name}({arg}, ({time}, {id})) FILTER (WHERE {arg} IS NOT NULL)"));
+        let several =
+            |name: &str| format!("{name}({arg}, ({time}, {id}), {}) FILTER (WHERE {arg} IS NOT NULL)", fold.constant);
         Ok(match fold.function {
             Function::Count => Folded::one(format!("COUNT({arg})")),
             Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("COUNT(DISTINCT {arg} + 0)")),
@@ -51,6 +53,12 @@ impl Dialect for DuckDb {
                 let value = "CAST(CAST({0} * 1000000 AS HUGEINT) * 10 // NULLIF({1}, 0) * 0.0000001 AS DECIMAL(38, 6))";
                 Folded::of([sum, format!("COUNT({arg})")], value)
             }
+            Function::FirstK => Folded::one(several("arg_min")),
+            Function::LastK => Folded::one(several("arg_max")),
+            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
+            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
+            Function::ApproxPercentile => return Err(SKETCH.into()),
+            Function::Decayed => return Err(DECAYS.into()),
         })
     }
 }
@@ -145,6 +153,8 @@ fn declared(column: &Column) -> String {
         Type::Double => format!("CASE WHEN isfinite(CAST({text} AS DOUBLE)) THEN CAST({text} AS DOUBLE) END"),
         Type::Decimal => return decimal(column),
         Type::String => text,
+        // No field is one.
+        Type::List(_) | Type::Map(_) => return E.null(column.field.ty),
     };
     format!("CASE WHEN {} THEN {value} END", is_of(&json, column.field.ty))
 }
@@ -170,6 +180,7 @@ fn is_of(json: &str, ty: Type) -> String {
         Type::Int | Type::Datetime => "'BIGINT', 'UBIGINT'",
         Type::Decimal | Type::Double => "'BIGINT', 'UBIGINT', 'DOUBLE'",
         Type::String => "'VARCHAR'",
+        Type::List(_) | Type::Map(_) => "'ARRAY', 'OBJECT'",
     };
     format!("json_type({json}) IN ({kinds})")
 }

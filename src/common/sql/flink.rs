@@ -1,7 +1,7 @@
 //! Flink: a log is a table of files; fields that the definition file declares are read from the line, since its JSON
 //! format takes a value of any type for a text or a number.
 
-use super::dialect::{Dialect, Fold, Folded, POSITION, Step};
+use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
 use super::fields::{is_known, known};
 use super::flink_job;
 use super::form::{Column, Columns, Form, Place, Source};
@@ -85,6 +85,11 @@ impl Dialect for Flink {
                 [format!("SUM({})", summand(fold)), format!("COUNT({arg})")],
                 "CAST({0} / NULLIF({1}, 0) AS DECIMAL(38, 6))",
             ),
+            Function::FirstK | Function::LastK => return Err("it does not sort what it collects".into()),
+            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
+            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
+            Function::ApproxPercentile => return Err(SKETCH.into()),
+            Function::Decayed => return Err(DECAYS.into()),
         })
     }
 }
@@ -181,6 +186,8 @@ fn value(column: &Column) -> String {
         (Some(_), Type::String) => text,
         (Some(ty), _) => E.cast(&text, ty),
         (None, _) if !is_known(field) => E.null(field.ty),
+        // No field is one.
+        (None, Type::List(_) | Type::Map(_)) => E.null(field.ty),
         (None, Type::String) => format!("CASE WHEN {json} LIKE '[\"%' THEN {text} END"),
         (None, Type::Bool) => format!("CASE {json} WHEN '[true]' THEN TRUE WHEN '[false]' THEN FALSE END"),
         (None, Type::Int | Type::Datetime) => {

@@ -1,6 +1,6 @@
 //! Spark: the log is text, read as JSON by a schema; where a value's JSON type matters, as a VARIANT beside it.
 
-use super::dialect::{Dialect, Fold, Folded, POSITION, Step};
+use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
 use super::fields::{Tree, is_known, known};
 use super::form::{Column, Columns, Form, Place, Source};
 use super::statement::table;
@@ -44,6 +44,18 @@ impl Dialect for Spark {
         let Fold { arg, time, id, .. } = fold;
         let edge =
             |name: &str| Folded::one(format!("{name}({arg}, struct({time}, {id})) FILTER (WHERE {arg} IS NOT NULL)"));
+        let several = |sort: &str| {
+            let all = format!(
+                "collect_list(struct({time} AS time, {id} AS id, {arg} AS value)) FILTER (WHERE {arg} IS NOT NULL)"
+            );
+            let sorted =
+                if sort == "array_sort" { format!("array_sort({all})") } else { format!("sort_array({all}, false)") };
+            let value = format!(
+                "CASE WHEN size({{0}}) > 0 THEN transform(slice({{0}}, 1, {}), e -> e.value) END",
+                fold.constant
+            );
+            Folded::of([sorted], value)
+        };
         Ok(match fold.function {
             Function::Count => Folded::one(format!("COUNT({arg})")),
             Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("COUNT(DISTINCT {arg} + 0)")),
@@ -63,6 +75,13 @@ impl Dialect for Spark {
                 [format!("SUM({})", summand(fold)), format!("COUNT({arg})")],
                 "try_divide({0}, CAST({1} AS DECIMAL(20, 0)))",
             ),
+            Function::FirstK => several("array_sort"),
+            // Newest first.
+            Function::LastK => several("sort_array"),
+            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
+            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
+            Function::ApproxPercentile => return Err(SKETCH.into()),
+            Function::Decayed => return Err(DECAYS.into()),
         })
     }
 }
@@ -90,10 +109,10 @@ fn log(places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
         let ty = match (known(field), field.ty) {
             (Some(Type::Decimal), _) => E.ty(Type::Decimal),
             (Some(ty), _) => E.ty(ty),
-            (None, Type::Decimal) => "DECIMAL(38, 18)",
+            (None, Type::Decimal) => "DECIMAL(38, 18)".into(),
             (None, ty) => E.ty(ty),
         };
-        types.insert(&field.path, ty)?;
+        types.insert(&field.path, &ty)?;
         // These two take a value of another JSON type as well.
         if known(field).is_none() && matches!(field.ty, Type::String | Type::Decimal) {
             kinds.insert(&field.path, "VARIANT")?;
@@ -142,6 +161,8 @@ fn value(column: &Column) -> String {
         (Some(_), _) if field.path == ["tenantId"] => format!("COALESCE({text}, '')"),
         (Some(_), _) => text,
         (None, _) if !is_known(field) => E.null(field.ty),
+        // No field is one.
+        (None, Type::List(_) | Type::Map(_)) => E.null(field.ty),
         (None, Type::Bool | Type::Int | Type::Datetime) => text,
         (None, Type::Double) => format!("CASE WHEN ABS({text}) <= {:e} THEN {text} END", f64::MAX),
         (None, Type::String) => format!("CASE WHEN {kind} = 'STRING' THEN CAST({} AS STRING) END", path("k")),

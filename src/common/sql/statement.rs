@@ -12,7 +12,7 @@ use crate::expr::print::{AsOf, Printer};
 use crate::pane::Window;
 use crate::tag::{Kind, Part, Problem};
 use crate::time;
-use crate::value::Type;
+use crate::value::{Type, Value};
 
 /// The definitions as SQL, with a semicolon at the end.
 pub fn write<D: Dialect>(dialect: &D, form: &Form<'_>) -> Result<String, Vec<Problem>> {
@@ -210,11 +210,22 @@ impl<D: Dialect> Writer<'_, D> {
             let code = self.code(counter.tag).to_string();
             let arg = format!("c.{}", self.ident(&code));
             let ty = counter.args.first().map_or(Type::Int, |arg| arg.ty);
-            let fold = Fold { function: counter.function, arg: &arg, ty, time: &time, id: &id };
-            let Folded { parts: aggregates, value } = match self.dialect.fold(&fold) {
+            let fold = Fold {
+                function: counter.form.function,
+                arg: &arg,
+                ty,
+                constant: constant_of(counter),
+                time: &time,
+                id: &id,
+            };
+            let folded = match counter.form.by {
+                true => Err("a map of aggregates".to_string()),
+                false => self.dialect.fold(&fold),
+            };
+            let Folded { parts: aggregates, value } = match folded {
                 Ok(folded) => folded,
                 Err(why) => {
-                    let what = format!("{} in {}: {why}", counter.function.name(), D::ENGINE.name());
+                    let what = format!("{} in {}: {why}", counter.form.function.name(), D::ENGINE.name());
                     self.problems.push(self.problem(counter.tag, Part::Value, what));
                     continue;
                 }
@@ -313,6 +324,14 @@ impl<D: Dialect> Writer<'_, D> {
             problems.push(self.problem(tag, Part::Code, why));
         }
         self.problems.extend(problems);
+    }
+}
+
+/// What a function takes besides the value of the event.
+fn constant_of(counter: &Counter) -> i64 {
+    match counter.args.get(1).and_then(Expr::constant) {
+        Some(Some(Value::Int(n))) => n,
+        _ => 0,
     }
 }
 

@@ -8,9 +8,10 @@ use super::keys::TOP;
 use super::read::{Read, Reader, Text};
 use super::scope::{EventFields, State, fixed_fields};
 use super::{Aggregation, Definitions, Kind, Problem, Tag, Update};
-use crate::agg::{self, Function};
-use crate::expr::{self, Expr, ExprError};
+use crate::agg::{self, Form, Function, KEEP, KEEP_MAX};
+use crate::expr::{self, AggCall, Expr, ExprError};
 use crate::limits::{PANES_MAX, TAGS_MAX};
+use crate::money::SCALE;
 use crate::pane::{Window, usual_resolution};
 use crate::time::{Millis, parse_span, show_span};
 use crate::value::Type;
@@ -159,10 +160,9 @@ impl Builder<'_> {
     }
 
     fn imported(&mut self, index: usize, read: &Read) -> State {
-        for key in ["value", "where", "window", "resolution"] {
-            if let Some(text) = read.text(key) {
-                self.reader
-                    .report(text.at.clone(), format!("an imported tag has no `{key}`: its values come as patches"));
+        for key in ["value", "by", "keep", "where", "window", "resolution"] {
+            if let Some(at) = read.at(key) {
+                self.reader.report(at, format!("an imported tag has no `{key}`: its values come as patches"));
             }
         }
         let Some(code) = read.text("code") else { return State::Failed };
@@ -177,10 +177,10 @@ impl Builder<'_> {
     }
 
     fn waiting(&mut self, read: &Read) -> State {
-        for key in ["where", "window", "resolution"] {
-            if let Some(text) = read.text(key) {
+        for key in ["by", "keep", "where", "window", "resolution"] {
+            if let Some(at) = read.at(key) {
                 let hint = "put it into the tags that this one names";
-                self.reader.report_hint(text.at.clone(), format!("a derived tag has no `{key}`"), hint);
+                self.reader.report_hint(at, format!("a derived tag has no `{key}`"), hint);
             }
         }
         State::Waiting
@@ -189,7 +189,8 @@ impl Builder<'_> {
     fn aggregation(&mut self, index: usize, read: &Read, value: &Text) -> State {
         let filter = read.text("where").map(|text| self.filter(text)).unwrap_or(Ok(None));
         let window = self.window(read);
-        let call = match expr::parse_aggregation(&value.value, &mut self.fields) {
+        let by = read.text("by").map(|text| self.by(text)).unwrap_or(Ok(None));
+        let mut call = match expr::parse_aggregation(&value.value, &mut self.fields) {
             Ok(call) => call,
             Err(e) => {
                 self.expr_problem(value, e);
@@ -198,7 +199,7 @@ impl Builder<'_> {
         };
         let name_at = self.reader.within(value, call.name_offset, call.name.len());
         let function = if call.distinct { format!("{}_distinct", call.name) } else { call.name.clone() };
-        if call.distinct && !agg::NAMES.contains(&function.as_str()) {
+        if !agg::NAMES.contains(&function.as_str()) {
             self.reader.report(name_at, format!("`{}` takes no DISTINCT", call.name));
             return State::Failed;
         }
@@ -213,8 +214,12 @@ impl Builder<'_> {
         for (arg, offset) in call.args.iter().zip(&call.arg_offsets) {
             self.no_as_of(arg, value, *offset);
         }
+        let function = Function::from_name(&function).expect("the name stands in the registry");
+        let constants = self.constants(function, &mut call, value);
+        let keep = self.keep(read, function);
         let types: Vec<Type> = call.args.iter().map(|arg| arg.ty).collect();
-        let ty = match agg::result_type(&function, &types) {
+        let form = Form { function, by: read.has("by") };
+        let ty = match form.result_type(&types).map_err(|why| format!("`{}` {why}", function.name())) {
             Ok(ty) => self.declared_type(read, ty, value),
             Err(message) => {
                 let at = call.arg_offsets.first().map_or(name_at.clone(), |at| self.reader.within(value, *at, 1));
@@ -222,11 +227,67 @@ impl Builder<'_> {
                 None
             }
         };
-        let (Ok(filter), Ok(window), Some(ty)) = (filter, window, ty) else { return State::Failed };
-        let function = Function::from_name(&function).expect("its type is known, so it is registered");
-        let aggregation = Aggregation { function, args: call.args, filter, window };
+        let (Ok(filter), Ok(by), Ok(window), Some(ty)) = (filter, by, window, ty) else { return State::Failed };
+        let (Ok(constants), Ok(keep)) = (constants, keep) else { return State::Failed };
+        let own_window = function.own_window(&constants);
+        if own_window.is_some() && self.no_window(read, function) {
+            return State::Failed;
+        }
+        let aggregation = Aggregation { function, args: call.args, by, keep, filter, window: window.or(own_window) };
         let fingerprint = fingerprint::aggregation(&aggregation, &self.fields.projection);
         self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
+    }
+
+    /// Puts the constants of a call into the form that partials take.
+    fn constants(&mut self, function: Function, call: &mut AggCall, value: &Text) -> Result<Vec<i64>, ()> {
+        let mut constants = Vec::new();
+        let places = call.args.iter_mut().zip(&call.arg_offsets).skip(1);
+        for ((arg, offset), constant) in places.zip(function.constants()) {
+            let read = match arg.constant() {
+                Some(found) => constant.read(found.as_ref()),
+                None => Err((format!("{constant} is the same for every event, not an expression over it"), "")),
+            };
+            match read {
+                Ok(n) => {
+                    constants.push(n);
+                    *arg = Expr::int(n);
+                }
+                Err((why, hint)) => {
+                    let at = self.reader.within(value, *offset, 1);
+                    self.reader.report(at, why).hint = (!hint.is_empty()).then(|| hint.to_string());
+                    return Err(());
+                }
+            }
+        }
+        Ok(constants)
+    }
+
+    fn by(&mut self, text: &Text) -> Result<Option<Expr>, ()> {
+        let expr = expr::parse(&text.value, &mut self.fields).map_err(|e| self.expr_problem(text, e))?;
+        self.no_as_of(&expr, text, 0);
+        Ok(Some(expr))
+    }
+
+    fn keep(&mut self, read: &Read, function: Function) -> Result<i64, ()> {
+        let Some((keep, at)) = read.number("keep") else { return Ok(KEEP) };
+        let keep = (keep.0 / SCALE) as i64;
+        if !read.has("by") && !function.keeps() {
+            let hint = "it says how many different values `by`, `top_k` and `histogram` keep";
+            self.reader.report_hint(at, format!("`{}` keeps no values: it has no `keep`", function.name()), hint);
+        } else if !(1..=KEEP_MAX).contains(&keep) {
+            self.reader.report(at, format!("`keep` is from 1 to {KEEP_MAX}, not {keep}"));
+        } else {
+            return Ok(keep);
+        }
+        Err(())
+    }
+
+    /// Reports a window where there is no place for one.
+    fn no_window(&mut self, read: &Read, function: Function) -> bool {
+        let Some(window) = read.text("window") else { return false };
+        let hint = "its half-life says how far back it looks";
+        self.reader.report_hint(window.at.clone(), format!("`{}` has no `window`", function.name()), hint);
+        true
     }
 
     fn filter(&mut self, text: &Text) -> Result<Option<Expr>, ()> {

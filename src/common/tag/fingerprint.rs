@@ -19,6 +19,12 @@ pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection) ->
     for arg in &aggregation.args {
         write_expr(&mut text, "arg", arg, projection);
     }
+    if let Some(by) = &aggregation.by {
+        write_expr(&mut text, "by", by, projection);
+    }
+    if aggregation.by.is_some() || aggregation.function.keeps() {
+        let _ = writeln!(text, "keep {}", aggregation.keep);
+    }
     if let Some(filter) = &aggregation.filter {
         write_expr(&mut text, "where", filter, projection);
     }

@@ -82,6 +82,17 @@ pub(super) static TAG: Object = Object {
             Shape::Text,
             "An aggregation over the user's events, such as `sum(amount)`, or an SQL expression over other tags.",
         ),
+        key(
+            "by",
+            Shape::Text,
+            "An expression over the event: the tag is a map from each of its values to the aggregate of those events.",
+        ),
+        key(
+            "keep",
+            Shape::Count,
+            "How many different values `by`, `top_k` and `histogram` keep, at most 10000: those with the smallest hash. \
+             Default: 1000.",
+        ),
         key("where", Shape::Text, "Which events count: an SQL condition on one event. NULL is not true."),
         key("window", Shape::Pattern(SPAN), "How far back to look, such as `1h` or `7d`. Without it: the whole life."),
         key(
@@ -90,7 +101,7 @@ pub(super) static TAG: Object = Object {
             "The steps in which a window moves; it must divide the window. \
              Default: 1s for windows up to 1h, 1m up to 1d, 1h up to 31d, else 1d.",
         ),
-        key("type", Shape::OneOf(types), "The type of the value; needed for `update = \"import\"`, else inferred."),
+        key("type", Shape::OneOf(all_types), "The type of the value; needed for `update = \"import\"`, else inferred."),
         key(
             "update",
             Shape::OneOf(updates),
@@ -132,8 +143,13 @@ pub(super) static TAG_QUALITY: Object = Object {
     ],
 };
 
+/// What a field of an event can be.
 fn types() -> Vec<&'static str> {
-    Type::ALL.into_iter().map(Type::name).collect()
+    Type::SCALARS.into_iter().map(Type::name).collect()
+}
+
+fn all_types() -> Vec<&'static str> {
+    Type::all().map(Type::name).collect()
 }
 
 fn updates() -> Vec<&'static str> {

@@ -16,7 +16,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
-use crate::agg::Function;
+use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};
 use crate::pane::Window;
 use crate::rows::Projection;
@@ -119,12 +119,22 @@ pub enum Kind {
 pub struct Aggregation {
     /// `count(DISTINCT x)` is `CountDistinct`.
     pub function: Function,
-    /// Over the projection. None for `count(*)`.
+    /// Over the projection. None for `count(*)`. Constants are whole numbers: a count, millionths, milliseconds.
     pub args: Vec<Expr>,
+    /// One aggregate for each of its values.
+    pub by: Option<Expr>,
+    /// So many different values are kept, of `by` and by functions that keep values.
+    pub keep: i64,
     /// Which events count; all of them without one.
     pub filter: Option<Expr>,
-    /// The whole life of the user without one.
+    /// The whole life of the user without one. What decays has one by nature.
     pub window: Option<Window>,
+}
+
+impl Aggregation {
+    pub fn form(&self) -> Form {
+        Form { function: self.function, by: self.by.is_some() }
+    }
 }
 
 /// A value over other tags of the same user.

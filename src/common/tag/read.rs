@@ -45,6 +45,11 @@ impl Read {
         self.keys.contains(&key)
     }
 
+    /// Where the value of a key stands, a text or a number.
+    pub fn at(&self, key: &str) -> Option<Range<usize>> {
+        self.text(key).map(|text| text.at.clone()).or_else(|| self.number(key).map(|(_, at)| at))
+    }
+
     pub fn text(&self, key: &str) -> Option<&Text> {
         self.texts.iter().find(|(name, _)| *name == key).map(|(_, text)| text)
     }

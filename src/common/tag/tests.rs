@@ -56,6 +56,47 @@ fn every_mistake_is_told_with_its_place() {
     let daily = "[[tag]]\ncode = 'a'\nvalue = 'count(*)'\nupdate = 'daily'\n";
     for (text, want) in [
         (tag(""), "2:8: tag `t` has no `value` / only a tag with update = \"import\" has none"),
+        (tag("value = 'first_k(category, 0)'"), "3:28: `k` is from 1 to 100, not 0"),
+        (tag("value = 'last_k(category, 101)'"), "3:27: `k` is from 1 to 100, not 101"),
+        (tag("value = 'last_k(category, 2.5)'"), "3:27: `k` is a whole number from 1 to 100, not 2.5"),
+        (tag("value = 'top_k(category, amount)'"), "3:26: `k` is the same for every event, not an expression over it"),
+        (tag("value = 'top_k(category)'"), "3:16: `top_k` takes 2 arguments, a value and k, not 1"),
+        (
+            tag("value = 'approx_percentile(amount, 1.5)'"),
+            "3:36: `p` is a number from 0 to 1, not 1.5 / the median is 0.5",
+        ),
+        (tag("value = 'approx_percentile(category, 0.5)'"), "3:28: `approx_percentile` takes a number, not string"),
+        (
+            tag("value = \"decayed(amount, '7x')\""),
+            "3:26: not a span: \"7x\" (write 90s, 15m, 1h, 7d; units ms s m h d w) / write a span such as '7d', '12h' or '90s'",
+        ),
+        (
+            tag("value = \"decayed(amount, '900ms')\""),
+            "3:26: a half-life of 900ms does not divide into 8 steps of whole milliseconds / a whole number of seconds does",
+        ),
+        (
+            tag("value = 'decayed(amount, 7)'"),
+            "3:26: a half-life is a span of time, not 7 / write a span such as '7d', '12h' or '90s'",
+        ),
+        (
+            tag("value = \"decayed(amount, '7d')\"\nwindow = '1h'"),
+            "4:10: `decayed` has no `window` / its half-life says how far back it looks",
+        ),
+        (tag("value = 'histogram(category)'\nkeep = 10001"), "4:8: `keep` is from 1 to 10000, not 10001"),
+        (tag("value = 'histogram(category)'\nkeep = 0"), "4:8: `keep` is from 1 to 10000, not 0"),
+        (
+            tag("value = 'count(*)'\nkeep = 5"),
+            "4:8: `count` keeps no values: it has no `keep` / it says how many different values `by`, `top_k` and `histogram` keep",
+        ),
+        (tag("value = 'count(*)'\nby = 'catgory'"), "4:7: unknown field: catgory / did you mean category?"),
+        (
+            tag("value = 'count(*)'\nby = 'as_of()'"),
+            "4:7: as_of() stands in a derived tag only / an aggregation sees one event, not the instant it is looked at; use `window`",
+        ),
+        (
+            tag("value = 'count(*)'\nby = 'category'\ntype = 'int'"),
+            "5:9: the value is map<int>, not int / write type = \"map<int>\", or convert with CAST in `value`: count(*)",
+        ),
         (tag("value = 'cuont(*)'"), "3:10: unknown function: cuont / did you mean count?"),
         (
             tag("value = 'sum(amount) / count(*)'"),
@@ -247,6 +288,11 @@ fn types_may_be_declared_wider_and_datetimes_as_ints() {
         ("max(properties.n)", "datetime", true),
         ("sum(amount)", "int", false),
         ("last(category)", "bool", false),
+        ("last_k(category, 3)", "list<string>", true),
+        ("histogram(amount)", "map<int>", true),
+        ("histogram(amount)", "map<decimal>", false),
+        ("stddev(amount)", "double", true),
+        ("stddev(amount)", "decimal", false),
     ] {
         let text = format!(
             "[[field]]\npath = 'properties.n'\ntype = 'int'\n{}type = '{ty}'",
@@ -281,6 +327,22 @@ fn fingerprints_change_with_the_meaning_and_with_nothing_else() {
     ] {
         assert_ne!(print(&other), print(base), "{other}");
     }
+    let kept = "[[tag]]\ncode='t'\nvalue='top_k(category, 3)'\nby='itemId'";
+    assert_eq!(print(&format!("{kept}\nkeep=1000")), print(kept));
+    for other in [
+        format!("{kept}\nkeep=999"),
+        kept.replace("itemId", "eventType"),
+        kept.replace("\nby='itemId'", ""),
+        kept.replace("3", "4"),
+    ] {
+        assert_ne!(print(&other), print(kept), "{other}");
+    }
+    let alone = kept.replace("\nby='itemId'", "");
+    assert_eq!(print(&format!("{alone}\nkeep=1000")), print(&alone));
+    assert_ne!(print(&format!("{alone}\nkeep=999")), print(&alone));
+    let decayed = |span: &str| print(&format!("[[tag]]\ncode='t'\nvalue='''decayed(amount, '{span}')'''"));
+    assert_eq!(decayed("7d"), decayed("168h"));
+    assert_ne!(decayed("7d"), decayed("8d"));
     let typed = |ty: &str| print(&format!("[[field]]\npath='x'\ntype='{ty}'\n[[tag]]\ncode='t'\nvalue='count(x)'"));
     assert_ne!(typed("int"), typed("string"));
     let derived = |value: &str| print(&format!("[[tag]]\ncode='n'\nvalue='{value}'\n[[tag]]\ncode='t'\nvalue='n + 1'"));

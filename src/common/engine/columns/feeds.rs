@@ -58,7 +58,7 @@ impl Feeds {
             });
             feeds.items[feed].counters.push(place);
         }
-        let partials = plan.counters.iter().map(|counter| counter.function.partials()).collect();
+        let partials = plan.counters.iter().map(|counter| counter.form.partials(as_of)).collect();
         Feeds { selections: selections.items, feeds: feeds.items, partials }
     }
 

@@ -114,7 +114,20 @@ fn aggregation() -> impl Strategy<Value = String> {
         ("first(paid)", ""),
         ("last(score)", ""),
         ("first(timestamp)", "datetime"),
+        ("variance(score)", ""),
+        ("stddev(\"properties.duration\")", ""),
+        ("first_k(category, 2)", ""),
+        ("last_k(score, 100)", ""),
+        ("top_k(category, 2)", ""),
+        ("histogram(eventType)", ""),
+        ("histogram(amount)", "map<int>"),
+        ("approx_percentile(amount, 0.5)", ""),
+        ("approx_percentile(score, 1)", "double"),
+        ("decayed(amount, '4s')", ""),
+        ("decayed(1, '80ms')", "double"),
     ]);
+    let by = prop::sample::select(vec!["", "", "", "category", "\"properties.duration\" % 2", "score"]);
+    let keep = prop::option::weighted(0.3, 1i64..4);
     let filter = prop::sample::select(vec![
         "",
         "eventType = 'click'",
@@ -129,8 +142,17 @@ fn aggregation() -> impl Strategy<Value = String> {
         "timestamp >= 5000 AND timestamp < 20000",
     ]);
     let window = prop::sample::select(vec!["", "1s", "5s", "12s", "1h"]);
-    (value, filter, window).prop_map(|((value, ty), filter, window)| {
+    (value, filter, window, by, keep).prop_map(|((value, ty), filter, window, by, keep)| {
         let mut out = format!("value = '''{value}'''\n");
+        let window = if value.starts_with("decayed") { "" } else { window };
+        // Of maps nothing is wider than they are.
+        let ty = if by.is_empty() { ty } else { "" };
+        if !by.is_empty() {
+            out.push_str(&format!("by = '''{by}'''\n"));
+        }
+        if let Some(keep) = keep.filter(|_| !by.is_empty() || value.starts_with("top_k") || value.starts_with("hist")) {
+            out.push_str(&format!("keep = {keep}\n"));
+        }
         for (key, text) in [("type", ty), ("where", filter), ("window", window)] {
             if !text.is_empty() {
                 out.push_str(&format!("{key} = '''{text}'''\n"));

@@ -130,6 +130,34 @@ pub(in crate::expr) fn concat(call: &Call<'_, '_>) -> Printed {
     })
 }
 
+/// Lists are never empty: of nothing there is no list.
+pub(in crate::expr) fn len(call: &Call<'_, '_>) -> Printed {
+    let x = call.arg(0)?;
+    let len = match call.engine() {
+        Engine::DuckDb => format!("len({x})"),
+        // Its older ways give -1 for NULL.
+        Engine::Spark => format!("CASE WHEN {x} IS NOT NULL THEN size({x}) END"),
+        Engine::Flink | Engine::ClickHouse => return Err(call.refuse("no tag is a list there")),
+    };
+    Ok(call.engine().cast(&len, Type::Int))
+}
+
+pub(in crate::expr) fn contains(call: &Call<'_, '_>) -> Printed {
+    let (Some(Type::List(item)), ty) = (call.args[0].ty, call.args[1].ty) else {
+        return Ok(call.engine().null(Type::Bool));
+    };
+    if ty.is_some_and(|ty| ty != *item) {
+        return Err(call.refuse("the list and the value must be of one type"));
+    }
+    let (list, value) = (call.arg(0)?, call.arg_as(1, *item)?);
+    let name = match call.engine() {
+        Engine::DuckDb => "list_contains",
+        Engine::Spark => "array_contains",
+        Engine::Flink | Engine::ClickHouse => return Err(call.refuse("no tag is a list there")),
+    };
+    Ok(format!("CASE WHEN {value} IS NOT NULL THEN {name}({list}, {value}) END"))
+}
+
 pub(in crate::expr) fn length(call: &Call<'_, '_>) -> Printed {
     let x = call.arg_as(0, Type::String)?;
     let engine = call.engine();

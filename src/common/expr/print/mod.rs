@@ -126,6 +126,8 @@ impl Printer<'_> {
             Datum::Double(x) => Literal::Double(x),
             Datum::Str(s) => Literal::Str(s.into()),
             Datum::Time(t) => Literal::Time(t),
+            // Nothing makes a list but events.
+            Datum::Json(_) => return None,
         })
     }
 

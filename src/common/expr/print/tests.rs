@@ -8,13 +8,14 @@ use crate::value::Type;
 
 struct Fields;
 
-const FIELDS: [(&str, Type); 6] = [
+const FIELDS: [(&str, Type); 7] = [
     ("flag", Type::Bool),
     ("n", Type::Int),
     ("d", Type::Decimal),
     ("x", Type::Double),
     ("s", Type::String),
     ("at", Type::Datetime),
+    ("list", Type::List(&Type::String)),
 ];
 
 impl Names for Fields {
@@ -44,6 +45,8 @@ fn every_function_is_printed_or_refused_by_its_name_for_every_engine() {
                 Rule::Number if i > 0 => "1",
                 Rule::Number => "d",
                 Rule::Same | Rule::First => "s",
+                Rule::Member if i > 0 => "s",
+                Rule::Size | Rule::Member => "list",
             };
             (0..n).map(arg).collect()
         };

@@ -4,6 +4,7 @@
 
 use super::column::Column;
 use crate::given::grouped;
+use adprof::agg::KEEP_MAX;
 use adprof::engine::plan::{Counter, Plan};
 use adprof::expr::{Expr, Scratch, nearest};
 use adprof::ndjson::shown;
@@ -61,13 +62,13 @@ impl<'p> Lint<'p> {
         }
     }
 
-    /// The warnings, in the order of the tags.
-    pub fn finish(&mut self, columns: &[Column], users: u64) -> Vec<String> {
+    /// The warnings, in the order of the tags. `flagged` are the users of whom a counter left values out.
+    pub fn finish(&mut self, columns: &[Column], users: u64, flagged: &[u64]) -> Vec<String> {
         let mut warnings = Vec::new();
         for column in columns {
             let tag = &self.plan.definitions.tags[column.tag];
             let mut why = match self.plan.counters.iter().position(|c| c.tag == column.tag) {
-                Some(place) => self.counter(place),
+                Some(place) => self.counter(place).into_iter().chain(left_out(tag, flagged[place], users)).collect(),
                 None => Vec::new(),
             };
             if column.users == 0 && why.is_empty() {
@@ -142,6 +143,19 @@ impl<'p> Lint<'p> {
 
 fn expressions(counter: &Counter) -> impl Iterator<Item = &Expr> {
     counter.filter.iter().chain(&counter.args)
+}
+
+/// That a tag keeps fewer different values than there are.
+fn left_out(tag: &Tag, flagged: u64, users: u64) -> Option<(String, Option<String>)> {
+    let Kind::Aggregation(a) = &tag.kind else { return None };
+    let message = format!(
+        "more than {} different values for {} of {} users: those with the smallest hash were kept",
+        grouped(a.keep as u64),
+        grouped(flagged),
+        grouped(users)
+    );
+    let hint = format!("raise `keep`, to {} at most", grouped(KEEP_MAX as u64));
+    (flagged > 0).then_some((message, (a.keep < KEEP_MAX).then_some(hint)))
 }
 
 fn null_hint(tag: &Tag) -> Option<&'static str> {

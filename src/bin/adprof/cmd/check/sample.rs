@@ -30,7 +30,7 @@ pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> 
     let mut trial = Trial::new(&plan);
     trial.read(events)?;
     let Trial { fold, mut lint, counts, .. } = trial;
-    let tally = fold.tally;
+    let (tally, flagged) = (fold.tally, fold.flagged());
     let mut profiles = Profiles::new(&plan, users);
     if let Some(as_of) = counts.newest {
         fold.finish(as_of, |patch| profiles.add(&patch));
@@ -38,7 +38,7 @@ pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> 
     report::data(&profiles.lines)?;
     tell(&definitions, &counts, tally, &profiles);
     if counts.newest.is_some() {
-        lint.finish(&profiles.columns, profiles.users).iter().for_each(report::warn);
+        lint.finish(&profiles.columns, profiles.users, &flagged).iter().for_each(report::warn);
     }
     given::check_errors(None, counts.refused, counts.events + counts.refused)
 }
