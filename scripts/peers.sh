@@ -59,3 +59,12 @@ prepare_peers() {
         need java default-jre-headless || say "skipped: Spark and Flink; they need Java 17 or later"
     fi
 }
+
+# Sets the same variables where the environments are there already, and fetches nothing.
+find_peers() {
+    local venv
+    venv=$(venv_of engines "${PEERS_PACKAGES[@]}")
+    [[ -n ${ADPROF_PEERS_PYTHON-} || ! -e $venv/ready ]] || export ADPROF_PEERS_PYTHON=$venv/bin/python
+    venv=$(venv_of flink "${FLINK_PACKAGES[@]}")
+    [[ -n ${ADPROF_FLINK_PYTHON-} || ! -e $venv/ready ]] || export ADPROF_FLINK_PYTHON=$venv/bin/python
+}

@@ -4,7 +4,7 @@
 #   scripts/test.sh [ARG...]      ARGs go to `cargo test`: scripts/test.sh --test kafka
 #
 # Builds the program, starts the servers on free ports in a temporary folder (scripts/servers.sh), prepares a Python with
-# DuckDB that some tests compare with, runs the tests, and ends what it started whatever happens. What is missing is
+# DuckDB that some tests compare with, uses ClickHouse, Spark and Flink where scripts/engines.sh has put them, runs the tests, and ends what it started whatever happens. What is missing is
 # installed through apt-get when root; otherwise one line says what is missing and what is skipped. The last line says
 # which servers were used.
 #
@@ -17,6 +17,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/lib.sh
 # shellcheck source=scripts/duckdb.sh
 source scripts/duckdb.sh
+# shellcheck source=scripts/peers.sh
+source scripts/peers.sh
 case ${1-} in -h | --help) usage_of scripts/test.sh; exit ;; esac
 
 # ---- steps and their end ----------------------------------------------------
@@ -84,6 +86,8 @@ summary() {
     if [[ -n ${ADPROF_TEST_PYTHON-} ]]; then
         used+=("duckdb $("$ADPROF_TEST_PYTHON" -c 'import duckdb; print(duckdb.__version__)')")
     else skipped+=(duckdb); fi
+    if [[ -n ${ADPROF_PEERS_PYTHON-} ]]; then used+=(clickhouse spark); else skipped+=(clickhouse spark); fi
+    if [[ -n ${ADPROF_FLINK_PYTHON-} ]]; then used+=(flink); else skipped+=("flink (engines: scripts/engines.sh)"); fi
     if have strace; then used+=(strace); else skipped+=("strace (fsync before the acknowledgement, faults of the disk)"); fi
     say "$1; used: $(list "${used[@]}"); skipped: $(list "${skipped[@]}")"
 }
@@ -103,6 +107,7 @@ step cargo build --locked --bins
 unset ADPROF_TEST_REDIS ADPROF_TEST_KAFKA ADPROF_TEST_KAFKA_LIBS
 work=$(mktemp -d)
 prepare_python
+find_peers
 step scripts/servers.sh start "$work/servers"
 # shellcheck source=/dev/null
 source "$work/servers/env"

@@ -43,6 +43,7 @@ pages! {
     11 log "docs/log.md";
     12 aggregations "docs/aggregations.md";
     13 explain "docs/explain.md";
+    14 scale_out "docs/scale-out.md";
 }
 
 #[test]

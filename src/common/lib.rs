@@ -47,6 +47,7 @@ pub mod profiles;
 pub mod segment;
 pub mod export;
 pub mod quality;
+pub mod sql;
 
 // the two paths: carriers, engine and stores put together
 pub mod run;

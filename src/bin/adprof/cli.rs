@@ -92,6 +92,7 @@ commands! {
     Init => init, "init";
     Check => check, "check";
     Schema => schema, "schema";
+    Compile => compile, "compile";
     Gen => r#gen, "gen";
     Completions => completions, "completions";
     Man => man, "man";

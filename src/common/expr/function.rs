@@ -1,8 +1,9 @@
 //! Functions: the one table of what an expression may call.
 //!
-//! Each is pure and typed, with its NULL rule; a printer for another engine looks a function up by its name here.
+//! Each is pure and typed, with its NULL rule, and says beside its meaning how it is written for every engine.
 
 use super::number::{finite, order};
+use super::print::{Call, Printed, functions as sql};
 use super::text;
 use crate::money::{Decimal, SCALE, div_round};
 use crate::value::{Datum, Type, Value};
@@ -23,6 +24,8 @@ pub(crate) struct Function {
     pub rule: Rule,
     pub nulls: Nulls,
     pub eval: for<'a> fn(&[Datum<'a>], &'a Bump) -> Datum<'a>,
+    /// The call in the SQL of an engine; the error is why it cannot be said there.
+    pub print: fn(&Call<'_, '_>) -> Printed,
 }
 
 impl std::fmt::Debug for Function {
@@ -61,26 +64,27 @@ use Type::{Double, Int, String as Text};
 const MANY: usize = usize::MAX;
 
 pub(crate) static FUNCTIONS: &[Function] = &[
-    function("ABS", (1, 1), Rule::Number, Nulls::Propagate, abs),
-    function("BUCKET", (2, 2), Rule::Fixed(&[Text, Text], Double), Nulls::Propagate, bucket),
-    function("CEIL", (1, 1), Rule::Number, Nulls::Propagate, ceil).or(&["CEILING"]),
-    function("COALESCE", (1, MANY), Rule::Same, Nulls::Own, coalesce),
-    function("CONCAT", (1, MANY), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::concat),
-    function("CONTAINS", (2, 2), Rule::Member, Nulls::Propagate, contains),
-    function("FLOOR", (1, 1), Rule::Number, Nulls::Propagate, floor),
-    function("GREATEST", (1, MANY), Rule::Same, Nulls::Own, greatest),
-    function("LEAST", (1, MANY), Rule::Same, Nulls::Own, least),
-    function("LEN", (1, 1), Rule::Size, Nulls::Propagate, len),
-    function("LENGTH", (1, 1), Rule::Fixed(&[Text], Int), Nulls::Propagate, text::length)
+    function("ABS", (1, 1), Rule::Number, Nulls::Propagate, abs, sql::abs),
+    function("BUCKET", (2, 2), Rule::Fixed(&[Text, Text], Double), Nulls::Propagate, bucket, sql::bucket),
+    function("CEIL", (1, 1), Rule::Number, Nulls::Propagate, ceil, sql::ceil).or(&["CEILING"]),
+    function("COALESCE", (1, MANY), Rule::Same, Nulls::Own, coalesce, sql::coalesce),
+    function("CONCAT", (1, MANY), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::concat, sql::concat),
+    function("CONTAINS", (2, 2), Rule::Member, Nulls::Propagate, contains, sql::contains),
+    function("FLOOR", (1, 1), Rule::Number, Nulls::Propagate, floor, sql::floor),
+    function("GREATEST", (1, MANY), Rule::Same, Nulls::Own, greatest, sql::greatest),
+    function("LEAST", (1, MANY), Rule::Same, Nulls::Own, least, sql::least),
+    function("LEN", (1, 1), Rule::Size, Nulls::Propagate, len, sql::len),
+    function("LENGTH", (1, 1), Rule::Fixed(&[Text], Int), Nulls::Propagate, text::length, sql::length)
         .or(&["CHAR_LENGTH", "CHARACTER_LENGTH"]),
-    function("LOWER", (1, 1), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::lower),
-    function("LTRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::ltrim),
-    function("NULLIF", (2, 2), Rule::First, Nulls::Own, nullif),
-    function("ROUND", (1, 2), Rule::Number, Nulls::Propagate, round),
-    function("RTRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::rtrim),
-    function("SUBSTRING", (2, 3), Rule::Fixed(&[Text, Int], Text), Nulls::Propagate, text::substring).or(&["SUBSTR"]),
-    function("TRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::trim),
-    function("UPPER", (1, 1), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::upper),
+    function("LOWER", (1, 1), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::lower, sql::lower),
+    function("LTRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::ltrim, sql::ltrim),
+    function("NULLIF", (2, 2), Rule::First, Nulls::Own, nullif, sql::nullif),
+    function("ROUND", (1, 2), Rule::Number, Nulls::Propagate, round, sql::round),
+    function("RTRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::rtrim, sql::rtrim),
+    function("SUBSTRING", (2, 3), Rule::Fixed(&[Text, Int], Text), Nulls::Propagate, text::substring, sql::substring)
+        .or(&["SUBSTR"]),
+    function("TRIM", (1, 2), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::trim, sql::trim),
+    function("UPPER", (1, 1), Rule::Fixed(&[Text], Text), Nulls::Propagate, text::upper, sql::upper),
 ];
 
 const fn function(
@@ -89,8 +93,9 @@ const fn function(
     rule: Rule,
     nulls: Nulls,
     eval: for<'a> fn(&[Datum<'a>], &'a Bump) -> Datum<'a>,
+    print: fn(&Call<'_, '_>) -> Printed,
 ) -> Function {
-    Function { name, aliases: &[], arity, rule, nulls, eval }
+    Function { name, aliases: &[], arity, rule, nulls, eval, print }
 }
 
 impl Function {

@@ -51,7 +51,7 @@ impl Pattern {
     }
 }
 
-fn steps(pattern: &str, escape: Option<char>) -> Option<Vec<Step>> {
+pub(super) fn steps(pattern: &str, escape: Option<char>) -> Option<Vec<Step>> {
     let mut steps = Vec::with_capacity(pattern.len());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {

@@ -17,12 +17,14 @@ mod canonical;
 mod cast;
 mod change;
 mod compared;
+pub mod engine;
 mod eval;
 pub(crate) mod function;
 mod like;
 mod lower;
 pub(crate) mod node;
 mod number;
+pub mod print;
 pub mod select;
 mod source;
 #[cfg(test)]

@@ -180,6 +180,11 @@ impl Node {
         }
     }
 
+    /// A literal that is not NULL.
+    pub fn is_constant(&self) -> bool {
+        matches!(&self.what, What::Literal(literal) if *literal != Literal::Null)
+    }
+
     /// Calls `visit` with this node and all below it.
     pub fn walk(&self, visit: &mut dyn FnMut(&Node)) {
         visit(self);

@@ -7,6 +7,7 @@ mod derive;
 mod fingerprint;
 mod keys;
 mod place;
+mod point;
 mod problem;
 mod quality;
 mod read;
@@ -22,11 +23,17 @@ use crate::expr::{Expr, nearest};
 use crate::pane::Window;
 use crate::rows::Projection;
 use crate::value::Type;
+pub use point::Part;
 pub use problem::Problem;
 pub use quality::{Quality, Share, TagQuality};
 pub use schema::schema;
 use std::fmt;
 use std::sync::Arc;
+
+/// The type of a field that every event may have.
+pub fn fixed_field(name: &str) -> Option<Type> {
+    scope::fixed_fields().find(|(known, _)| *known == name).map(|(_, ty)| ty)
+}
 
 /// Everything a definition file says.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod check;
 pub mod collect;
+pub mod compile;
 pub mod completions;
 pub mod day;
 pub mod explain;

@@ -1,0 +1,102 @@
+//! What an engine has in its own words: where events come from, and how they are folded.
+
+use super::form::{Columns, Form, Source};
+use crate::agg::Function;
+use crate::expr::engine::Engine;
+use crate::value::Type;
+
+/// One engine's words.
+pub trait Dialect {
+    const ENGINE: Engine;
+
+    /// Steps of a WITH, the last named `events` with `columns`, tenant never NULL, and `POSITION` where `positioned`.
+    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String>;
+
+    /// How many values become one. The error says what the engine cannot do.
+    fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String>;
+
+    /// What stands before the statement, each with its semicolon.
+    fn before(&self, _form: &Form<'_>, _columns: &Columns) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Where the rows go, when not to whoever runs the statement: `INSERT INTO …`.
+    fn into(&self, _form: &Form<'_>) -> Option<String> {
+        None
+    }
+
+    /// Whether the order of lines in files is known: `POSITION` then.
+    fn knows_order(&self) -> bool {
+        true
+    }
+
+    /// What ends the statement: settings under which it means what it says.
+    fn after(&self) -> &'static str {
+        ""
+    }
+
+    /// Whether `a` and `A` are one name.
+    fn folds_case(&self) -> bool;
+}
+
+/// The column of `events` that tells its order in the log: smaller came first.
+pub const POSITION: &str = "position in the log";
+/// The columns that `counted` has besides the arguments. No tag is named with a blank.
+pub const TIME: &str = "event time";
+pub const ID: &str = "event id";
+
+/// A named part of a statement.
+#[derive(Clone)]
+pub struct Step {
+    pub name: String,
+    pub body: String,
+}
+
+impl Step {
+    pub fn new(name: &str, body: String) -> Step {
+        Step { name: name.to_string(), body }
+    }
+
+    /// `SELECT columns FROM from`, a column a line.
+    pub fn select(name: &str, columns: &[String], from: &str) -> Step {
+        Step::new(name, format!("SELECT {}\n    FROM {from}", columns.join(",\n        ")))
+    }
+}
+
+/// An aggregation over a column that is NULL for the events that do not count.
+pub struct Fold<'a> {
+    pub function: Function,
+    /// The argument of each event; for `count(*)` any value that is not NULL.
+    pub arg: &'a str,
+    /// Of the argument.
+    pub ty: Type,
+    /// What the function takes besides: a count, millionths, milliseconds.
+    pub constant: i64,
+    /// The columns of the event's time and id, for ties.
+    pub time: &'a str,
+    pub id: &'a str,
+}
+
+/// Aggregates, and the value that is calculated from them.
+pub struct Folded {
+    pub parts: Vec<String>,
+    /// `{0}`, `{1}`, …: the parts. Nothing else in braces.
+    pub value: String,
+}
+
+impl Folded {
+    /// The value is the aggregate.
+    pub fn one(part: String) -> Folded {
+        Folded { parts: vec![part], value: "{0}".to_string() }
+    }
+
+    pub fn of(parts: impl Into<Vec<String>>, value: impl Into<String>) -> Folded {
+        Folded { parts: parts.into(), value: value.into() }
+    }
+}
+
+/// Why a function that keeps values cannot be said: past `keep` of them ours stay by a hash that is ours.
+pub const KEEPS: &str = "past `keep` values other ones would stay";
+pub const ROUNDS: &str = "its doubles are rounded more than once";
+pub const SKETCH: &str = "its sketch is another one";
+pub const DECAYS: &str = "its numbers are too short for weights of 63 bits";

@@ -1,0 +1,38 @@
+//! Pointing: a problem found after the file was read, at the place of the definition it is about.
+
+use super::keys::TOP;
+use super::read::Reader;
+use super::{Definitions, Problem};
+
+/// A part of a tag's definition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    Code,
+    Value,
+    Where,
+    Window,
+}
+
+impl Part {
+    fn key(self) -> &'static str {
+        match self {
+            Part::Code => "code",
+            Part::Value => "value",
+            Part::Where => "where",
+            Part::Window => "window",
+        }
+    }
+}
+
+impl Definitions {
+    /// A problem at a part of a tag, or at the code of one that has no such part.
+    pub fn problem(&self, tag: usize, part: Part, message: impl Into<String>) -> Problem {
+        let mut reader = Reader { source: &self.source, text: &self.text, problems: Vec::new() };
+        let at = reader.file(&TOP).and_then(|file| {
+            let read = file.tables("tag").get(tag)?;
+            let text = read.text(part.key()).or(read.text("code"))?;
+            Some(reader.within(text, 0, text.value.len()))
+        });
+        Problem::new(&self.source, &self.text, at.unwrap_or(0..0), message)
+    }
+}
