@@ -6,6 +6,8 @@
 mod agreement;
 #[path = "compile/duckdb.rs"]
 mod duckdb;
+#[path = "compile/globo.rs"]
+mod globo;
 #[path = "compile/refusals.rs"]
 mod refusals;
 mod support;

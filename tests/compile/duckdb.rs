@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// The rows of a statement, as `scripts/engines/engine.py` tells them.
-fn rows(python: &str, sql: &std::path::Path) -> serde_json::Value {
+pub fn rows(python: &str, sql: &std::path::Path) -> serde_json::Value {
     let mut child = Command::new(python)
         .arg("-B")
         .arg(project().join("scripts/engines/engine.py"))
