@@ -61,7 +61,7 @@ class Large:
         self.bounded = "--memory" in run([self.adprof, "batch", "--help"], self.dir).out
         if not self.bounded:
             say("bench: this adprof has no --memory: within the limit it may be killed")
-        self.version = ""
+        self.version, self.failed = "", []
 
     def about_limit(self):
         if not self.limit:
@@ -109,6 +109,7 @@ class Large:
             if wanted > both and rest:
                 for name, runs in in_turn(rest, wanted - both, warm=not both).items():
                     results[name] = results.get(name, []) + runs
+        self.failed += [f"- {name}, {tags} tags: did not come to an end" for name in self.named(ours | peers) if name not in results]
         self.compare(results, tags)
         return results
 
@@ -171,6 +172,7 @@ def main():
         machine.day(f"{args.runs} (DuckDB: {args.duckdb_runs})", large.load),
         "- the values of all are equal, user by user",
         *large.about_limit(),
+        *large.failed,
         *ratios(found),
     ]
     rows = [row for tags, results in found.items() for row in large.rows(results, tags)]
