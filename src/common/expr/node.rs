@@ -92,6 +92,20 @@ pub(crate) enum Literal {
 }
 
 impl Literal {
+    /// A value as a constant; `None` for a list or a map, which nothing but events makes.
+    pub fn of(datum: Datum<'_>) -> Option<Literal> {
+        Some(match datum {
+            Datum::Null => Literal::Null,
+            Datum::Bool(b) => Literal::Bool(b),
+            Datum::Int(n) => Literal::Int(n),
+            Datum::Decimal(d) => Literal::Decimal(d),
+            Datum::Double(x) => Literal::Double(x),
+            Datum::Str(s) => Literal::Str(s.into()),
+            Datum::Time(t) => Literal::Time(t),
+            Datum::Json(_) => return None,
+        })
+    }
+
     pub fn datum(&self) -> Datum<'_> {
         match self {
             Literal::Null => Datum::Null,

@@ -170,16 +170,7 @@ pub(super) fn constant(node: &Node) -> Option<Literal> {
     if reads {
         return None;
     }
-    Some(match eval(node, &Nothing, &Scratch::new()) {
-        Datum::Null => Literal::Null,
-        Datum::Bool(b) => Literal::Bool(b),
-        Datum::Int(n) => Literal::Int(n),
-        Datum::Decimal(d) => Literal::Decimal(d),
-        Datum::Double(x) => Literal::Double(x),
-        Datum::Str(s) => Literal::Str(s.into()),
-        Datum::Time(t) => Literal::Time(t),
-        Datum::Json(_) => return None,
-    })
+    Literal::of(eval(node, &Nothing, &Scratch::new()))
 }
 
 /// A row without fields.

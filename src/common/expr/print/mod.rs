@@ -118,17 +118,7 @@ impl Printer<'_> {
         if reads {
             return None;
         }
-        Some(match eval(node, &self.as_of, &Scratch::new()) {
-            Datum::Null => Literal::Null,
-            Datum::Bool(b) => Literal::Bool(b),
-            Datum::Int(n) => Literal::Int(n),
-            Datum::Decimal(d) => Literal::Decimal(d),
-            Datum::Double(x) => Literal::Double(x),
-            Datum::Str(s) => Literal::Str(s.into()),
-            Datum::Time(t) => Literal::Time(t),
-            // Nothing makes a list but events.
-            Datum::Json(_) => return None,
-        })
+        Literal::of(eval(node, &self.as_of, &Scratch::new()))
     }
 
     fn literal(&self, literal: &Literal) -> String {
