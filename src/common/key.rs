@@ -172,4 +172,23 @@ mod tests {
             assert!(!Key::is_user(written.as_bytes(), tenant, user), "{tenant} {user}");
         }
     }
+
+    #[test]
+    fn a_stored_key_is_that_of_a_user_only_to_the_last_byte() {
+        let bytes = b"abcdefghijklmnopqrst";
+        for len in 1..=bytes.len() {
+            let id = std::str::from_utf8(&bytes[..len]).expect("ASCII");
+            let stored = Key::user("t", id);
+            assert!(Key::is_user(stored.as_str().as_bytes(), "t", id), "{id}");
+            assert!(!Key::is_user(stored.as_str().as_bytes(), "", id), "{id}");
+            for at in 0..len {
+                let mut other = bytes[..len].to_vec();
+                other[at] = b'-';
+                let other = String::from_utf8(other).expect("ASCII");
+                assert!(!Key::is_user(stored.as_str().as_bytes(), "t", &other), "{id} {other}");
+            }
+            let (shorter, longer) = (&id[..len - 1], format!("{id}a"));
+            assert!(![shorter, &longer].iter().any(|id| Key::is_user(stored.as_str().as_bytes(), "t", id)), "{id}");
+        }
+    }
 }
