@@ -149,4 +149,4 @@ sed -i "1i SET 'table.dml-sync' = 'true';" "$work/job.sql"
 if grep -q '\[ERROR\]' "$work/sql-client.log"; then tail -n 40 "$work/sql-client.log" >&2; die "the job failed"; fi
 scripts/servers.sh kafka-tool "$work/servers" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$ADPROF_TEST_KAFKA" \
     --topic profiles --from-beginning --timeout-ms 5000 >"$work/profiles.ndjson" 2>"$work/consumer.log" || true
-python3 scripts/engines/upserts.py "$work/profiles.ndjson" "$work/batch.ndjson"
+python3 scripts/engines/rows.py "$work/profiles.ndjson" "$work/batch.ndjson"
