@@ -3,6 +3,8 @@
 //! A failed write or sync is final: the file refuses everything after it, because a
 //! second fdatasync may say OK though the first one lost the data.
 
+pub mod volume;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;

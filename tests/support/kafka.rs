@@ -186,3 +186,14 @@ fn listener(table: &str, port: u16) -> Option<String> {
         (local == port && fields.get(3) == Some(&"0A")).then(|| fields.get(9).map(|inode| inode.to_string()))?
     })
 }
+
+/// Sets settings of a topic; those set before and not named here go back to their defaults.
+pub fn alter(broker: &str, topic: &str, settings: &[(&str, &str)]) {
+    use rdkafka::admin::{AlterConfig, ResourceSpecifier};
+    let change = settings
+        .iter()
+        .fold(AlterConfig::new(ResourceSpecifier::Topic(topic)), |all, (name, value)| all.set(name, value));
+    for result in block_on(admin(broker).alter_configs([&change], &options())).expect("answered") {
+        result.expect("altered");
+    }
+}

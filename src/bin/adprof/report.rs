@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The exit codes of design §6.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
-    /// What was compared is not equal.
+    /// What was compared is not equal; what was looked at is at risk.
     Differs = 1,
     Usage = 2,
     BadInput = 65,

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod compile;
 pub mod completions;
 pub mod day;
+pub mod doctor;
 pub mod explain;
 pub mod export;
 pub mod r#gen;

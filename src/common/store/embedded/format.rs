@@ -5,6 +5,7 @@
 
 use super::env::{NAMES, corrupt, io_error, place};
 use super::pages;
+use crate::disk::volume;
 use crate::ndjson::shown;
 use crate::store::error::{Error, Kind};
 use std::fs::{self, File};
@@ -104,36 +105,12 @@ pub(super) fn refuse_foreign(dir: &Path, entries: u64, databases: u64) -> Result
 }
 
 /// Memory maps and locks do not hold across machines.
-#[cfg(target_os = "linux")]
 fn refuse_remote(dir: &Path) -> Result<(), Error> {
-    let stat = rustix::fs::statfs(dir).map_err(|e| io_error(dir, "look at the file system", &e.into()))?;
-    // The field's width and sign differ by machine; the magic numbers have 32 bits.
-    match remote(stat.f_type as u32) {
-        None => Ok(()),
-        Some(name) => {
-            let why =
-                "an embedded store needs a local disk, because locks and memory maps do not hold between machines";
-            let error = format!("{}: the directory is on {name}: {why}", place(dir));
-            Err(Error::new(Kind::Usage, error).hint("put it on a local disk, or use redis://"))
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn refuse_remote(_: &Path) -> Result<(), Error> {
-    Ok(())
-}
-
-/// File systems shared between machines, by the magic number that statfs gives.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-fn remote(magic: u32) -> Option<&'static str> {
-    Some(match magic {
-        0x6969 => "NFS",
-        0x517b | 0xff53_4d42 | 0xfe53_4d42 => "SMB",
-        0x00c3_6400 => "Ceph",
-        0x5346_414f | 0x6b41_4653 => "AFS",
-        _ => return None,
-    })
+    let kind = volume::kind(dir).map_err(|e| io_error(dir, "look at the file system", &e))?;
+    let volume::Kind::Shared(name) = kind else { return Ok(()) };
+    let why = "an embedded store needs a local disk, because locks and memory maps do not hold between machines";
+    let error = format!("{}: the directory is on {name}: {why}", place(dir));
+    Err(Error::new(Kind::Usage, error).hint("put it on a local disk, or use redis://"))
 }
 
 #[cfg(test)]
@@ -168,10 +145,5 @@ mod tests {
         fs::write(dir.path().join("thesis.tex"), "x").expect("written");
         let error = prepare(dir.path()).expect_err("not empty");
         assert_eq!((error.kind, error.message.contains("thesis.tex")), (Kind::Format, true));
-    }
-
-    #[test]
-    fn file_systems_of_several_machines_are_known() {
-        assert_eq!((remote(0x6969), remote(0xff53_4d42), remote(0xef53)), (Some("NFS"), Some("SMB"), None));
     }
 }

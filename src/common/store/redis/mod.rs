@@ -6,11 +6,13 @@
 //! One blocking connection of its own carries everything, so that a WATCH on it watches for
 //! nobody else. Commands are written into one reused buffer, hundreds at a time.
 
+mod facts;
 mod fault;
 mod read;
 mod resp;
 mod write;
 
+pub use facts::Facts;
 pub use read::{Fields, Scan};
 pub use write::{Published, Refused, Written};
 
