@@ -52,6 +52,18 @@ fn every_variant_of_the_cliffs_gets_the_answers_of_the_plain_file() {
     }
 }
 
+#[test]
+fn a_night_with_rollups_and_a_full_scan_are_measured_on_the_same_log() {
+    let Some(python) = support::python() else { return };
+    let dir = Dir::new();
+    let args = "--events 4000 --users 400 --days 5 --runs 1";
+    let said = told(&module(&python, "bench.history", &dir, args.split(' ')));
+    assert!(said.contains("write the same bytes") && said.contains("log: 5 days, 4,000 events"), "{said}");
+    let row =
+        |name: &str| said.lines().find(|line| line.starts_with(&format!("| {name} |"))).expect("a row").to_string();
+    assert!(row("full scan").contains("| 0.0 MB |") && !row("one more day").contains("| 0.0 MB |"), "{said}");
+}
+
 /// A cent more, a user less, a user twice: each ends the comparison, and equal numbers written differently do not.
 #[test]
 fn a_difference_between_engines_is_told() {
