@@ -18,6 +18,14 @@ pub const TENANT_MAX: usize = 64;
 pub const FUTURE_MS: i64 = 5 * 60 * 1000;
 /// Tags in one definition file.
 pub const TAGS_MAX: usize = 1000;
+/// Entities in one definition file, besides users.
+pub const ENTITIES_MAX: usize = 100;
+/// Parts of a key.
+pub const KEY_PARTS_MAX: usize = 8;
+/// Keys of one entity that one event touches; of more, those with the smallest hash.
+pub const KEYS_MAX: usize = 1000;
+/// Slices of time that hold one instant: size over step of `hop`.
+pub const HOP_MAX: i64 = 1000;
 /// Panes in one window: bounds the state of a hot user.
 pub const PANES_MAX: i64 = 10_000;
 /// Longest expression in a definition file, in bytes.

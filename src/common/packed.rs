@@ -55,14 +55,15 @@ impl Packing {
         let mut texts = Vec::new();
         let how = |(slot, field): (usize, &Field)| match field.ty {
             _ if field.path == ["timestamp"] => How::Timestamp,
-            Type::String => {
+            // A list lies there as its JSON text.
+            Type::String | Type::List(_) => {
                 texts.push(slot);
                 How::Text(texts.len() - 1)
             }
             Type::Double => How::Double,
             Type::Bool | Type::Int | Type::Decimal | Type::Datetime => How::Whole,
             // No field is one: there is nothing but NULL to keep.
-            Type::List(_) | Type::Map(_) => How::Whole,
+            Type::Map(_) => How::Whole,
         };
         let fields: Vec<How> = projection.fields.iter().enumerate().map(how).collect();
         Packing { bits: fields.len().div_ceil(8), fields, texts }

@@ -240,7 +240,8 @@ impl Profiles {
 
 /// A plan over every realtime tag that the state holds.
 fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
-    let realtime = definitions.by_update(Update::Realtime);
+    let mut realtime = definitions.by_update(Update::Realtime);
+    realtime.retain(|tag| definitions.tags[*tag].entity == 0);
     let all = Plan::new(definitions.clone(), &realtime);
     let numbers = ledger.numbers_of(&all);
     let unknown: Vec<usize> =

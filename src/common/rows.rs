@@ -137,7 +137,9 @@ impl<'a> ColumnView<'a> {
             Type::Double => Datum::Double(f64::from_bits(word)),
             Type::String => Datum::Str(Span::of_word(word).of(self.text)),
             Type::Datetime => Datum::Time(word as i64),
-            Type::List(_) | Type::Map(_) => Datum::Null,
+            Type::List(_) => Datum::Json(Span::of_word(word).of(self.text)),
+            // No field is a map.
+            Type::Map(_) => Datum::Null,
         }
     }
 }
@@ -243,8 +245,8 @@ impl Block {
         debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
         for (column, value) in self.columns.iter_mut().zip(values) {
             let word = match *value {
-                // No field is a list or a map.
-                Datum::Null | Datum::Json(_) => None,
+                Datum::Null => None,
+                Datum::Json(text) => Some(keep(&mut self.text, text).word()),
                 Datum::Bool(b) => Some(u64::from(b)),
                 Datum::Int(n) | Datum::Time(n) => Some(n as u64),
                 Datum::Decimal(d) => Some(d.0 as i64 as u64),
@@ -397,6 +399,7 @@ pub(crate) fn field_of<'a>(event: &Event<'a>, field: &Field) -> Option<Word<'a>>
     }
     match field.ty {
         Type::String => raw_str(raw).map(Word::Text),
+        Type::List(_) => array(raw.get()).map(|json| Word::Text(json.into())),
         ty => word(raw.get(), ty).map(Word::Bits),
     }
 }
@@ -410,6 +413,11 @@ pub(crate) fn word(json: &str, ty: Type) -> Option<u64> {
         Type::Decimal => Decimal::parse(json).ok().map(|d| d.0 as i64 as u64),
         Type::Double => json.parse::<f64>().ok().filter(|x| x.is_finite()).map(f64::to_bits),
     }
+}
+
+/// A JSON value that is an array, as it is written.
+pub(crate) fn array(json: &str) -> Option<&str> {
+    json.starts_with('[').then_some(json)
 }
 
 /// The value under `path` inside a raw object.

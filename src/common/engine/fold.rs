@@ -3,6 +3,7 @@
 //! `columns` tells the same values faster, where no states are wanted.
 
 use super::dedup::{HashKey, Identity, identity};
+use super::keys::Keys;
 use super::plan::Plan;
 use super::state::State;
 use crate::expr::Scratch;
@@ -67,7 +68,7 @@ pub struct Fold<'p> {
     newest: Millis,
     pub tally: Tally,
     rows: Vec<(u32, u32)>,
-    key: String,
+    keys: Keys,
     scratch: Scratch,
 }
 
@@ -83,7 +84,7 @@ impl<'p> Fold<'p> {
             newest: Millis::MIN,
             tally: Tally::default(),
             rows: Vec::new(),
-            key: String::new(),
+            keys: Keys::default(),
             scratch: Scratch::new(),
         }
     }
@@ -124,9 +125,11 @@ impl<'p> Fold<'p> {
         self.rows.clear();
         for i in 0..block.len() {
             if self.admit(block, i) {
-                self.plan.write_key(block, i, &mut self.key);
-                let place = self.place();
-                self.rows.push((i as u32, place));
+                self.plan.keys(block, i, &mut self.keys, &mut self.scratch);
+                for n in 0..self.keys.len() {
+                    let place = self.place(n);
+                    self.rows.push((i as u32, place));
+                }
             }
         }
         for (c, counter) in self.plan.counters.iter().enumerate() {
@@ -137,13 +140,14 @@ impl<'p> Fold<'p> {
         }
     }
 
-    /// The place of the key that was just written.
-    fn place(&mut self) -> u32 {
-        if let Some(place) = self.places.get(self.key.as_str()) {
+    /// The place of one of the keys at hand.
+    fn place(&mut self, n: usize) -> u32 {
+        let key = self.keys.get(n);
+        if let Some(place) = self.places.get(key) {
             return *place;
         }
         let place = u32::try_from(self.states.len()).expect("fewer than 2^32 keys in one part of a log");
-        let key = Key::from_stored(&self.key).expect("a plan writes keys");
+        let key = Key::from_stored(key).expect("a plan writes keys");
         self.states.push((key.clone(), State::new(self.plan)));
         self.places.insert(key, place);
         place

@@ -3,6 +3,7 @@
 //! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news.
 
 use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
+use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::state::{State, bit};
 use crate::expr::Scratch;
@@ -45,7 +46,7 @@ pub struct Live {
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
     unsaved: Vec<u32>,
-    key: String,
+    keys: Keys,
     scratch: Scratch,
 }
 
@@ -75,7 +76,7 @@ impl Live {
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
             unsaved: Vec::new(),
-            key: String::new(),
+            keys: Keys::default(),
             scratch: Scratch::new(),
         }
     }
@@ -118,7 +119,7 @@ impl Live {
             return Outcome::Duplicate;
         }
         self.newest = self.newest.max(block.timestamp(i));
-        self.plan.write_key(block, i, &mut self.key);
+        self.plan.keys(block, i, &mut self.keys, &mut self.scratch);
         let (place, new) = self.place();
         let plan = self.plan.clone();
         let before = (self.telling == Telling::Each).then(|| {
@@ -140,9 +141,9 @@ impl Live {
 
     /// The place of the key that was just written, and whether it is new.
     fn place(&mut self) -> (u32, bool) {
-        match self.places.get(self.key.as_str()) {
+        match self.places.get(self.keys.get(0)) {
             Some(place) => (*place, false),
-            None => (self.begin(Key::from_stored(&self.key).expect("a plan writes keys")), true),
+            None => (self.begin(Key::from_stored(self.keys.get(0)).expect("a plan writes keys")), true),
         }
     }
 

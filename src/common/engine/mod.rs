@@ -6,8 +6,10 @@ pub mod columns;
 pub mod dedup;
 pub mod explain;
 pub mod fold;
+pub mod keys;
 pub mod live;
 pub mod plan;
+pub mod plans;
 pub mod state;
 
 use crate::patch::Patch;

@@ -4,20 +4,20 @@
 //! order, and which are told to the outside.
 
 use super::state::{State, bit};
-use crate::agg::{Form, Input, Partial};
+use crate::agg::{Form, Function, Input, KEEP, Partial};
 use crate::expr::{Expr, Scratch, convert};
 use crate::key::Key;
 use crate::pane::Window;
 use crate::patch::Patch;
 use crate::rows::{Block, Row};
-use crate::tag::{Definitions, Kind};
+use crate::tag::{Definitions, Kind, Retain};
 use crate::time::Millis;
 use crate::value::{Datum, Type, Value};
 use std::sync::Arc;
 
 /// One aggregation of a plan, ready to take events.
 pub struct Counter {
-    /// The tag's place in the definitions.
+    /// The tag's place in the definitions, or `HIDDEN`.
     pub tag: usize,
     pub form: Form,
     /// As `Form::arguments` has them.
@@ -41,6 +41,9 @@ pub struct Derivation {
 /// Definitions made ready to be computed.
 pub struct Plan {
     pub definitions: Arc<Definitions>,
+    /// What its tags are of, by place in the definitions.
+    pub entity: usize,
+    /// Of an entity that forgets the last one is `HIDDEN`.
     pub counters: Vec<Counter>,
     /// In an order in which each finds its inputs computed.
     pub derivations: Vec<Derivation>,
@@ -50,6 +53,10 @@ pub struct Plan {
     masks: Vec<u64>,
 }
 
+/// The tag of the counter by which a key of an entity that forgets is known to be there: `count(*)` over what it
+/// remembers. When it is over, every other one is.
+pub const HIDDEN: usize = usize::MAX;
+
 /// The mask of a key that is new or in doubt: everything about it is to be told.
 pub const ALL_COUNTERS: u64 = u64::MAX;
 
@@ -57,7 +64,7 @@ pub const ALL_COUNTERS: u64 = u64::MAX;
 pub type Values = Vec<Option<Value>>;
 
 impl Plan {
-    /// A plan that tells the tags `outputs` and computes what they need.
+    /// A plan that tells the tags `outputs`, all of one entity, and computes what they need.
     pub fn new(definitions: Arc<Definitions>, outputs: &[usize]) -> Plan {
         let needed = definitions.needed(outputs);
         let mut counters = Vec::new();
@@ -77,6 +84,9 @@ impl Plan {
                 });
             }
         }
+        let entity = outputs.first().map_or(0, |tag| definitions.tags[*tag].entity);
+        debug_assert!(outputs.iter().all(|tag| definitions.tags[*tag].entity == entity), "a plan is of one entity");
+        counters.extend(definitions.entities[entity].retain.map(hidden));
         let mut derivations = Vec::new();
         for &tag in definitions.order().iter().filter(|tag| needed[**tag]) {
             if let Kind::Derived(d) = &definitions.tags[tag].kind {
@@ -87,21 +97,29 @@ impl Plan {
         outputs.sort_unstable();
         outputs.dedup();
         let masks = masks(definitions.tags.len(), &counters, &derivations);
-        Plan { definitions, counters, derivations, outputs, masks }
+        Plan { definitions, entity, counters, derivations, outputs, masks }
     }
 
-    /// Writes the key whose tags row `i` changes, as it is stored.
-    pub fn write_key(&self, block: &Block, i: usize, out: &mut String) {
-        let (tenant, user) = self.user(block, i);
-        Key::write_user(tenant, user, out);
+    /// The place of the hidden counter, of an entity that forgets.
+    pub fn hidden(&self) -> Option<usize> {
+        self.counters.len().checked_sub(1).filter(|last| self.counters[*last].tag == HIDDEN)
     }
 
-    /// The tenant and the id of the user whose tags row `i` changes.
+    /// Whether a key with this state is forgotten at `as_of`.
+    pub fn is_over(&self, state: &State, as_of: Millis) -> bool {
+        let over = |place: usize| {
+            let window = self.counters[place].window.expect("the hidden counter has one");
+            state.kept(place).last().is_none_or(|(newest, _)| window.expiry(*newest) <= as_of)
+        };
+        self.hidden().is_some_and(over)
+    }
+
+    /// The tenant and the id of the user whose tags row `i` changes; for a plan of users.
     pub fn user<'b>(&self, block: &'b Block, i: usize) -> (&'b str, &'b str) {
         ("", block.user(i))
     }
 
-    /// The values of a key's tags at `as_of`. A key never seen has none: not even a count of zero.
+    /// The values of a key's tags at `as_of`. A key never seen, or forgotten, has none: not even a count of zero.
     ///
     /// `given` are values that come from elsewhere, by place, empty for none.
     pub fn values(
@@ -113,8 +131,8 @@ impl Plan {
     ) -> Values {
         let mut values: Values = vec![None; self.definitions.tags.len()];
         values[..given.len()].clone_from_slice(given);
-        let Some(state) = state else { return values };
-        for (i, counter) in self.counters.iter().enumerate() {
+        let Some(state) = state.filter(|state| !self.is_over(state, as_of)) else { return values };
+        for (i, counter) in self.counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
             values[counter.tag] = state.value(i, counter, as_of);
         }
         self.derive(&mut values, as_of, scratch);
@@ -163,10 +181,24 @@ impl Plan {
     }
 }
 
+fn hidden(retain: Retain) -> Counter {
+    let form = Form { function: Function::Count, by: false };
+    Counter {
+        tag: HIDDEN,
+        form,
+        args: form.arguments(None, &[], &Expr::int(KEEP)),
+        filter: None,
+        window: Some(retain.window),
+        gives: Type::Int,
+        ty: Type::Int,
+        fingerprint: retain.fingerprint,
+    }
+}
+
 /// The counters each tag depends on, as bits; a tag that follows the clock depends on all.
 fn masks(tags: usize, counters: &[Counter], derivations: &[Derivation]) -> Vec<u64> {
     let mut masks = vec![0; tags];
-    for (place, counter) in counters.iter().enumerate() {
+    for (place, counter) in counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
         masks[counter.tag] = bit(place);
     }
     for d in derivations {

@@ -313,6 +313,10 @@ impl Scan<'_> {
             });
         }
         let text = std::str::from_utf8(raw).ok()?;
+        if let Type::List(_) = ty {
+            let (from, len) = (from as u32, text.len() as u32);
+            return Some(rows::array(text).map_or(Cell::Null, |_| Cell::Read { from, len }));
+        }
         Some(rows::word(text, ty).map_or(Cell::Null, Cell::Word))
     }
 }

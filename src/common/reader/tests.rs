@@ -24,6 +24,10 @@ fn projection() -> Projection {
         ("properties.deep.text", Type::String),
         ("properties.flag", Type::Bool),
         ("properties.price", Type::Decimal),
+        ("page", Type::List(&Type::String)),
+        ("category", Type::List(&Type::String)),
+        ("properties.deep.x", Type::List(&Type::String)),
+        ("properties.deep", Type::List(&Type::String)),
     ] {
         projection.slot(Field::new(path, ty));
     }
@@ -93,6 +97,7 @@ fn value() -> impl Strategy<Value = String> {
         1 => Just(r#"{"duration":1,"deep":{"text":"caf\u00e9"},"duration":5}"#.to_string()),
         1 => Just(r#"{"duration":}"#.to_string()),
         1 => Just(r#"[1,2,{"a":[]}]"#.to_string()),
+        2 => Just(r#"[ "a" , "b\u00e9", "é",[], null ]"#.to_string()),
         1 => Just(r#"{"price":1e999,"deep":"\u00e9"}"#.to_string()),
     ]
 }

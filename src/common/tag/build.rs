@@ -3,6 +3,7 @@
 //! A tag with a mistake is reported and left out; the rest is still checked.
 
 use super::derive;
+use super::entity::Entity;
 use super::fingerprint;
 use super::keys::TOP;
 use super::read::{Read, Reader, Text};
@@ -22,7 +23,10 @@ const CODE_MAX: usize = 128;
 /// A file on its way to definitions.
 pub(super) struct Builder<'t> {
     pub reader: Reader<'t>,
-    fields: EventFields,
+    pub fields: EventFields,
+    pub entities: Vec<Entity>,
+    /// By place in the file: what a tag is of.
+    pub tag_entities: Vec<usize>,
     /// By place in the file; `None` while waiting and for what failed.
     pub tags: Vec<Option<Tag>>,
     pub states: Vec<State>,
@@ -36,6 +40,8 @@ pub(super) fn build(text: &str, source: &str) -> Result<Definitions, Vec<Problem
     let mut builder = Builder {
         reader,
         fields: EventFields::default(),
+        entities: Vec::new(),
+        tag_entities: Vec::new(),
         tags: Vec::new(),
         states: Vec::new(),
         codes: HashMap::new(),
@@ -44,13 +50,15 @@ pub(super) fn build(text: &str, source: &str) -> Result<Definitions, Vec<Problem
     builder.declare(file.tables("field"));
     let event_types = builder.event_types(&file);
     let quality = builder.quality(&file);
+    builder.all_entities(file.tables("entity"));
     builder.all_tags(file.tables("tag"));
-    let Builder { reader, fields, tags, order, .. } = builder;
+    let Builder { reader, fields, entities, tags, order, .. } = builder;
     if !reader.problems.is_empty() {
         return Err(in_order(reader.problems));
     }
     Ok(Definitions {
         tags: tags.into_iter().flatten().collect(),
+        entities,
         projection: fields.projection,
         event_types,
         source: source.to_string(),
@@ -116,6 +124,7 @@ impl Builder<'_> {
                 }
             }
         }
+        self.tag_entities = tags.iter().map(|read| self.entity_of(read)).collect();
         for (index, read) in tags.iter().enumerate() {
             self.states[index] = self.tag(index, read);
         }
@@ -171,7 +180,7 @@ impl Builder<'_> {
             }
             return State::Failed;
         };
-        let fingerprint = fingerprint::imported(&code.value, ty);
+        let fingerprint = fingerprint::imported(&code.value, ty, &self.entities[self.tag_entities[index]]);
         self.finish(index, read, ty, Kind::Imported, fingerprint)
     }
 
@@ -232,8 +241,11 @@ impl Builder<'_> {
         if own_window.is_some() && self.no_window(read, function) {
             return State::Failed;
         }
-        let aggregation = Aggregation { function, args: call.args, by, keep, filter, window: window.or(own_window) };
-        let fingerprint = fingerprint::aggregation(&aggregation, &self.fields.projection);
+        let entity = self.tag_entities[index];
+        let looks_back = read.text("window").filter(|_| own_window.is_none()).unwrap_or(value).at.clone();
+        let Ok(window) = self.within_retain(entity, window.or(own_window), looks_back) else { return State::Failed };
+        let aggregation = Aggregation { function, args: call.args, by, keep, filter, window };
+        let fingerprint = fingerprint::aggregation(&aggregation, &self.fields.projection, &self.entities[entity]);
         self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
     }
 
@@ -301,7 +313,7 @@ impl Builder<'_> {
         Ok(Some(expr))
     }
 
-    fn no_as_of(&mut self, expr: &Expr, text: &Text, offset: usize) {
+    pub fn no_as_of(&mut self, expr: &Expr, text: &Text, offset: usize) {
         if expr.uses_as_of() {
             let at = self.reader.within(text, offset, 1);
             let hint = "an aggregation sees one event, not the instant it is looked at; use `window`";
@@ -341,6 +353,7 @@ impl Builder<'_> {
         let quality = self.tag_quality(read, ty);
         self.tags[index] = Some(Tag {
             code: code.value.as_str().into(),
+            entity: self.tag_entities[index],
             name: owned("name").unwrap_or_else(|| code.value.clone()),
             description: owned("description"),
             owner: owned("owner"),

@@ -53,6 +53,8 @@ fn read_one(builder: &mut Builder<'_>, reads: &[Read], index: usize) -> Step {
         codes: &builder.codes,
         states: &builder.states,
         update: update_of(read),
+        entity: builder.tag_entities[index],
+        entities: &builder.tag_entities,
         inputs: Vec::new(),
         stopped: None,
     };
@@ -65,6 +67,9 @@ fn read_one(builder: &mut Builder<'_>, reads: &[Read], index: usize) -> Step {
             return match builder.states[input] {
                 State::Waiting | State::Busy => Step::After(input),
                 State::Failed => Step::Done(State::Failed),
+                State::Known(..) if builder.tag_entities[input] != builder.tag_entities[index] => {
+                    other_entity(builder, reads, index, input, value, e)
+                }
                 State::Known(..) => other_update(builder, reads, index, input, value, e),
             };
         }
@@ -84,7 +89,9 @@ fn finished(
     let Some(expr) = expr.widened(ty) else { return State::Failed };
     let derived = Derived { expr, inputs };
     let tags = &builder.tags;
-    let fingerprint = fingerprint::derived(&derived, |input| tags[input].as_ref().expect("an input is read before"));
+    let entity = &builder.entities[builder.tag_entities[index]];
+    let fingerprint =
+        fingerprint::derived(&derived, entity, |input| tags[input].as_ref().expect("an input is read before"));
     builder.finish(index, read, ty, Kind::Derived(derived), fingerprint)
 }
 
@@ -110,6 +117,22 @@ fn other_update(
     let (own, other) = (update_of(&reads[index]), update_of(&reads[input]));
     error.message = format!("a derived tag names tags of its own `update` only: {code} is {other}, this tag {own}");
     error.hint = Some("give both tags the same `update`".to_string());
+    builder.expr_problem(value, error);
+    Step::Done(State::Failed)
+}
+
+fn other_entity(
+    builder: &mut Builder<'_>,
+    reads: &[Read],
+    index: usize,
+    input: usize,
+    value: &Text,
+    mut error: ExprError,
+) -> Step {
+    let code = reads[input].text("code").map_or("", |code| &code.value);
+    let [own, other] = [index, input].map(|tag| builder.entities[builder.tag_entities[tag]].name.clone());
+    error.message = format!("a derived tag names tags of its own entity only: {code} is of {other}, this tag of {own}");
+    error.hint = Some("give both tags the same `entity`".to_string());
     builder.expr_problem(value, error);
     Step::Done(State::Failed)
 }

@@ -3,7 +3,7 @@
 //! State kept under a fingerprint is only ever read by a definition that means the same. A declared `type` does not
 //! show: the state does not depend on it.
 
-use super::{Aggregation, Derived, Tag};
+use super::{Aggregation, Derived, Entity, KeyPart, Tag};
 use crate::expr::Expr;
 use crate::pane::{Calendar, Sliding, Window};
 use crate::rows::Projection;
@@ -15,8 +15,27 @@ use std::hash::Hasher;
 /// Never changed: state on disks out there is kept under what it gives.
 const KEYS: (u64, u64) = (0x6164_7072_6f66_2e74, 0x6167_2e76_3100_0000);
 
-pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection) -> u64 {
-    let mut text = format!("aggregation\nentity user\nfunction {}\n", aggregation.function.name());
+/// What an entity adds to the meaning of its tags. Keys in a store are found by the name, so it shows; the prefix does not.
+pub(super) fn entity(name: &str, parts: &[KeyPart], retain: Option<Window>, projection: &Projection) -> String {
+    let mut text = format!("entity {name}\n");
+    for part in parts {
+        match part {
+            KeyPart::One(expr) => write_expr(&mut text, "key", expr, projection),
+            KeyPart::Each(slot) => write_text(&mut text, "each", &projection.fields[*slot].path.join(".")),
+            KeyPart::Slices { at, size, step } => {
+                write_expr(&mut text, "slices", at, projection);
+                let _ = writeln!(text, "by {size} {step}");
+            }
+        }
+    }
+    if let Some(Window::Sliding(Sliding { span, resolution })) = retain {
+        let _ = writeln!(text, "retain {span} {resolution}");
+    }
+    text
+}
+
+pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection, entity: &Entity) -> u64 {
+    let mut text = format!("aggregation\n{}function {}\n", entity.meaning, aggregation.function.name());
     for arg in &aggregation.args {
         write_expr(&mut text, "arg", arg, projection);
     }
@@ -42,8 +61,8 @@ pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection) ->
 }
 
 /// `tags` gives an input's code and fingerprint: a change further up is a change here.
-pub(super) fn derived<'a>(derived: &Derived, tag: impl Fn(usize) -> &'a Tag) -> u64 {
-    let mut text = "derived\nentity user\n".to_string();
+pub(super) fn derived<'a>(derived: &Derived, entity: &Entity, tag: impl Fn(usize) -> &'a Tag) -> u64 {
+    let mut text = format!("derived\n{}", entity.meaning);
     write_text(&mut text, "value", &derived.expr.canonical());
     for input in &derived.inputs {
         let tag = tag(*input);
@@ -52,8 +71,9 @@ pub(super) fn derived<'a>(derived: &Derived, tag: impl Fn(usize) -> &'a Tag) -> 
     hash(&text)
 }
 
-pub(super) fn imported(code: &str, ty: Type) -> u64 {
-    hash(&format!("imported\nentity user\ntype {ty}\ncode {code}\n"))
+pub(super) fn imported(code: &str, ty: Type, entity: &Entity) -> u64 {
+    let meaning = &entity.meaning;
+    hash(&format!("imported\n{meaning}type {ty}\ncode {code}\n"))
 }
 
 /// The canonical text, and the fields it reads with the types they are read as.

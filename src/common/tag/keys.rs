@@ -26,6 +26,8 @@ pub(super) enum Shape {
     Pattern(&'static str),
     OneOf(fn() -> Vec<&'static str>),
     Texts,
+    /// A text, or a list of them.
+    TextOrTexts,
     /// A whole number, not negative.
     Count,
     /// A number, exact to six places.
@@ -42,6 +44,8 @@ pub(super) enum Shape {
 const SPAN: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
 /// A window: a span, or what `window::calendar` reads.
 const WINDOW: &str = "^(([0-9]+(ms|s|m|h|d|w))+|day|week|month|([2-9]|[1-9][0-9]+) (days|weeks|months))$";
+/// The name of an entity, and what its keys begin with in Redis.
+const NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$";
 /// A tag's code, as `check_code` has it.
 const CODE: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$";
 
@@ -60,7 +64,8 @@ pub(super) static TOP: Object = Object {
             "What a night's output must be like to be published (`adprof check --data`).",
         ),
         key("field", Shape::Tables(&FIELD), "A field of the event that expressions may use besides adprof's own."),
-        key("tag", Shape::Tables(&TAG), "One named fact about a user."),
+        key("entity", Shape::Tables(&ENTITY), "What tags can be of besides users."),
+        key("tag", Shape::Tables(&TAG), "One named fact about a user, or about a key of another entity."),
     ],
 };
 
@@ -72,6 +77,26 @@ pub(super) static FIELD: Object = Object {
     ],
 };
 
+pub(super) static ENTITY: Object = Object {
+    noun: "an entity",
+    keys: &[
+        required("name", Shape::Pattern(NAME), "What tags and commands call it: `item`."),
+        required(
+            "key",
+            Shape::TextOrTexts,
+            "An SQL expression over one event, or a list of them: the parts of the key. NULL in a part: no key. \
+             `properties.tags[]` gives each value of a JSON array, `tumble(timestamp, '1m')` the start of a minute, \
+             `hop(timestamp, '1h', '5m')` the starts of all hours that hold it, one each five minutes.",
+        ),
+        key("prefix", Shape::Pattern(NAME), "What the names of its keys begin with in Redis. Default: the name."),
+        key(
+            "retain",
+            Shape::Pattern(SPAN),
+            "Forget a key when its last event is older than this. Tags without a window get this one.",
+        ),
+    ],
+};
+
 pub(super) static TAG: Object = Object {
     noun: "a tag",
     keys: &[
@@ -79,6 +104,7 @@ pub(super) static TAG: Object = Object {
         key("name", Shape::Text, "What people call it."),
         key("description", Shape::Text, "What it means."),
         key("owner", Shape::Text, "Who answers for it."),
+        key("entity", Shape::Text, "What it is a fact about: the name of an entity. Default: the user."),
         key(
             "value",
             Shape::Text,

@@ -4,6 +4,9 @@
 
 mod build;
 mod derive;
+mod entity;
+#[cfg(test)]
+mod entity_tests;
 mod fingerprint;
 mod keys;
 mod place;
@@ -23,6 +26,7 @@ use crate::expr::{Expr, nearest};
 use crate::pane::Window;
 use crate::rows::Projection;
 use crate::value::Type;
+pub use entity::{Entity, KeyPart, Retain};
 pub use point::Part;
 pub use problem::Problem;
 pub use quality::{Quality, Share, TagQuality};
@@ -40,7 +44,9 @@ pub fn fixed_field(name: &str) -> Option<Type> {
 pub struct Definitions {
     /// In the order of the file.
     pub tags: Vec<Tag>,
-    /// The fields of an event that aggregations look at; their expressions name them by place.
+    /// What tags are of: users first, then the others in the order of the file.
+    pub entities: Vec<Entity>,
+    /// The fields of an event that aggregations and keys look at; their expressions name them by place.
     pub projection: Projection,
     /// The closed set of event types, when there is one.
     pub event_types: Option<Vec<String>>,
@@ -54,10 +60,12 @@ pub struct Definitions {
     order: Vec<usize>,
 }
 
-/// One named fact about a user.
+/// One named fact about a user, or about a key of another entity.
 #[derive(Clone, Debug)]
 pub struct Tag {
     pub code: Arc<str>,
+    /// What it is a fact about, by place in `Definitions::entities`.
+    pub entity: usize,
     /// The code, when the file gives no name.
     pub name: String,
     pub description: Option<String>,
@@ -116,7 +124,7 @@ pub enum Kind {
     Imported,
 }
 
-/// A value over the events of a user.
+/// A value over the events of a key.
 #[derive(Clone, Debug)]
 pub struct Aggregation {
     /// `count(DISTINCT x)` is `CountDistinct`.
@@ -129,7 +137,7 @@ pub struct Aggregation {
     pub keep: i64,
     /// Which events count; all of them without one.
     pub filter: Option<Expr>,
-    /// The whole life of the user without one. What decays has one by nature.
+    /// The whole life of the key without one. What decays has one by nature.
     pub window: Option<Window>,
 }
 
@@ -139,7 +147,7 @@ impl Aggregation {
     }
 }
 
-/// A value over other tags of the same user.
+/// A value over other tags of the same key.
 #[derive(Clone, Debug)]
 pub struct Derived {
     pub expr: Expr,
@@ -193,6 +201,19 @@ impl Definitions {
     /// The place of a tag by its code.
     pub fn index(&self, code: &str) -> Option<usize> {
         self.tags.iter().position(|tag| &*tag.code == code)
+    }
+
+    /// The place of an entity by its name; users have several.
+    pub fn entity(&self, name: &str) -> Option<usize> {
+        if entity::is_user(name) {
+            return Some(0);
+        }
+        self.entities.iter().position(|entity| *entity.name == *name)
+    }
+
+    /// The entity of a tag.
+    pub fn entity_of(&self, tag: usize) -> &Entity {
+        &self.entities[self.tags[tag].entity]
     }
 
     /// The tags that one path computes, in the order of the file.

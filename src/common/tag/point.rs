@@ -11,6 +11,7 @@ pub enum Part {
     Value,
     Where,
     Window,
+    Entity,
 }
 
 impl Part {
@@ -20,6 +21,7 @@ impl Part {
             Part::Value => "value",
             Part::Where => "where",
             Part::Window => "window",
+            Part::Entity => "entity",
         }
     }
 }

@@ -139,7 +139,11 @@ impl<'t> Reader<'t> {
                     read.texts.push((key.name, text));
                 }
             }
-            (Shape::Texts, DeValue::Array(items)) => {
+            (Shape::TextOrTexts, DeValue::String(text)) => {
+                let text = Text { value: text.to_string(), at: value.span() };
+                read.lists.push((key.name, vec![text], value.span()));
+            }
+            (Shape::Texts | Shape::TextOrTexts, DeValue::Array(items)) => {
                 let mut list = Vec::new();
                 for item in items {
                     match item.get_ref() {
@@ -172,6 +176,7 @@ impl<'t> Reader<'t> {
                 let hint = format!("write [[{}]]", key.name);
                 self.report_hint(value.span(), format!("`{}` is a list of tables", key.name), hint);
             }
+            (Shape::TextOrTexts, other) => self.wrong(key, value.span(), "a string or a list of strings", other),
             (Shape::Texts, other) => self.wrong(key, value.span(), "a list of strings", other),
             (Shape::Tables(_), other) => self.wrong(key, value.span(), "a list of tables", other),
             (_, other) => self.wrong(key, value.span(), "a string", other),

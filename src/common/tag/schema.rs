@@ -8,7 +8,7 @@ pub fn schema() -> Value {
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "adprof definition file",
-        "description": "The tags that adprof computes for each user.",
+        "description": "The tags that adprof computes for each user, and for the keys of other entities.",
     });
     if let (Value::Object(all), Value::Object(object)) = (&mut schema, object(&TOP)) {
         all.extend(object);
@@ -32,6 +32,9 @@ fn property(key: &Key) -> Value {
         Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::OneOf(choices) => json!({ "type": "string", "enum": choices() }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::TextOrTexts => json!({
+            "type": ["string", "array"], "items": { "type": "string" }, "minItems": 1
+        }),
         Shape::Count => json!({ "type": "integer", "minimum": 0 }),
         Shape::Number => json!({ "type": "number" }),
         Shape::Share => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,6})?%$" }),

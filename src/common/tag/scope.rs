@@ -43,6 +43,10 @@ impl Names for EventFields {
     }
 
     fn unknown_call(&self, name: &str) -> Option<(String, String)> {
+        if matches!(name, "tumble" | "hop") {
+            let advice = "it stands in the `key` of an entity, as a whole part of it";
+            return Some((format!("a slice of time inside an expression: {name}"), advice.to_string()));
+        }
         unknown_call(name, "this expression sees one event; aggregate in `value`, at the top")
     }
 }
@@ -65,6 +69,9 @@ pub(super) struct Tags<'a> {
     pub states: &'a [State],
     /// Of the tag whose value is read.
     pub update: Update,
+    /// Of the tag whose value is read, and of all tags.
+    pub entity: usize,
+    pub entities: &'a [usize],
     /// By slot.
     pub inputs: Vec<usize>,
     /// The tag that stopped the reading.
@@ -78,7 +85,7 @@ impl Names for Tags<'_> {
             self.stopped = Some(index);
             return None;
         };
-        if update != self.update {
+        if update != self.update || self.entities[index] != self.entity {
             self.stopped = Some(index);
             return None;
         }

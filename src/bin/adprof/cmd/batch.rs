@@ -91,6 +91,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let range = args.range()?;
     let log = args.history.cut(&args.log, whole_log::open(&args.log)?)?;
+    given::of_users(&definitions, &tags, "batch")?;
     let plan = Plan::new(definitions.clone(), &tags);
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());

@@ -107,6 +107,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let zone = given::zone(&args.tz)?;
     let as_of = args.as_of.as_ref().map(|text| given::instant(text, &zone)).transpose()?;
+    given::of_users(&definitions, &tags, "compile")?;
     let plan = Plan::new(definitions, &tags);
     let instant = match as_of {
         Some(t) => Instant::At(t),

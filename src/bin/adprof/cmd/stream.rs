@@ -121,6 +121,7 @@ pub fn run(args: Args) -> Result<()> {
             Failure::new(Exit::Definitions, format!("{} has no tag with update = \"realtime\"", definitions.source));
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
+    given::of_users(&definitions, &tags, "stream")?;
     let plan = Arc::new(Plan::new(definitions.clone(), &tags));
     let started = Instant::now();
     let (report, max_errors) = match args.location()? {

@@ -24,8 +24,9 @@ const SHOWN: u64 = 3;
 
 pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> {
     let definitions = Arc::new(definitions);
-    let computed: Vec<usize> =
-        (0..definitions.tags.len()).filter(|t| definitions.tags[*t].update != Update::Import).collect();
+    let computed: Vec<usize> = (0..definitions.tags.len())
+        .filter(|t| definitions.tags[*t].update != Update::Import && definitions.tags[*t].entity == 0)
+        .collect();
     let plan = Plan::new(Arc::clone(&definitions), &computed);
     let mut trial = Trial::new(&plan);
     trial.read(events)?;
