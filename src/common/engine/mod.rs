@@ -9,6 +9,7 @@ pub mod fold;
 pub mod live;
 pub mod plan;
 pub mod state;
+pub mod tail;
 
 use crate::patch::Patch;
 
@@ -24,3 +25,5 @@ mod calendars;
 mod laws;
 #[cfg(test)]
 mod every;
+#[cfg(test)]
+mod bases;
