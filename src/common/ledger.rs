@@ -18,12 +18,15 @@ const PROGRESS: &str = "live";
 const NUMBERS: &str = "tags";
 const DEFINITIONS: &str = "definitions";
 
-/// What became of the input: consumed = absorbed + duplicates + refused.
+/// What became of the input: consumed = absorbed + duplicates + covered + refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub consumed: u64,
     pub absorbed: u64,
     pub duplicates: u64,
+    /// Received on a day that the base holds: not added.
+    #[serde(default)]
+    pub covered: u64,
     pub refused: u64,
 }
 
@@ -35,6 +38,7 @@ impl std::ops::Add for Counts {
             consumed: self.consumed + other.consumed,
             absorbed: self.absorbed + other.absorbed,
             duplicates: self.duplicates + other.duplicates,
+            covered: self.covered + other.covered,
             refused: self.refused + other.refused,
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::event::{Event, raw_str};
 use crate::money::Decimal;
-use crate::time::Millis;
+use crate::time::{Day, Millis};
 use crate::value::{Datum, Type};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -65,6 +65,8 @@ pub struct Block {
     pub(crate) ids: Vec<Ids>,
     pub(crate) columns: Vec<Column>,
     pub(crate) text: String,
+    /// The days on which the rows were received, where somebody asked; the nightly path does not.
+    days: Vec<Day>,
 }
 
 /// What every row has besides its fields.
@@ -195,6 +197,7 @@ impl Block {
             ids: Vec::with_capacity(rows),
             columns: projection.fields.iter().map(column).collect(),
             text: String::with_capacity(text),
+            days: Vec::new(),
         }
     }
 
@@ -216,6 +219,7 @@ impl Block {
         self.timestamps.clear();
         self.ids.clear();
         self.text.clear();
+        self.days.clear();
         for column in &mut self.columns {
             column.words.clear();
             column.present.clear();
@@ -279,6 +283,17 @@ impl Block {
 
     pub fn timestamp(&self, i: usize) -> Millis {
         self.timestamps[i]
+    }
+
+    /// Says on which day the last row was received: of every row of a block, or of none.
+    pub fn received_on(&mut self, day: Day) {
+        self.days.push(day);
+        debug_assert_eq!(self.days.len(), self.ids.len(), "a day for each row");
+    }
+
+    /// The day on which row `i` was received; one and the same for all where nobody said.
+    pub fn day(&self, i: usize) -> Day {
+        self.days.get(i).copied().unwrap_or(0)
     }
 
     /// Of all rows.

@@ -7,6 +7,9 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
 
+/// A day in UTC: whole days since 1970-01-01.
+pub type Day = i32;
+
 pub const SECOND: Millis = 1000;
 pub const MINUTE: Millis = 60 * SECOND;
 pub const HOUR: Millis = 60 * MINUTE;
@@ -33,6 +36,25 @@ pub fn parse_span(text: &str) -> Result<Millis, String> {
         rest = &rest[digits + letters..];
     }
     if total <= 0 { Err(format!("a span must be longer than nothing: {text:?}")) } else { Ok(total) }
+}
+
+/// The day an instant lies in, in UTC.
+pub fn utc_day(at: Millis) -> Day {
+    // 32 bits last for millions of years; what lies beyond is its end.
+    at.div_euclid(DAY).clamp(Day::MIN.into(), Day::MAX.into()) as Day
+}
+
+/// The first instant of a day.
+pub fn day_start(day: Day) -> Millis {
+    Millis::from(day) * DAY
+}
+
+/// `2026-11-20`.
+pub fn show_day(day: Day) -> String {
+    match Timestamp::from_millisecond(day_start(day)) {
+        Ok(t) => t.strftime("%Y-%m-%d").to_string(),
+        Err(_) => format!("day {day}"),
+    }
 }
 
 /// Writes a span in its largest whole unit up to days: `1h`, `90s`, `36h`, `400ms`.

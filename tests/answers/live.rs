@@ -65,7 +65,7 @@ impl Stream {
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::new();
         self.live.save(|key, state| {
             let mut bytes = Vec::new();
-            state.encode(&numbers, &mut bytes);
+            state.expect("it is known").encode_days(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));
         });
         let (progress, numbering) = (self.ledger.progress(), self.ledger.numbering());

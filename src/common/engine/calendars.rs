@@ -207,8 +207,8 @@ proptest! {
                 let mut next = live(&plan);
                 stream.save(|key, state| {
                     let (numbers, mut bytes) = ((0..TAGS.len() as u64).collect::<Vec<_>>(), Vec::new());
-                    state.encode(&numbers, &mut bytes);
-                    let state = State::decode(&plan, |n| Some(n as usize), &bytes).expect("it was just encoded");
+                    state.expect("it is known").encode_days(&numbers, &mut bytes);
+                    let state = State::decode_days(&plan, |n| Some(n as usize), &bytes).expect("it was just encoded");
                     next.restore(key.clone(), state);
                 });
                 next.resume(stream.now(), stream.newest());

@@ -25,6 +25,11 @@ pub fn identity(key: &HashKey, block: &Block, i: usize) -> Identity {
     SipHasher13::new_with_keys(key[0], key[1]).hash(block.identity(i)).as_u128()
 }
 
+/// The hour under which the id of an event is kept.
+pub fn hour_of(timestamp: Millis) -> i64 {
+    timestamp.div_euclid(HOUR)
+}
+
 /// How far back duplicates are noticed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Horizon {
@@ -66,13 +71,21 @@ impl Dedup {
 
     /// Remembers an event; `false` when it was remembered already. `now` is how far time has come.
     pub fn insert(&mut self, identity: Identity, timestamp: Millis, now: Millis) -> bool {
-        let hour = timestamp.div_euclid(HOUR);
+        let hour = hour_of(timestamp);
         let new = self.restore(hour, identity, now);
         if new {
             self.fresh.push((hour, identity));
             self.forget(now);
         }
         new
+    }
+
+    /// Remembers an event of another's, by the hour of its time: from here on it is a duplicate.
+    pub fn learn(&mut self, hour: i64, identity: Identity, now: Millis) {
+        if self.restore(hour, identity, now) {
+            self.fresh.push((hour, identity));
+            self.forget(now);
+        }
     }
 
     /// Puts back what a checkpoint held.

@@ -2,10 +2,13 @@
 //!
 //! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news.
 
+mod install;
+
 use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
 use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::state::{State, bit};
+use super::tail::Tail;
 use crate::expr::Scratch;
 use crate::key::Key;
 use crate::patch::Patch;
@@ -13,6 +16,7 @@ use crate::rows::Block;
 use crate::time::Millis;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
+pub use install::Install;
 use std::sync::Arc;
 
 /// When changes are told.
@@ -29,6 +33,8 @@ pub enum Telling {
 pub enum Outcome {
     Absorbed,
     Duplicate,
+    /// The base has it: only its id is remembered.
+    Covered,
 }
 
 /// The fold of everything pushed so far, with the instants at which time alone will change it.
@@ -39,9 +45,12 @@ pub struct Live {
     /// The largest event time absorbed.
     newest: Millis,
     dedup: Dedup,
+    tail: Tail,
     hash_key: HashKey,
     places: HashMap<Key, u32>,
     entries: Vec<Entry>,
+    /// Entries of which nothing is known.
+    unknown: usize,
     timers: BTreeMap<Millis, Vec<u32>>,
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
@@ -62,6 +71,13 @@ struct Entry {
 
 const NO_TIMER: Millis = Millis::MAX;
 
+impl Entry {
+    /// The state, unless a base took the last of it: then the key is as one never seen.
+    fn known(&self) -> Option<&State> {
+        (!self.state.is_nothing()).then_some(&self.state)
+    }
+}
+
 impl Live {
     pub fn new(plan: Arc<Plan>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
         Live {
@@ -70,9 +86,11 @@ impl Live {
             now: Millis::MIN,
             newest: Millis::MIN,
             dedup: Dedup::new(horizon),
+            tail: Tail::default(),
             hash_key,
             places: HashMap::new(),
             entries: Vec::new(),
+            unknown: 0,
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
             unsaved: Vec::new(),
@@ -96,11 +114,16 @@ impl Live {
     }
 
     pub fn keys(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.unknown
     }
 
     pub fn dedup(&self) -> &Dedup {
         &self.dedup
+    }
+
+    /// Which events it counts itself.
+    pub fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// Keys that `drain` has yet to tell.
@@ -115,18 +138,26 @@ impl Live {
 
     /// Adds row `i` of a block, at the instant time has come to.
     pub fn push(&mut self, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
-        if !self.dedup.insert(identity(&self.hash_key, block, i), block.timestamp(i), self.now) {
+        let new = self.dedup.insert(identity(&self.hash_key, block, i), block.timestamp(i), self.now);
+        if self.tail.covers(block.day(i)) {
+            return Outcome::Covered;
+        }
+        if !new {
             return Outcome::Duplicate;
         }
+        let day = self.tail.take(block.day(i));
         self.newest = self.newest.max(block.timestamp(i));
         self.plan.keys(block, i, &mut self.keys, &mut self.scratch);
-        let (place, new) = self.place();
+        let place = self.place();
         let plan = self.plan.clone();
+        let new = self.entries[place as usize].state.is_nothing();
         let before = (self.telling == Telling::Each).then(|| {
             let state = (!new).then_some(&self.entries[place as usize].state);
             plan.values(state, &[], self.now, &mut self.scratch)
         });
         let entry = &mut self.entries[place as usize];
+        entry.state.open(&plan, day, self.tail.merged);
+        self.unknown -= usize::from(new);
         let mut touched = if new { ALL_COUNTERS } else { 0 };
         for (c, counter) in plan.counters.iter().enumerate() {
             if counter.add(c, &mut entry.state, block, i, self.now, &mut self.scratch) {
@@ -139,11 +170,11 @@ impl Live {
         Outcome::Absorbed
     }
 
-    /// The place of the key that was just written, and whether it is new.
-    fn place(&mut self) -> (u32, bool) {
+    /// The place of the key that was just written.
+    fn place(&mut self) -> u32 {
         match self.places.get(self.keys.get(0)) {
-            Some(place) => (*place, false),
-            None => (self.begin(Key::from_stored(self.keys.get(0)).expect("a plan writes keys")), true),
+            Some(place) => *place,
+            None => self.begin(Key::from_stored(self.keys.get(0)).expect("a plan writes keys")),
         }
     }
 
@@ -152,6 +183,7 @@ impl Live {
         self.places.insert(key.clone(), place);
         let state = State::new(&self.plan);
         self.entries.push(Entry { key, state, next: NO_TIMER, changed: 0, unsaved: false });
+        self.unknown += 1;
         place
     }
 
@@ -233,7 +265,7 @@ impl Live {
         for place in self.untold.drain(..n) {
             let entry = &mut self.entries[place as usize];
             let changed = std::mem::take(&mut entry.changed);
-            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let values = self.plan.values(entry.known(), &[], self.now, &mut self.scratch);
             let patch = self.plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
                 each(patch);
@@ -255,7 +287,8 @@ impl Live {
 
     /// Tells every key in the order of keys, with all its tags as of now.
     pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
-        let mut places: Vec<usize> = (0..self.entries.len()).collect();
+        let known = |place: &usize| self.entries[*place].known().is_some();
+        let mut places: Vec<usize> = (0..self.entries.len()).filter(known).collect();
         places.sort_unstable_by(|a, b| self.entries[*a].key.cmp(&self.entries[*b].key));
         for place in places {
             let entry = &self.entries[place];
@@ -264,12 +297,21 @@ impl Live {
         }
     }
 
-    /// Gives every key whose state changed since the last call, for a checkpoint.
-    pub fn save(&mut self, mut each: impl FnMut(&Key, &State)) {
+    /// Gives every key whose state changed since the last call, for a checkpoint; without one what is there has to go.
+    pub fn save(&mut self, mut each: impl FnMut(&Key, Option<&State>)) {
         for place in std::mem::take(&mut self.unsaved) {
             let entry = &mut self.entries[place as usize];
             entry.unsaved = false;
-            each(&entry.key, &entry.state);
+            each(&entry.key, entry.known());
+        }
+    }
+
+    /// Lets the next checkpoint write every key: what is there is of an older form.
+    pub fn save_again(&mut self) {
+        for (place, entry) in self.entries.iter_mut().enumerate() {
+            if !std::mem::replace(&mut entry.unsaved, true) {
+                self.unsaved.push(place as u32);
+            }
         }
     }
 
@@ -281,12 +323,18 @@ impl Live {
     /// Puts back a key from a checkpoint. Call `resume` after the last one.
     pub fn restore(&mut self, key: Key, state: State) {
         let place = self.begin(key);
+        self.unknown -= usize::from(!state.is_nothing());
         self.entries[place as usize].state = state;
     }
 
     /// Puts back an id from a checkpoint.
     pub fn restore_id(&mut self, hour: i64, identity: Identity, touched: Millis) {
         self.dedup.restore(hour, identity, touched);
+    }
+
+    /// Goes on with the tail of a checkpoint; a new state has none.
+    pub fn restore_tail(&mut self, tail: Tail) {
+        self.tail = tail;
     }
 
     /// Goes on at the instant a checkpoint was made. Values that fell while nobody ran are told by the next `advance`.

@@ -11,6 +11,7 @@ pub mod live;
 pub mod plan;
 pub mod plans;
 pub mod state;
+pub mod tail;
 
 use crate::patch::Patch;
 
@@ -26,3 +27,5 @@ mod calendars;
 mod laws;
 #[cfg(test)]
 mod every;
+#[cfg(test)]
+mod bases;

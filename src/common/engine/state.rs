@@ -2,12 +2,17 @@
 //!
 //! A state has one entry for each counter of its plan. Panes are kept in order of time;
 //! those a window has left behind are dropped by `expire` and never counted by `value`.
+//!
+//! The live path keeps what was received on different days in parts (`tail.rs`), and what they come to together:
+//! values are told from that, as if there were no parts. One part is all there is, and costs nothing.
+
+mod days;
 
 use super::plan::{Counter, Plan};
 use crate::agg::codec::{get_bytes, get_i64, get_u64, put_bytes, put_i64, put_u64};
 use crate::agg::{Form, Input, Partial};
 use crate::pane::Window;
-use crate::time::Millis;
+use crate::time::{Day, Millis};
 use crate::value::Value;
 
 /// With more panes than this a window keeps their merged total too, so that a hot user costs no more than others.
@@ -16,7 +21,23 @@ const TOTAL_FROM: usize = 8;
 /// What is remembered of one key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
+    /// What all parts come to.
     counters: Box<[Memory]>,
+    /// The day of the part that events are added to; `NO_DAY`: nobody opened one.
+    day: Day,
+    /// The parts, where there are several: the one part of a state is `counters`.
+    parts: Option<Box<Parts>>,
+}
+
+const NO_DAY: Day = Day::MIN;
+
+/// What was received on different days, at least two of them.
+#[derive(Clone, Debug, PartialEq)]
+struct Parts {
+    /// In the order of days, none twice.
+    days: Vec<(Day, Box<[Memory]>)>,
+    /// The place of the one that events are added to.
+    open: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -44,56 +65,20 @@ impl PartialEq for Panes {
 
 impl State {
     pub fn new(plan: &Plan) -> State {
-        State { counters: plan.counters.iter().map(|_| Memory::Nothing).collect() }
+        State { counters: nothing(plan), day: NO_DAY, parts: None }
     }
 
     pub(super) fn add(&mut self, place: usize, counter: &Counter, input: &Input) {
-        match counter.window {
-            None => self.whole(place, counter.form).add(input),
-            Some(window) => self.panes(place).add(window.pane(input.timestamp), counter.form, input),
+        self.counters[place].add(counter, input);
+        if let Some(parts) = &mut self.parts {
+            parts.days[parts.open].1[place].add(counter, input);
         }
     }
 
-    fn whole(&mut self, place: usize, form: Form) -> &mut Partial {
-        let memory = &mut self.counters[place];
-        if !matches!(memory, Memory::Whole(_)) {
-            *memory = Memory::Whole(form.empty());
-        }
-        match memory {
-            Memory::Whole(partial) => partial,
-            _ => unreachable!("it was just made one"),
-        }
-    }
-
-    fn panes(&mut self, place: usize) -> &mut Panes {
-        let memory = &mut self.counters[place];
-        if !matches!(memory, Memory::Panes(_)) {
-            *memory = Memory::Panes(Box::default());
-        }
-        match memory {
-            Memory::Panes(panes) => panes,
-            _ => unreachable!("it was just made one"),
-        }
-    }
-
-    /// Folds `other` in, as if its events had been added here. Both are of one plan.
+    /// Folds `other` in, as if its events had been added here. Both are of one plan and have no days.
     pub fn merge(&mut self, other: &State, plan: &Plan) {
-        for (place, counter) in plan.counters.iter().enumerate() {
-            self.merge_memory(place, counter.form, &other.counters[place]);
-        }
-    }
-
-    fn merge_memory(&mut self, place: usize, form: Form, other: &Memory) {
-        match other {
-            Memory::Nothing => {}
-            Memory::Whole(partial) => self.whole(place, form).merge(partial),
-            Memory::Panes(theirs) => {
-                let ours = self.panes(place);
-                for (pane, partial) in &theirs.panes {
-                    ours.merge(*pane, partial);
-                }
-            }
-        }
+        debug_assert!(self.parts.is_none() && other.parts.is_none());
+        merge(&mut self.counters, &other.counters, plan);
     }
 
     /// The value of a counter's tag at `as_of`. Every event absorbed counts unless its pane is over.
@@ -128,18 +113,10 @@ impl State {
     /// Drops the panes that are over at `now`. Returns the bits of the counters that lost one, and of those that time
     /// alone has changed.
     pub fn expire(&mut self, plan: &Plan, now: Millis) -> u64 {
-        let mut lost = 0;
-        for (place, counter) in plan.counters.iter().enumerate() {
-            if let (Memory::Panes(panes), Some(window)) = (&mut self.counters[place], counter.window)
-                && (panes.expire(window.oldest(now), counter.form) || counter.form.function.changes_by_step())
-            {
-                lost |= bit(place);
-                if panes.panes.is_empty() {
-                    self.counters[place] = Memory::Nothing;
-                }
-            }
+        for (_, part) in self.parts.iter_mut().flat_map(|parts| &mut parts.days) {
+            expire(part, plan, now);
         }
-        lost
+        expire(&mut self.counters, plan, now)
     }
 
     /// The first instant at which a pane now kept is over, or the first after `after` at which a value moves a step.
@@ -158,18 +135,7 @@ impl State {
     ///
     /// Counters with nothing to remember take no room, and each is length-prefixed: a reader can skip what it does not know.
     pub fn encode(&self, numbers: &[u64], out: &mut Vec<u8>) {
-        let mut payload = Vec::new();
-        for (number, memory) in numbers.iter().zip(&self.counters) {
-            payload.clear();
-            match memory {
-                Memory::Nothing => continue,
-                // A lifetime tag is a window of one pane, so that its parts may be kept apart later on.
-                Memory::Whole(partial) => encode_panes([(0, partial)].into_iter(), &mut payload),
-                Memory::Panes(panes) => encode_panes(panes.panes.iter().map(|(pane, p)| (*pane, p)), &mut payload),
-            }
-            put_u64(out, *number);
-            put_bytes(out, &payload);
-        }
+        encode(&self.counters, numbers, out);
     }
 
     /// Reads the bytes of `encode`; `places` gives the counters of a durable number: none for one that is no longer
@@ -205,11 +171,93 @@ impl State {
                 let memory = decode_panes(counter.form, counter.window, payload)?;
                 match &mut self.counters[place] {
                     Memory::Nothing => self.counters[place] = memory,
-                    _ => self.merge_memory(place, counter.form, &memory),
+                    ours => ours.merge(counter.form, &memory),
                 }
             }
         }
         Some(())
+    }
+}
+
+fn nothing(plan: &Plan) -> Box<[Memory]> {
+    plan.counters.iter().map(|_| Memory::Nothing).collect()
+}
+
+fn merge(ours: &mut [Memory], theirs: &[Memory], plan: &Plan) {
+    for ((ours, theirs), counter) in ours.iter_mut().zip(theirs).zip(&plan.counters) {
+        ours.merge(counter.form, theirs);
+    }
+}
+
+fn expire(counters: &mut [Memory], plan: &Plan, now: Millis) -> u64 {
+    let mut lost = 0;
+    for (place, counter) in plan.counters.iter().enumerate() {
+        if let (Memory::Panes(panes), Some(window)) = (&mut counters[place], counter.window)
+            && (panes.expire(window.oldest(now), counter.form) || counter.form.function.changes_by_step())
+        {
+            lost |= bit(place);
+            if panes.panes.is_empty() {
+                counters[place] = Memory::Nothing;
+            }
+        }
+    }
+    lost
+}
+
+fn encode(counters: &[Memory], numbers: &[u64], out: &mut Vec<u8>) {
+    let mut payload = Vec::new();
+    for (number, memory) in numbers.iter().zip(counters) {
+        payload.clear();
+        match memory {
+            Memory::Nothing => continue,
+            // A lifetime tag is a window of one pane.
+            Memory::Whole(partial) => encode_panes([(0, partial)].into_iter(), &mut payload),
+            Memory::Panes(panes) => encode_panes(panes.panes.iter().map(|(pane, p)| (*pane, p)), &mut payload),
+        }
+        put_u64(out, *number);
+        put_bytes(out, &payload);
+    }
+}
+
+impl Memory {
+    fn add(&mut self, counter: &Counter, input: &Input) {
+        match counter.window {
+            None => self.whole(counter.form).add(input),
+            Some(window) => self.panes().add(window.pane(input.timestamp), counter.form, input),
+        }
+    }
+
+    fn whole(&mut self, form: Form) -> &mut Partial {
+        if !matches!(self, Memory::Whole(_)) {
+            *self = Memory::Whole(form.empty());
+        }
+        match self {
+            Memory::Whole(partial) => partial,
+            _ => unreachable!("it was just made one"),
+        }
+    }
+
+    fn panes(&mut self) -> &mut Panes {
+        if !matches!(self, Memory::Panes(_)) {
+            *self = Memory::Panes(Box::default());
+        }
+        match self {
+            Memory::Panes(panes) => panes,
+            _ => unreachable!("it was just made one"),
+        }
+    }
+
+    fn merge(&mut self, form: Form, other: &Memory) {
+        match other {
+            Memory::Nothing => {}
+            Memory::Whole(partial) => self.whole(form).merge(partial),
+            Memory::Panes(theirs) => {
+                let ours = self.panes();
+                for (pane, partial) in &theirs.panes {
+                    ours.merge(*pane, partial);
+                }
+            }
+        }
     }
 }
 

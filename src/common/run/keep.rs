@@ -284,9 +284,12 @@ impl Keep {
         let numbers = &self.numbers;
         let mut states = Vec::with_capacity(self.live.unsaved());
         self.live.save(|key, state| {
-            let mut bytes = Vec::new();
-            state.encode(numbers, &mut bytes);
-            states.push((key.clone(), Some(bytes)));
+            let bytes = state.map(|state| {
+                let mut bytes = Vec::new();
+                state.encode_days(numbers, &mut bytes);
+                bytes
+            });
+            states.push((key.clone(), bytes));
         });
         let ids = self.id_blobs();
         let progress = &mut self.ledger.progress;

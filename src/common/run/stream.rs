@@ -115,6 +115,7 @@ pub(super) fn absorb(live: &mut Live, clock: Clock, block: &Block, counts: &mut 
         match live.push(block, i, out) {
             Outcome::Absorbed => counts.absorbed += 1,
             Outcome::Duplicate => counts.duplicates += 1,
+            Outcome::Covered => counts.covered += 1,
         }
     }
 }
