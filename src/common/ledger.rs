@@ -18,13 +18,16 @@ const PROGRESS: &str = "live";
 const NUMBERS: &str = "tags";
 const DEFINITIONS: &str = "definitions";
 
-/// What became of the input: consumed = absorbed + duplicates + refused.
+/// What became of the input: consumed = absorbed + duplicates + refused + given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub consumed: u64,
     pub absorbed: u64,
     pub duplicates: u64,
     pub refused: u64,
+    /// Patches between the events. A state of an older version has none.
+    #[serde(default)]
+    pub given: u64,
 }
 
 impl std::ops::Add for Counts {
@@ -36,6 +39,7 @@ impl std::ops::Add for Counts {
             absorbed: self.absorbed + other.absorbed,
             duplicates: self.duplicates + other.duplicates,
             refused: self.refused + other.refused,
+            given: self.given + other.given,
         }
     }
 }

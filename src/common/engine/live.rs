@@ -1,8 +1,10 @@
 //! The live engine: events as they come, changes as they happen, falls when time alone passes.
 //!
-//! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news.
+//! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news. A patch (`give`) moves
+//! no time, and patches and events in any order come to the same values.
 
 use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
+use super::given::Given;
 use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::state::{State, bit};
 use crate::expr::Scratch;
@@ -41,6 +43,8 @@ pub struct Live {
     hash_key: HashKey,
     places: HashMap<Key, u32>,
     entries: Vec<Entry>,
+    /// Entries with events.
+    seen: usize,
     timers: BTreeMap<Millis, Vec<u32>>,
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
@@ -51,7 +55,10 @@ pub struct Live {
 
 struct Entry {
     key: Key,
+    /// Whether it has an event: one that patches alone have named has no counts.
+    seen: bool,
     state: State,
+    given: Given,
     /// The instant its timer is set to; `Millis::MAX` for none.
     next: Millis,
     /// The counters that changed since the last telling.
@@ -60,6 +67,16 @@ struct Entry {
 }
 
 const NO_TIMER: Millis = Millis::MAX;
+
+impl Entry {
+    fn values(&self, plan: &Plan, at: Millis, scratch: &mut Scratch) -> Values {
+        plan.values(self.seen.then_some(&self.state), &self.given, at, scratch)
+    }
+
+    fn is_known(&self) -> bool {
+        self.seen || self.given.is_known()
+    }
+}
 
 impl Live {
     pub fn new(plan: Arc<Plan>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
@@ -72,6 +89,7 @@ impl Live {
             hash_key,
             places: HashMap::new(),
             entries: Vec::new(),
+            seen: 0,
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
             unsaved: Vec::new(),
@@ -94,8 +112,9 @@ impl Live {
         self.newest
     }
 
+    /// Keys with an event.
     pub fn keys(&self) -> usize {
-        self.entries.len()
+        self.seen
     }
 
     pub fn dedup(&self) -> &Dedup {
@@ -119,30 +138,63 @@ impl Live {
         }
         self.newest = self.newest.max(block.timestamp(i));
         self.plan.write_key(block, i, &mut self.key);
-        let (place, new) = self.place();
+        let place = self.place();
         let plan = self.plan.clone();
-        let before = (self.telling == Telling::Each).then(|| {
-            let state = (!new).then_some(&self.entries[place as usize].state);
-            plan.values(state, &[], self.now, &mut self.scratch)
-        });
+        let before = self.before(place, self.now);
         let entry = &mut self.entries[place as usize];
-        let mut touched = if new { ALL_COUNTERS } else { 0 };
+        let mut touched = if entry.seen { 0 } else { ALL_COUNTERS };
+        self.seen += usize::from(!entry.seen);
+        entry.seen = true;
         for (c, counter) in plan.counters.iter().enumerate() {
             if counter.add(c, &mut entry.state, block, i, self.now, &mut self.scratch) {
                 touched |= bit(c);
             }
         }
         if touched != 0 {
+            self.save_later(place);
             self.changed(place, touched, before, out);
         }
         Outcome::Absorbed
     }
 
-    /// The place of the key that was just written, and whether it is new.
-    fn place(&mut self) -> (u32, bool) {
+    /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
+    pub fn give(&mut self, patch: &Patch, out: &mut Vec<Patch>) {
+        if !patch.tags.iter().any(|(code, _)| self.plan.given_place(code).is_some()) {
+            return;
+        }
+        let place = match self.places.get(&patch.key) {
+            Some(place) => *place,
+            None => self.begin(patch.key.clone()),
+        };
+        let plan = self.plan.clone();
+        let before = self.before(place, self.now);
+        let was_known = self.entries[place as usize].is_known();
+        let mut touched = 0;
+        for (code, value) in &patch.tags {
+            if let Some(at) = plan.given_place(code)
+                && self.entries[place as usize].given.take(&plan, at, value.as_ref(), patch.as_of)
+            {
+                touched |= plan.given_bit(at);
+            }
+        }
+        if self.entries[place as usize].is_known() != was_known {
+            touched = ALL_COUNTERS;
+        }
+        if touched != 0 {
+            self.changed(place, touched, before, out);
+        }
+    }
+
+    /// The values of a key at an instant, where each change is told: what is different afterwards is news.
+    fn before(&mut self, place: u32, at: Millis) -> Option<Values> {
+        (self.telling == Telling::Each).then(|| self.entries[place as usize].values(&self.plan, at, &mut self.scratch))
+    }
+
+    /// The place of the key that was just written.
+    fn place(&mut self) -> u32 {
         match self.places.get(self.key.as_str()) {
-            Some(place) => (*place, false),
-            None => (self.begin(Key::from_stored(&self.key).expect("a plan writes keys")), true),
+            Some(place) => *place,
+            None => self.begin(Key::from_stored(&self.key).expect("a plan writes keys")),
         }
     }
 
@@ -150,20 +202,26 @@ impl Live {
         let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 keys in one process");
         self.places.insert(key.clone(), place);
         let state = State::new(&self.plan);
-        self.entries.push(Entry { key, state, next: NO_TIMER, changed: 0, unsaved: false });
+        let given = Given::default();
+        self.entries.push(Entry { key, seen: false, state, given, next: NO_TIMER, changed: 0, unsaved: false });
         place
     }
 
-    /// Tells or remembers a change, and sets the timer anew.
-    fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
+    /// Has the next checkpoint hold the state of a key. What was given is kept by whoever gave it.
+    fn save_later(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
         if !entry.unsaved {
             entry.unsaved = true;
             self.unsaved.push(place);
         }
+    }
+
+    /// Tells or remembers a change, and sets the timer anew.
+    fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
+        let entry = &mut self.entries[place as usize];
         match before {
             Some(before) => {
-                let after = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+                let after = entry.values(&self.plan, self.now, &mut self.scratch);
                 out.extend(self.plan.difference(&entry.key, self.now, &before, &after));
             }
             None => {
@@ -181,7 +239,7 @@ impl Live {
         let entry = &mut self.entries[place as usize];
         let mut next = entry.state.next_change(&self.plan, self.now).unwrap_or(NO_TIMER);
         if self.plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
-            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let values = entry.values(&self.plan, self.now, &mut self.scratch);
             let derived = self.plan.next_derived_change(&values, self.now, &mut self.scratch);
             next = next.min(derived.unwrap_or(NO_TIMER));
         }
@@ -215,11 +273,13 @@ impl Live {
     /// A key's timer is due at `now`; `before` is the instant up to which its values were told.
     fn fall(&mut self, place: u32, before: Millis, out: &mut Vec<Patch>) {
         let plan = self.plan.clone();
+        let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
         entry.next = NO_TIMER;
-        let was =
-            (self.telling == Telling::Each).then(|| plan.values(Some(&entry.state), &[], before, &mut self.scratch));
         let lost = entry.state.expire(&plan, self.now);
+        if entry.seen {
+            self.save_later(place);
+        }
         // A derived tag may change with no pane lost.
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
@@ -232,7 +292,7 @@ impl Live {
         for place in self.untold.drain(..n) {
             let entry = &mut self.entries[place as usize];
             let changed = std::mem::take(&mut entry.changed);
-            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let values = entry.values(&self.plan, self.now, &mut self.scratch);
             let patch = self.plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
                 each(patch);
@@ -252,13 +312,13 @@ impl Live {
         }
     }
 
-    /// Tells every key in the order of keys, with all its tags as of now.
+    /// Tells every key in the order of keys, with all its tags as of now: each that has an event or a given value.
     pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
-        let mut places: Vec<usize> = (0..self.entries.len()).collect();
+        let mut places: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_known()).collect();
         places.sort_unstable_by(|a, b| self.entries[*a].key.cmp(&self.entries[*b].key));
         for place in places {
             let entry = &self.entries[place];
-            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let values = entry.values(&self.plan, self.now, &mut self.scratch);
             each(self.plan.patch(&entry.key, self.now, &values));
         }
     }
@@ -280,7 +340,18 @@ impl Live {
     /// Puts back a key from a checkpoint. Call `resume` after the last one.
     pub fn restore(&mut self, key: Key, state: State) {
         let place = self.begin(key);
-        self.entries[place as usize].state = state;
+        let entry = &mut self.entries[place as usize];
+        (entry.state, entry.seen) = (state, true);
+        self.seen += 1;
+    }
+
+    /// Puts back the given values of a key, after its state where it has one.
+    pub fn restore_given(&mut self, key: &Key, given: Given) {
+        let place = match self.places.get(key) {
+            Some(place) => *place,
+            None => self.begin(key.clone()),
+        };
+        self.entries[place as usize].given = given;
     }
 
     /// Puts back an id from a checkpoint.

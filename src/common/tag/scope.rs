@@ -1,6 +1,5 @@
 //! Scopes: what the names in an expression stand for. In an aggregation fields of the event, in a derived tag other tags.
 
-use super::Update;
 use crate::agg;
 use crate::event::STRING_FIELDS;
 use crate::expr::{Names, function_names, nearest};
@@ -54,7 +53,7 @@ pub(super) enum State {
     Waiting,
     /// A derived tag that waits for one it names.
     Busy,
-    Known(Type, Update),
+    Known(Type),
     /// There is something wrong with it, reported already.
     Failed,
 }
@@ -63,8 +62,6 @@ pub(super) enum State {
 pub(super) struct Tags<'a> {
     pub codes: &'a HashMap<String, usize>,
     pub states: &'a [State],
-    /// Of the tag whose value is read.
-    pub update: Update,
     /// By slot.
     pub inputs: Vec<usize>,
     /// The tag that stopped the reading.
@@ -74,14 +71,10 @@ pub(super) struct Tags<'a> {
 impl Names for Tags<'_> {
     fn resolve(&mut self, name: &str) -> Option<(usize, Type)> {
         let index = *self.codes.get(name)?;
-        let State::Known(ty, update) = self.states[index] else {
+        let State::Known(ty) = self.states[index] else {
             self.stopped = Some(index);
             return None;
         };
-        if update != self.update {
-            self.stopped = Some(index);
-            return None;
-        }
         let slot = self.inputs.iter().position(|known| *known == index).unwrap_or_else(|| {
             self.inputs.push(index);
             self.inputs.len() - 1
