@@ -18,7 +18,7 @@ const PROGRESS: &str = "live";
 const NUMBERS: &str = "tags";
 const DEFINITIONS: &str = "definitions";
 
-/// What became of the input: consumed = absorbed + duplicates + covered + refused.
+/// What became of the input: consumed = absorbed + duplicates + covered + refused + given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub consumed: u64,
@@ -28,6 +28,9 @@ pub struct Counts {
     #[serde(default)]
     pub covered: u64,
     pub refused: u64,
+    /// Patches between the events. A state of an older version has none.
+    #[serde(default)]
+    pub given: u64,
 }
 
 impl std::ops::Add for Counts {
@@ -40,6 +43,7 @@ impl std::ops::Add for Counts {
             duplicates: self.duplicates + other.duplicates,
             covered: self.covered + other.covered,
             refused: self.refused + other.refused,
+            given: self.given + other.given,
         }
     }
 }

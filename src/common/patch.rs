@@ -55,6 +55,12 @@ impl Patch {
     }
 }
 
+/// Whether a value true at `new` takes the place of one true at `old`: the newest as-of wins, and of equal ones what comes
+/// later, so that a corrected run replaces the one before.
+pub fn replaces(new: Millis, old: Millis) -> bool {
+    new >= old
+}
+
 const END: &[u8; 3] = b"}}\n";
 
 fn push_instant(out: &mut Vec<u8>, as_of: Millis) {

@@ -11,7 +11,7 @@ use crate::key::{Key, USER};
 use crate::ledger::{Decoder, Ledger};
 use crate::ndjson;
 use crate::patch::push_key;
-use crate::store::embedded::{Embedded, Entry};
+use crate::store::embedded::{Embedded, Entry, Tag};
 use crate::store::redis::{Patience, Redis};
 use crate::store::{Error, Kind, Location};
 use crate::tag::{Definitions, Update};
@@ -242,7 +242,7 @@ impl Profiles {
 fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
     let mut realtime = definitions.by_update(Update::Realtime);
     realtime.retain(|tag| definitions.tags[*tag].entity == 0);
-    let all = Plan::new(definitions.clone(), &realtime);
+    let all = Plan::live(definitions.clone(), &realtime);
     let numbers = ledger.numbers_of(&all);
     let unknown: Vec<usize> =
         all.counters.iter().zip(&numbers).filter(|(_, n)| n.is_none()).map(|(c, _)| c.tag).collect();
@@ -253,11 +253,11 @@ fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
     let outputs: Vec<usize> = realtime
         .into_iter()
         .filter(|tag| {
-            let needed = definitions.needed(&[*tag]);
-            !unknown.iter().any(|u| needed[*u])
+            let needed = Plan::live(definitions.clone(), &[*tag]);
+            !needed.counters.iter().any(|counter| unknown.contains(&counter.tag))
         })
         .collect();
-    Live { ledger, plan: Plan::new(definitions.clone(), &outputs) }
+    Live { ledger, plan: Plan::live(definitions.clone(), &outputs) }
 }
 
 fn check_instant(ledger: &Ledger, as_of: AsOf) -> Result<(), Error> {
@@ -302,10 +302,13 @@ impl<'a> Reader<'a> {
     fn profile(&mut self, entry: Entry) -> Result<Profile, Error> {
         let mut profile = Profile::empty(entry.key, self.as_of.instant(), self.definitions);
         let mut told_live = vec![false; self.definitions.tags.len()];
-        if let (Some((plan, decoder)), Some(bytes)) = (&self.live, &entry.state) {
-            let state = decoder.decode(bytes)?;
-            let values = plan.values(Some(&state), &[], self.as_of.instant(), &mut self.scratch);
-            for &tag in &plan.outputs {
+        let given = self.live.as_ref().map(|(plan, _)| plan.given_of(entry.tags.iter().map(Tag::dated)));
+        if let (Some((plan, decoder)), Some(given)) = (&self.live, &given)
+            && (entry.state.is_some() || given.is_known())
+        {
+            let state = entry.state.as_deref().map(|bytes| decoder.decode(bytes)).transpose()?;
+            let values = plan.values(state.as_ref(), given, self.as_of.instant(), &mut self.scratch);
+            for tag in plan.told_of(state.is_some()) {
                 told_live[tag] = true;
                 profile.values[tag] = values[tag].clone();
             }
@@ -313,9 +316,11 @@ impl<'a> Reader<'a> {
             profile.as_of = entry.tags.iter().map(|tag| tag.as_of).max().unwrap_or(profile.as_of);
         }
         for tag in entry.tags {
-            let Some(value) = tag.value else { continue };
+            let is_given = self.live.as_ref().is_some_and(|(plan, _)| plan.given_place(&tag.code).is_some());
+            // What was removed since says as little of the time before.
             if let AsOf::At(t) = self.as_of
                 && tag.as_of > t
+                && (is_given || tag.value.is_some())
             {
                 let message = format!(
                     "`{}` of {} is known as of {} only, after {}",
@@ -327,6 +332,7 @@ impl<'a> Reader<'a> {
                 return Err(Error::new(Kind::Usage, message)
                     .hint(format!("the log can tell: adprof batch --tags all --as-of {t}")));
             }
+            let Some(value) = tag.value else { continue };
             // One path writes a tag: where the live state tells it, an old patch does not.
             let live = self.definitions.index(&tag.code).is_some_and(|place| told_live[place]);
             if !live {

@@ -115,7 +115,8 @@ impl Line {
     fn new(chance: &mut Chance, id: u64) -> Line {
         // Midnight, the edge of all days, more often than chance has it.
         let day = day_start(FIRST) + chance.below(DAYS) as i64 * DAY;
-        let in_day = if chance.percent(30) { DAY - 1 - chance.below(2) as i64 } else { chance.below(DAY as u64) as i64 };
+        let in_day =
+            if chance.percent(30) { DAY - 1 - chance.below(2) as i64 } else { chance.below(DAY as u64) as i64 };
         let received = day + in_day;
         let timestamp = match chance.below(10) {
             ..6 => received - chance.below(HOUR as u64) as i64,
@@ -381,7 +382,9 @@ impl World {
         let to = self.live.newest().max(self.live.now());
         self.live.advance(to, &mut Vec::new());
         let through = self.live.tail().base;
-        let counts = |i: usize, line: &Line| through.is_some_and(|base| line.day() <= base) || (self.begins..self.at).contains(&i);
+        let counts = |i: usize, line: &Line| {
+            through.is_some_and(|base| line.day() <= base) || (self.begins..self.at).contains(&i)
+        };
         let lines = self.lines.iter().enumerate().filter(|(i, line)| counts(*i, line)).map(|(_, line)| line.clone());
         let mut fold = Fold::new(&PLAN, [7, 8]);
         fold.add(&block(&lines.collect::<Vec<_>>()));

@@ -190,7 +190,7 @@ proptest! {
             prop_assert_eq!(got, naive(&world, *now), "at {}", now);
             let (mut columns, mut sheet) = (Columns::new(&plan, range, *now), Sheet::default());
             columns.add(&mut all.clone());
-            columns.finish(&mut sheet);
+            columns.finish(&Default::default(), &mut sheet);
             prop_assert_eq!(std::str::from_utf8(sheet.written()), std::str::from_utf8(&lines));
         }
     }

@@ -4,6 +4,7 @@
 use super::columns::Columns;
 use super::dedup::Horizon;
 use super::fold::{Fold, Range};
+use super::given::Given;
 use super::live::{Live, Telling};
 use super::plan::Plan;
 use super::state::State;
@@ -140,7 +141,7 @@ fn bytes(state: &State) -> Vec<u8> {
 impl Case {
     fn value(&self, state: &State, at: Millis) -> Option<Value> {
         let mut scratch = Scratch::new();
-        self.plan.values(Some(state), &[], at, &mut scratch)[self.plan.outputs[0]].clone()
+        self.plan.values(Some(state), &Given::default(), at, &mut scratch)[self.plan.outputs[0]].clone()
     }
 
     /// What the twin says of the events that count at `at` by the law of windows.
@@ -297,7 +298,7 @@ proptest! {
                 let mut columns = Columns::new(&case.plan, range, *at);
                 columns.add(&mut block(&case.plan, samples.iter().enumerate()));
                 let mut line = Sheet::default();
-                if columns.finish(&mut line) == 1 {
+                if columns.finish(&Default::default(), &mut line) == 1 {
                     let value = value.map_or("null".to_string(), |value| {
                         let mut out = Vec::new();
                         value.push_json(&mut out);

@@ -4,6 +4,7 @@
 
 use super::dedup::HashKey;
 use super::fold::{Fold, Range, Tally};
+use super::given::Given;
 use super::plan::{Counter, Plan};
 use super::state::State;
 use crate::expr::{Expr, Scratch};
@@ -46,12 +47,14 @@ pub enum Next {
     Unsolved,
 }
 
-/// Explains the one tag that `plan` tells, from the state of a key.
-pub fn explain(plan: &Plan, state: Option<State>, as_of: Millis) -> Explanation {
+/// Explains the one tag that `plan` tells, from the state and the given values of a key.
+pub fn explain(plan: &Plan, state: Option<State>, given: &Given, as_of: Millis) -> Explanation {
     let tag = told(plan);
+    // Of a key that is known by its given values alone, nothing but these counts.
+    let has_events = state.is_some() || !given.is_known();
     let mut state = state.unwrap_or_else(|| State::new(plan));
     state.expire(plan, as_of);
-    let value = plan.values(Some(&state), &[], as_of, &mut Scratch::new())[tag].clone();
+    let value = plan.values(has_events.then_some(&state), given, as_of, &mut Scratch::new())[tag].clone();
     let own = plan.counters.iter().position(|counter| counter.tag == tag);
     let window = own.and_then(|place| Some((place, plan.counters[place].window?)));
     let panes = window.map_or_else(Vec::new, |(place, window)| {
@@ -64,7 +67,7 @@ pub fn explain(plan: &Plan, state: Option<State>, as_of: Millis) -> Explanation 
         state.kept(place).iter().map(pane).collect()
     });
     let since = window.map(|(_, window)| window.since(as_of));
-    let next = next(plan, state, &value, as_of);
+    let next = next(plan, state, has_events, given, &value, as_of);
     Explanation { as_of, value, since, panes, next }
 }
 
@@ -73,7 +76,7 @@ fn told(plan: &Plan) -> usize {
 }
 
 /// Goes from one possible change to the next, as the live engine does, until the value is another.
-fn next(plan: &Plan, mut state: State, value: &Option<Value>, as_of: Millis) -> Next {
+fn next(plan: &Plan, mut state: State, has_events: bool, given: &Given, value: &Option<Value>, as_of: Millis) -> Next {
     let clocks = || plan.derivations.iter().filter(|d| d.expr.uses_as_of());
     if !clocks().all(|d| d.expr.is_solvable()) {
         return Next::Unsolved;
@@ -81,7 +84,7 @@ fn next(plan: &Plan, mut state: State, value: &Option<Value>, as_of: Millis) -> 
     let (mut now, mut scratch) = (as_of, Scratch::new());
     loop {
         state.expire(plan, now);
-        let mut values = plan.values(Some(&state), &[], now, &mut scratch);
+        let mut values = plan.values(has_events.then_some(&state), given, now, &mut scratch);
         let found = values[told(plan)].take();
         if found != *value {
             return Next::At(now, found);

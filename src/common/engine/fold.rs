@@ -3,6 +3,7 @@
 //! `columns` tells the same values faster, where no states are wanted.
 
 use super::dedup::{HashKey, Identity, identity};
+use super::given::Given;
 use super::keys::Keys;
 use super::plan::Plan;
 use super::state::State;
@@ -169,7 +170,7 @@ impl<'p> Fold<'p> {
     pub fn finish(self, as_of: Millis, mut each: impl FnMut(Patch)) {
         let (plan, mut scratch) = (self.plan, Scratch::new());
         for (key, state) in self.into_states() {
-            let values = plan.values(Some(&state), &[], as_of, &mut scratch);
+            let values = plan.values(Some(&state), &Given::default(), as_of, &mut scratch);
             each(plan.patch(&key, as_of, &values));
         }
     }

@@ -1,10 +1,12 @@
 //! The live engine: events as they come, changes as they happen, falls when time alone passes.
 //!
-//! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news.
+//! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news. A patch (`give`) moves
+//! no time, and patches and events in any order come to the same values.
 
 mod install;
 
 use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
+use super::given::Given;
 use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::state::{State, bit};
@@ -15,8 +17,8 @@ use crate::patch::Patch;
 use crate::rows::Block;
 use crate::time::Millis;
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
 pub use install::Install;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// When changes are told.
@@ -49,7 +51,7 @@ pub struct Live {
     hash_key: HashKey,
     places: HashMap<Key, u32>,
     entries: Vec<Entry>,
-    /// Entries of which nothing is known.
+    /// Entries without events.
     unknown: usize,
     timers: BTreeMap<Millis, Vec<u32>>,
     /// Keys with something to tell, and keys with something to save.
@@ -61,7 +63,9 @@ pub struct Live {
 
 struct Entry {
     key: Key,
+    /// Nothing where patches alone have named the key: it has no counts.
     state: State,
+    given: Given,
     /// The instant its timer is set to; `Millis::MAX` for none.
     next: Millis,
     /// The counters that changed since the last telling.
@@ -72,9 +76,17 @@ struct Entry {
 const NO_TIMER: Millis = Millis::MAX;
 
 impl Entry {
-    /// The state, unless a base took the last of it: then the key is as one never seen.
+    /// The state, unless no event was seen or a base took the last of it.
     fn known(&self) -> Option<&State> {
         (!self.state.is_nothing()).then_some(&self.state)
+    }
+
+    fn values(&self, plan: &Plan, at: Millis, scratch: &mut Scratch) -> Values {
+        plan.values(self.known(), &self.given, at, scratch)
+    }
+
+    fn is_known(&self) -> bool {
+        !self.state.is_nothing() || self.given.is_known()
     }
 }
 
@@ -113,6 +125,7 @@ impl Live {
         self.newest
     }
 
+    /// Keys with an event.
     pub fn keys(&self) -> usize {
         self.entries.len() - self.unknown
     }
@@ -150,12 +163,9 @@ impl Live {
         self.plan.keys(block, i, &mut self.keys, &mut self.scratch);
         let place = self.place();
         let plan = self.plan.clone();
-        let new = self.entries[place as usize].state.is_nothing();
-        let before = (self.telling == Telling::Each).then(|| {
-            let state = (!new).then_some(&self.entries[place as usize].state);
-            plan.values(state, &[], self.now, &mut self.scratch)
-        });
+        let before = self.before(place, self.now);
         let entry = &mut self.entries[place as usize];
+        let new = entry.state.is_nothing();
         entry.state.open(&plan, day, self.tail.merged);
         self.unknown -= usize::from(new);
         let mut touched = if new { ALL_COUNTERS } else { 0 };
@@ -165,9 +175,43 @@ impl Live {
             }
         }
         if touched != 0 {
+            self.save_later(place);
             self.changed(place, touched, before, out);
         }
         Outcome::Absorbed
+    }
+
+    /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
+    pub fn give(&mut self, patch: &Patch, out: &mut Vec<Patch>) {
+        if !patch.tags.iter().any(|(code, _)| self.plan.given_place(code).is_some()) {
+            return;
+        }
+        let place = match self.places.get(&patch.key) {
+            Some(place) => *place,
+            None => self.begin(patch.key.clone()),
+        };
+        let plan = self.plan.clone();
+        let before = self.before(place, self.now);
+        let was_known = self.entries[place as usize].is_known();
+        let mut touched = 0;
+        for (code, value) in &patch.tags {
+            if let Some(at) = plan.given_place(code)
+                && self.entries[place as usize].given.take(&plan, at, value.as_ref(), patch.as_of)
+            {
+                touched |= plan.given_bit(at);
+            }
+        }
+        if self.entries[place as usize].is_known() != was_known {
+            touched = ALL_COUNTERS;
+        }
+        if touched != 0 {
+            self.changed(place, touched, before, out);
+        }
+    }
+
+    /// The values of a key at an instant, where each change is told: what is different afterwards is news.
+    fn before(&mut self, place: u32, at: Millis) -> Option<Values> {
+        (self.telling == Telling::Each).then(|| self.entries[place as usize].values(&self.plan, at, &mut self.scratch))
     }
 
     /// The place of the key that was just written.
@@ -182,21 +226,27 @@ impl Live {
         let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 keys in one process");
         self.places.insert(key.clone(), place);
         let state = State::new(&self.plan);
-        self.entries.push(Entry { key, state, next: NO_TIMER, changed: 0, unsaved: false });
+        let given = Given::default();
+        self.entries.push(Entry { key, state, given, next: NO_TIMER, changed: 0, unsaved: false });
         self.unknown += 1;
         place
     }
 
-    /// Tells or remembers a change, and sets the timer anew.
-    fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
+    /// Has the next checkpoint hold the state of a key. What was given is kept by whoever gave it.
+    fn save_later(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
         if !entry.unsaved {
             entry.unsaved = true;
             self.unsaved.push(place);
         }
+    }
+
+    /// Tells or remembers a change, and sets the timer anew.
+    fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
+        let entry = &mut self.entries[place as usize];
         match before {
             Some(before) => {
-                let after = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+                let after = entry.values(&self.plan, self.now, &mut self.scratch);
                 out.extend(self.plan.difference(&entry.key, self.now, &before, &after));
             }
             None => {
@@ -214,7 +264,7 @@ impl Live {
         let entry = &mut self.entries[place as usize];
         let mut next = entry.state.next_change(&self.plan, self.now).unwrap_or(NO_TIMER);
         if self.plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
-            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let values = entry.values(&self.plan, self.now, &mut self.scratch);
             let derived = self.plan.next_derived_change(&values, self.now, &mut self.scratch);
             next = next.min(derived.unwrap_or(NO_TIMER));
         }
@@ -248,11 +298,13 @@ impl Live {
     /// A key's timer is due at `now`; `before` is the instant up to which its values were told.
     fn fall(&mut self, place: u32, before: Millis, out: &mut Vec<Patch>) {
         let plan = self.plan.clone();
+        let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
         entry.next = NO_TIMER;
-        let was =
-            (self.telling == Telling::Each).then(|| plan.values(Some(&entry.state), &[], before, &mut self.scratch));
         let lost = entry.state.expire(&plan, self.now);
+        if entry.known().is_some() {
+            self.save_later(place);
+        }
         // A derived tag may change with no pane lost.
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
@@ -265,7 +317,7 @@ impl Live {
         for place in self.untold.drain(..n) {
             let entry = &mut self.entries[place as usize];
             let changed = std::mem::take(&mut entry.changed);
-            let values = self.plan.values(entry.known(), &[], self.now, &mut self.scratch);
+            let values = entry.values(&self.plan, self.now, &mut self.scratch);
             let patch = self.plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
                 each(patch);
@@ -285,14 +337,13 @@ impl Live {
         }
     }
 
-    /// Tells every key in the order of keys, with all its tags as of now.
+    /// Tells every key in the order of keys, with all its tags as of now: each that has an event or a given value.
     pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
-        let known = |place: &usize| self.entries[*place].known().is_some();
-        let mut places: Vec<usize> = (0..self.entries.len()).filter(known).collect();
+        let mut places: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_known()).collect();
         places.sort_unstable_by(|a, b| self.entries[*a].key.cmp(&self.entries[*b].key));
         for place in places {
             let entry = &self.entries[place];
-            let values = self.plan.values(Some(&entry.state), &[], self.now, &mut self.scratch);
+            let values = entry.values(&self.plan, self.now, &mut self.scratch);
             each(self.plan.patch(&entry.key, self.now, &values));
         }
     }
@@ -325,6 +376,15 @@ impl Live {
         let place = self.begin(key);
         self.unknown -= usize::from(!state.is_nothing());
         self.entries[place as usize].state = state;
+    }
+
+    /// Puts back the given values of a key, after its state where it has one.
+    pub fn restore_given(&mut self, key: &Key, given: Given) {
+        let place = match self.places.get(key) {
+            Some(place) => *place,
+            None => self.begin(key.clone()),
+        };
+        self.entries[place as usize].given = given;
     }
 
     /// Puts back an id from a checkpoint.

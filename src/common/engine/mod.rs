@@ -6,6 +6,7 @@ pub mod columns;
 pub mod dedup;
 pub mod explain;
 pub mod fold;
+pub mod given;
 pub mod keys;
 pub mod live;
 pub mod plan;
@@ -23,6 +24,8 @@ pub enum Output {
 
 #[cfg(test)]
 mod calendars;
+#[cfg(test)]
+mod given_laws;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A plan fixes which tags are remembered, which are derived from them and in what
 //! order, and which are told to the outside.
 
+use super::given::Given;
 use super::state::{State, bit};
 use crate::agg::{Form, Function, Input, KEEP, Partial};
 use crate::expr::{Expr, Scratch, convert};
@@ -10,7 +11,7 @@ use crate::key::Key;
 use crate::pane::Window;
 use crate::patch::Patch;
 use crate::rows::{Block, Row};
-use crate::tag::{Definitions, Kind, Retain};
+use crate::tag::{Definitions, Kind, Retain, Update};
 use crate::time::Millis;
 use crate::value::{Datum, Type, Value};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Derivation {
     pub expr: Expr,
     /// For each slot of the expression, the tag it reads.
     pub inputs: Vec<usize>,
+    /// Whether it reads a given tag, itself or by the tags it names: then it is told of keys without events too.
+    pub over_given: bool,
 }
 
 /// Definitions made ready to be computed.
@@ -49,7 +52,9 @@ pub struct Plan {
     pub derivations: Vec<Derivation>,
     /// The tags that are told, in the order of the definition file.
     pub outputs: Vec<usize>,
-    /// For each tag, the counters it depends on.
+    /// The tags that are needed and not computed: their values come as patches.
+    pub given: Vec<usize>,
+    /// For each tag, the counters and, behind them, the given tags it depends on.
     masks: Vec<u64>,
 }
 
@@ -64,9 +69,25 @@ pub const ALL_COUNTERS: u64 = u64::MAX;
 pub type Values = Vec<Option<Value>>;
 
 impl Plan {
-    /// A plan that tells the tags `outputs`, all of one entity, and computes what they need.
+    /// A plan that tells the tags `outputs`, all of one entity, and computes what they need: all that events can tell. For a
+    /// whole log.
     pub fn new(definitions: Arc<Definitions>, outputs: &[usize]) -> Plan {
-        let needed = definitions.needed(outputs);
+        Plan::computing(definitions, outputs, |_| true)
+    }
+
+    /// A plan of the live path. Of the tags that `outputs` need it computes the realtime ones only: one path writes a tag.
+    pub fn live(definitions: Arc<Definitions>, outputs: &[usize]) -> Plan {
+        let realtime: Vec<bool> = definitions.tags.iter().map(|tag| tag.update == Update::Realtime).collect();
+        Plan::computing(definitions, outputs, |tag| realtime[tag] || outputs.contains(&tag))
+    }
+
+    fn computing(definitions: Arc<Definitions>, outputs: &[usize], wanted: impl Fn(usize) -> bool) -> Plan {
+        let computed: Vec<bool> = (0..definitions.tags.len())
+            .map(|tag| wanted(tag) && !matches!(definitions.tags[tag].kind, Kind::Imported))
+            .collect();
+        let mut needed = definitions.needed_where(outputs, |tag| computed[tag]);
+        let given: Vec<usize> = (0..needed.len()).filter(|tag| needed[*tag] && !computed[*tag]).collect();
+        given.iter().for_each(|tag| needed[*tag] = false);
         let mut counters = Vec::new();
         for (tag, definition) in definitions.tags.iter().enumerate().filter(|(tag, _)| needed[*tag]) {
             if let Kind::Aggregation(a) = &definition.kind {
@@ -87,17 +108,21 @@ impl Plan {
         let entity = outputs.first().map_or(0, |tag| definitions.tags[*tag].entity);
         debug_assert!(outputs.iter().all(|tag| definitions.tags[*tag].entity == entity), "a plan is of one entity");
         counters.extend(definitions.entities[entity].retain.map(hidden));
-        let mut derivations = Vec::new();
+        let mut derivations: Vec<Derivation> = Vec::new();
         for &tag in definitions.order().iter().filter(|tag| needed[**tag]) {
             if let Kind::Derived(d) = &definitions.tags[tag].kind {
-                derivations.push(Derivation { tag, expr: d.expr.clone(), inputs: d.inputs.clone() });
+                let rests = |input: &usize| {
+                    given.contains(input) || derivations.iter().any(|d| d.tag == *input && d.over_given)
+                };
+                let over_given = d.inputs.iter().any(rests);
+                derivations.push(Derivation { tag, expr: d.expr.clone(), inputs: d.inputs.clone(), over_given });
             }
         }
         let mut outputs = outputs.to_vec();
         outputs.sort_unstable();
         outputs.dedup();
-        let masks = masks(definitions.tags.len(), &counters, &derivations);
-        Plan { definitions, entity, counters, derivations, outputs, masks }
+        let masks = masks(definitions.tags.len(), &counters, &given, &derivations);
+        Plan { definitions, entity, counters, derivations, outputs, given, masks }
     }
 
     /// The place of the hidden counter, of an entity that forgets.
@@ -119,29 +144,29 @@ impl Plan {
         ("", block.user(i))
     }
 
-    /// The values of a key's tags at `as_of`. A key never seen, or forgotten, has none: not even a count of zero.
-    ///
-    /// `given` are values that come from elsewhere, by place, empty for none.
-    pub fn values(
-        &self,
-        state: Option<&State>,
-        given: &[Option<Value>],
-        as_of: Millis,
-        scratch: &mut Scratch,
-    ) -> Values {
+    /// The values of a key's tags at `as_of`. A key without events (no `state`), or forgotten, has no counts, not even of zero,
+    /// and what is derived from nothing but counts neither. One never heard of has no values at all.
+    pub fn values(&self, state: Option<&State>, given: &Given, as_of: Millis, scratch: &mut Scratch) -> Values {
         let mut values: Values = vec![None; self.definitions.tags.len()];
-        values[..given.len()].clone_from_slice(given);
-        let Some(state) = state.filter(|state| !self.is_over(state, as_of)) else { return values };
-        for (i, counter) in self.counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
-            values[counter.tag] = state.value(i, counter, as_of);
+        let state = state.filter(|state| !self.is_over(state, as_of));
+        if state.is_none() && !given.is_known() {
+            return values;
         }
-        self.derive(&mut values, as_of, scratch);
+        for (place, tag) in self.given.iter().enumerate() {
+            values[*tag] = given.value(place).cloned();
+        }
+        if let Some(state) = state {
+            for (i, counter) in self.counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
+                values[counter.tag] = state.value(i, counter, as_of);
+            }
+        }
+        self.derive(&mut values, state.is_some(), as_of, scratch);
         values
     }
 
-    /// Computes the derived tags from the values of the others.
-    pub fn derive(&self, values: &mut Values, as_of: Millis, scratch: &mut Scratch) {
-        for derivation in &self.derivations {
+    /// Computes the derived tags from the values of the others; of a key without events those over given tags.
+    pub fn derive(&self, values: &mut Values, has_events: bool, as_of: Millis, scratch: &mut Scratch) {
+        for derivation in self.derivations.iter().filter(|d| has_events || d.over_given) {
             let row = Tags { values, inputs: &derivation.inputs, as_of };
             values[derivation.tag] = derivation.expr.eval(&row, scratch).to_value();
             scratch.reset();
@@ -164,6 +189,17 @@ impl Plan {
         let tags =
             self.outputs.iter().map(|&tag| (self.definitions.tags[tag].code.clone(), values[tag].clone())).collect();
         Patch { key: key.clone(), as_of, tags }
+    }
+
+    /// The told tags that `values` computes; of a key without events those over given tags.
+    pub fn told_of(&self, has_events: bool) -> impl Iterator<Item = usize> {
+        let over_given = |tag: usize| self.derivations.iter().any(|d| d.tag == tag && d.over_given);
+        self.outputs.iter().copied().filter(move |tag| has_events || over_given(*tag))
+    }
+
+    /// The bit of the given tag at `place` in a mask; those of counters come before.
+    pub fn given_bit(&self, place: usize) -> u64 {
+        bit(self.counters.len() + place)
     }
 
     /// The told tags that depend on one of the `counters`, with the values they have.
@@ -195,11 +231,12 @@ fn hidden(retain: Retain) -> Counter {
     }
 }
 
-/// The counters each tag depends on, as bits; a tag that follows the clock depends on all.
-fn masks(tags: usize, counters: &[Counter], derivations: &[Derivation]) -> Vec<u64> {
+/// The counters and given tags each tag depends on, as bits; a tag that follows the clock depends on all.
+fn masks(tags: usize, counters: &[Counter], given: &[usize], derivations: &[Derivation]) -> Vec<u64> {
     let mut masks = vec![0; tags];
-    for (place, counter) in counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
-        masks[counter.tag] = bit(place);
+    let known = counters.iter().map(|counter| counter.tag).chain(given.iter().copied()).enumerate();
+    for (place, tag) in known.filter(|(_, tag)| *tag != HIDDEN) {
+        masks[tag] = bit(place);
     }
     for d in derivations {
         let inputs = d.inputs.iter().fold(0, |mask, input| mask | masks[*input]);
@@ -283,7 +320,7 @@ impl Counter {
 impl Derivation {
     /// The value, given one for each slot.
     pub fn value<'a>(&'a self, inputs: &'a [Datum<'a>], as_of: Millis, scratch: &'a Scratch) -> Datum<'a> {
-        self.expr.eval(scratch.alloc(Given { inputs, as_of }), scratch)
+        self.expr.eval(scratch.alloc(Slots { inputs, as_of }), scratch)
     }
 }
 
@@ -305,12 +342,12 @@ impl Row for Tags<'_> {
 }
 
 /// The same, given one value for each slot.
-struct Given<'a> {
+struct Slots<'a> {
     inputs: &'a [Datum<'a>],
     as_of: Millis,
 }
 
-impl Row for Given<'_> {
+impl Row for Slots<'_> {
     fn datum(&self, slot: usize) -> Datum<'_> {
         self.inputs[slot]
     }

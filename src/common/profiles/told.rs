@@ -6,7 +6,7 @@ use crate::engine::plan::Plan;
 use crate::key::Key;
 use crate::ledger::{Decoder, Ledger};
 use crate::store::Error;
-use crate::store::embedded::Entry;
+use crate::store::embedded::{Entry, Tag};
 use crate::tag::{Definitions, Update};
 use crate::time::Millis;
 use crate::value::Value;
@@ -110,17 +110,21 @@ fn told(
 ) -> Result<Told, Error> {
     let held = live.filter(|live| live.plan.outputs.contains(&tag));
     let patch = entry.tags.iter().find(|patch| *patch.code == *definitions.tags[tag].code && patch.value.is_some());
-    if let Some(live) = held
-        && (entry.state.is_some() || patch.is_none())
-    {
-        let plan = Plan::new(definitions.clone(), &[tag]);
+    let told_live = |live: &Live| {
+        let has_events = entry.state.is_some();
+        let given = live.plan.given_of(entry.tags.iter().map(Tag::dated));
+        has_events || patch.is_none() || given.is_known() && live.plan.told_of(false).any(|told| told == tag)
+    };
+    if let Some(live) = held.filter(|live| told_live(live)) {
+        let plan = Plan::live(definitions.clone(), &[tag]);
+        let given = plan.given_of(entry.tags.iter().map(Tag::dated));
         let decoder = Decoder::new(&live.ledger, &plan);
         let state = entry.state.as_deref().map(|bytes| decoder.decode(bytes)).transpose()?;
         let from = match &state {
-            Some(_) => Origin::State { since: since(&live.ledger, &plan) },
-            None => Origin::Nothing(Why::NoEvent),
+            None if !given.is_known() => Origin::Nothing(Why::NoEvent),
+            _ => Origin::State { since: since(&live.ledger, &plan) },
         };
-        return Ok(Told { value, from, explanation: Some(explain(&plan, state, as_of)) });
+        return Ok(Told { value, from, explanation: Some(explain(&plan, state, &given, as_of)) });
     }
     let from = match patch {
         Some(patch) => Origin::Patch(patch.as_of),
@@ -140,7 +144,7 @@ fn why(definitions: &Arc<Definitions>, live: Option<&Live>, tag: usize) -> Why {
         return Why::NoPatch;
     }
     let Some(live) = live else { return Why::NoState };
-    let plan = Plan::new(definitions.clone(), &[tag]);
+    let plan = Plan::live(definitions.clone(), &[tag]);
     let unknown = plan.counters.iter().filter(|counter| live.ledger.complete_since(counter.fingerprint).is_none());
     let known_as = |tag: usize| live.ledger.known_as(&definitions.tags[tag].code);
     unknown.map(|counter| counter.tag).find_map(known_as).map_or(Why::New, Why::OtherDefinition)

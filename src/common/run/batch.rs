@@ -10,6 +10,7 @@ mod scatter;
 mod share;
 mod slabs;
 
+use super::imports::{self, Imports};
 use crate::engine::dedup::HashKey;
 pub use crate::engine::fold::Range;
 use crate::engine::fold::Tally;
@@ -24,6 +25,7 @@ use pile::Piles;
 use scatter::Scattered;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
@@ -33,6 +35,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     pub log: &'a Log,
     pub range: Range,
+    /// Files of patches with the values of tags that the plan needs and cannot compute.
+    pub imports: &'a [PathBuf],
     pub rules: &'a Rules,
     /// The instant of receipt for events that carry none: now.
     pub received: Millis,
@@ -84,10 +88,11 @@ impl Summary {
     }
 }
 
-/// Why a run failed: the log could not be read, rows beyond the memory not be put away, or the patches not be written.
+/// Why a run failed: the log or the imports could not be read, rows beyond the memory not be put away, or the patches not be written.
 #[derive(Debug)]
 pub enum Failure {
     Log(Error),
+    Imports(imports::Error),
     Spill(io::Error),
     Output(io::Error),
 }
@@ -110,7 +115,10 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     summary.spilled = piles.spilled();
     let unpacker = || Unpacker::new(projection, &packing, &words);
     match summary.as_of {
-        Some(as_of) => (summary.events, summary.keys) = gather::gather(job, &piles, unpacker, as_of, out)?,
+        Some(as_of) => {
+            let imports = Imports::read(job.imports, job.plan, as_of).map_err(Failure::Imports)?;
+            (summary.events, summary.keys) = gather::gather(job, &piles, &imports, unpacker, as_of, out)?
+        }
         None => summary.events.outside = summary.lines - summary.refused_total(),
     }
     Ok(summary)

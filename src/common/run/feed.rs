@@ -5,14 +5,17 @@
 
 use crate::bus::{Batch, BusError, Delivery, Event as Bus, Owned};
 use crate::dead::Place;
+use crate::engine::plan::Plan;
 use crate::event::{Code, Refusal, Rules, too_long};
 use crate::lines::{Line, Lines, Text};
+use crate::patch::Patch;
 use crate::reader::{self, Reader};
 use crate::rows::{Block, Projection};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A parcel is sent at this many rows or bytes of text at the latest.
 const ROWS: usize = 4096;
@@ -32,9 +35,11 @@ pub struct Letter {
 #[derive(Debug)]
 pub struct Parcel {
     pub block: Block,
+    /// Patches, each with the number of rows that came before it.
+    pub given: Vec<(usize, Patch)>,
     /// Lines or messages that these are; blank lines do not count.
     pub consumed: u64,
-    /// Events after the instant asked about.
+    /// Events and patches after the instant asked about.
     pub outside: u64,
     /// Messages whose key is not the userId in them.
     pub unkeyed: u64,
@@ -66,8 +71,10 @@ pub struct Parser {
     pub rules: Rules,
     /// The wall clock, for events that carry no `receivedAt`.
     pub now: fn() -> Millis,
-    /// Events after this instant do not count.
+    /// Events and patches after this instant do not count.
     pub until: Option<Millis>,
+    /// The plan that patches between the events are for; without one they are refused like anything that is no event.
+    pub plan: Option<Arc<Plan>>,
 }
 
 /// Reads lines to their end.
@@ -133,6 +140,7 @@ impl Parser {
     fn parcel(&self) -> Parcel {
         Parcel {
             block: Block::new(&self.projection),
+            given: Vec::new(),
             consumed: 0,
             outside: 0,
             unkeyed: 0,
@@ -175,7 +183,7 @@ impl<'a> Filler<'a> {
                 Err(refusal) => {
                     let offset = lines.offset() + (at - block.start) as u64;
                     let place = Place::Line { line: lines.number() + taken, offset };
-                    self.parcel.refuse(*refusal, place, Text::of(&buf[at..to]));
+                    self.parcel.no_event(self.parser, *refusal, place, Text::of(&buf[at..to]));
                 }
             }
             at = to + 1;
@@ -190,7 +198,7 @@ impl<'a> Filler<'a> {
             Text::Whole(bytes) => match self.reader.read_alone(bytes, (self.parser.now)()) {
                 Ok(true) => self.alone(None),
                 Ok(false) => {}
-                Err(refusal) => self.parcel.refuse(refusal, place, line.text),
+                Err(refusal) => self.parcel.no_event(self.parser, refusal, place, line.text),
             },
             Text::TooLong { .. } => self.parcel.refuse(too_long(), place, line.text),
         }
@@ -210,7 +218,7 @@ impl<'a> Filler<'a> {
             match outcome {
                 Ok(true) => self.alone(Some(message.key)),
                 Ok(false) => self.parcel.refuse(empty(), place, Text::Whole(bytes)),
-                Err(refusal) => self.parcel.refuse(refusal, place, Text::Whole(bytes)),
+                Err(refusal) => self.parcel.no_event(self.parser, refusal, place, Text::Whole(bytes)),
             }
         }
         self.parcel.reached =
@@ -226,7 +234,7 @@ impl<'a> Filler<'a> {
 
 impl Parcel {
     fn is_full(&self) -> bool {
-        self.block.len() + self.letters.len() >= ROWS || self.block.text_len() >= TEXT_BYTES
+        self.block.len() + self.letters.len() + self.given.len() >= ROWS || self.block.text_len() >= TEXT_BYTES
     }
 
     /// Takes in the event of a line read from `buf`. `key`: what the message had for a key, if it was one.
@@ -242,6 +250,22 @@ impl Parcel {
         }
     }
 
+    /// Takes in a line that is no event: a patch, or one to be refused.
+    fn no_event(&mut self, parser: &Parser, refusal: Refusal, place: Place, text: Text<'_>) {
+        match patch(parser, &refusal, text) {
+            None => self.refuse(refusal, place, text),
+            Some(Err(why)) => self.refuse(Refusal::new(Code::BadPatch, why), place, text),
+            Some(Ok(patch)) => {
+                self.consumed += 1;
+                if parser.until.is_some_and(|until| patch.as_of > until) {
+                    self.outside += 1;
+                } else {
+                    self.given.push((self.block.len(), patch));
+                }
+            }
+        }
+    }
+
     fn refuse(&mut self, refusal: Refusal, place: Place, text: Text<'_>) {
         self.consumed += 1;
         let (original, truncated) = match text {
@@ -249,6 +273,19 @@ impl Parcel {
             Text::TooLong { head, len } => (head, Some(len)),
         };
         self.letters.push(Letter { refusal, place, original: original.to_vec(), truncated });
+    }
+}
+
+/// What a line that was refused as an event is as a patch; `None` for one that is none by the look of it.
+fn patch(parser: &Parser, refusal: &Refusal, text: Text<'_>) -> Option<Result<Patch, String>> {
+    let (plan, Text::Whole(bytes), Code::MissingField) = (parser.plan.as_ref()?, text, refusal.code) else {
+        return None;
+    };
+    let text = std::str::from_utf8(bytes).ok()?;
+    match Patch::parse(text) {
+        Ok(patch) => Some(plan.check(&patch).map(|()| patch)),
+        Err(why) if text.contains("\"asOf\"") && !text.contains("\"eventType\"") => Some(Err(why)),
+        Err(_) => None,
     }
 }
 

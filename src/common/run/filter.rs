@@ -106,7 +106,7 @@ impl<'a> Filter<'a> {
         for letter in &parcel.letters {
             observer.refused(letter).map_err(Error::Letters)?;
         }
-        absorb(self.live, self.job.clock, &parcel.block, &mut self.report.counts, &mut self.patches);
+        absorb(self.live, self.job.clock, &parcel, &mut self.report.counts, &mut self.patches);
         Ok(())
     }
 

@@ -13,10 +13,13 @@ use super::saver::{Blob, Save, Saver};
 use super::stream::{Clock, Error, Observer, Report, absorb};
 use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
+use crate::engine::given::Given;
 use crate::engine::live::{Live, Telling};
 use crate::engine::plan::Plan;
+use crate::key::{Key, USER};
 use crate::ledger::{Counts, Decoder, Ledger, Source};
-use crate::store::embedded::Embedded;
+use crate::patch::Patch;
+use crate::store::embedded::{Changes, Embedded, Tag, Trace};
 use crate::store::{self, Kind};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -28,6 +31,10 @@ use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(20);
 const CHECKPOINT: Duration = Duration::from_secs(1);
+/// How often it looks for patches that other processes have put into the store, and how many keys it takes in at once:
+/// few enough that events do not wait long.
+const LISTEN: Duration = Duration::from_secs(1);
+const HEARD_AT_ONCE: usize = 50_000;
 /// Told to stop, so long it goes on to publish what waits; the state knows what is left.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -55,7 +62,14 @@ pub struct Keep {
     told: Option<Told>,
     numbers: Vec<u64>,
     live: Live,
+    store: Embedded,
     saver: Saver,
+    /// Patches that came with the events and traces of others, since the last checkpoint.
+    patches: Vec<Patch>,
+    heard: Vec<Trace>,
+    listened: Option<Instant>,
+    /// Whether every trace that was there at the start has been heard.
+    caught_up: bool,
     /// Blobs of ids in the store, by hour.
     blobs: HashMap<i64, Vec<String>>,
     next_blob: u64,
@@ -71,9 +85,14 @@ impl Keep {
     /// Errors: the store's (`Busy` while another process owns it), and `OtherInput`.
     pub fn open(dir: &Path, setup: Setup, observer: &mut dyn Observer) -> Result<Keep, Error> {
         let store = Embedded::create_or_open(dir)?;
-        let owner = store.begin_owner("adprof stream")?;
+        let mut owner = store.begin_owner("adprof stream")?;
         let found = Ledger::read(&store.snapshot()?)?;
         let begun = found.is_some();
+        if !begun {
+            // From here on patches leave traces: those of before are found in the store.
+            let nothing: [(Key, Option<&[u8]>); 0] = [];
+            owner.commit(Changes { at: (setup.now)(), states: nothing, meta: &[], ids: &[] })?;
+        }
         let mut ledger = found.unwrap_or_else(|| Ledger::new(setup.state_id.clone(), setup.hash_key));
         if begun {
             check_input(&ledger, dir, setup.topic.as_deref())?;
@@ -98,7 +117,12 @@ impl Keep {
             ledger,
             numbers,
             live,
+            store,
             saver: Saver::start(owner),
+            patches: Vec::new(),
+            heard: Vec::new(),
+            listened: None,
+            caught_up: false,
             blobs: HashMap::new(),
             next_blob: 0,
             renumbered: true,
@@ -106,17 +130,22 @@ impl Keep {
             saved: Instant::now(),
             report: Report::default(),
         };
-        keep.restore(&store)?;
+        keep.restore()?;
         Ok(keep)
     }
 
-    fn restore(&mut self, store: &Embedded) -> Result<(), Error> {
+    fn restore(&mut self) -> Result<(), Error> {
+        let store = self.store.clone();
         let plan = self.live.plan().clone();
         let decoder = Decoder::new(&self.ledger, &plan);
         for entry in store.scan_all() {
             let entry = entry?;
+            let given = plan.given_of(entry.tags.iter().map(Tag::dated));
             if let Some(bytes) = entry.state {
-                self.live.restore(entry.key, decoder.decode(&bytes)?);
+                self.live.restore(entry.key.clone(), decoder.decode(&bytes)?);
+            }
+            if given != Given::default() && is_user(&entry.key) {
+                self.live.restore_given(&entry.key, given);
             }
         }
         let progress = &self.ledger.progress;
@@ -184,6 +213,9 @@ impl Keep {
             end = end.or(self.publish(&mut publishing, observer, Duration::ZERO).err().map(End::Failed));
             let (free, covered) = self.saver.poll()?;
             covered.into_iter().for_each(commit);
+            if free {
+                self.listen()?;
+            }
             if free && self.dirty && self.saved.elapsed() >= CHECKPOINT {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
@@ -207,6 +239,33 @@ impl Keep {
             self.live.advance(now(), &mut Vec::new());
         }
         Ok(None)
+    }
+
+    /// Takes in what patches of other processes have changed in the store. Their traces go with the next checkpoint, and
+    /// not before that is on the disk does it listen again.
+    fn listen(&mut self) -> Result<(), Error> {
+        if !self.heard.is_empty() || self.listened.is_some_and(|at| at.elapsed() < LISTEN) {
+            return Ok(());
+        }
+        let traces = self.store.traces(HEARD_AT_ONCE)?;
+        self.dirty |= !traces.is_empty();
+        // With more waiting it goes on as soon as these are saved.
+        self.listened = (traces.len() < HEARD_AT_ONCE).then(Instant::now);
+        for (trace, tags) in traces {
+            if is_user(&trace.key) {
+                for tag in tags {
+                    let tags = vec![(tag.code.into(), tag.value)];
+                    self.live.give(&Patch { key: trace.key.clone(), as_of: tag.as_of, tags }, &mut Vec::new());
+                }
+                if !self.caught_up {
+                    // The store had it at the start already, and whoever is published to may not have heard of it.
+                    self.live.tell(&trace.key);
+                }
+            }
+            self.heard.push(trace);
+        }
+        self.caught_up |= self.listened.is_some();
+        Ok(())
     }
 
     fn publish(
@@ -262,7 +321,8 @@ impl Keep {
         for letter in &parcel.letters {
             observer.refused(letter).map_err(Error::Letters)?;
         }
-        absorb(&mut self.live, self.clock, &parcel.block, &mut self.report.counts, &mut Vec::new());
+        absorb(&mut self.live, self.clock, &parcel, &mut self.report.counts, &mut Vec::new());
+        self.patches.extend(parcel.given.into_iter().map(|(_, patch)| patch));
         self.report.counts.consumed += parcel.consumed;
         self.report.counts.refused += parcel.letters.len() as u64;
         self.report.unkeyed += parcel.unkeyed;
@@ -306,7 +366,8 @@ impl Keep {
         let (name, bytes) = self.ledger.progress();
         meta.push((name.to_string(), Some(bytes)));
         let offsets = self.reached().into_iter().collect();
-        self.saver.save(Save { at: (self.now)(), states, meta, ids, offsets });
+        let (patches, heard) = (std::mem::take(&mut self.patches), std::mem::take(&mut self.heard));
+        self.saver.save(Save { at: (self.now)(), states, meta, ids, patches, heard, offsets });
         Ok(())
     }
 
@@ -343,6 +404,11 @@ enum End {
     Good,
     /// The input or the projection failed.
     Failed(Error),
+}
+
+/// Whether a key is one of those that the live state is about.
+fn is_user(key: &Key) -> bool {
+    key.entity() == USER && key.tenant().is_empty()
 }
 
 fn check_input(ledger: &Ledger, dir: &Path, topic: Option<&str>) -> Result<(), Error> {

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod feed;
 pub mod filter;
 pub mod history;
+pub mod imports;
 pub mod key_rows;
 pub mod keep;
 mod projection;

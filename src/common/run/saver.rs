@@ -4,8 +4,9 @@
 //! disk holds stays as it was.
 
 use crate::key::Key;
+use crate::patch::Patch;
 use crate::store::Error;
-use crate::store::embedded::{Changes, Owner};
+use crate::store::embedded::{Changes, Owner, Trace};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread::JoinHandle;
@@ -23,6 +24,10 @@ pub struct Save {
     pub states: Vec<(Key, Option<Vec<u8>>)>,
     pub meta: Vec<Blob>,
     pub ids: Vec<Blob>,
+    /// Patches that came with the events.
+    pub patches: Vec<Patch>,
+    /// Traces of other patches, which have been heard.
+    pub heard: Vec<Trace>,
     /// For the group's offsets: how far each partition is read once this is on the disk.
     pub offsets: Covered,
 }
@@ -95,5 +100,6 @@ fn commit(owner: &mut Owner, save: Save) -> Result<(), Error> {
         blobs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_deref())).collect()
     }
     let (meta, ids) = (borrowed(&save.meta), borrowed(&save.ids));
-    owner.commit(Changes { at: save.at, states: save.states, meta: &meta, ids: &ids })
+    let changes = Changes { at: save.at, states: save.states, meta: &meta, ids: &ids };
+    owner.commit_given(changes, &save.patches, &save.heard)
 }

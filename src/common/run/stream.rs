@@ -1,11 +1,10 @@
 //! What the two forms of the live path share: the clock they follow, whom they tell, and why they stop.
 
-use super::feed::Letter;
+use super::feed::{Letter, Parcel};
 use crate::bus::BusError;
 use crate::engine::live::{Live, Outcome};
 use crate::ledger::Counts;
 use crate::patch::Patch;
-use crate::rows::Block;
 use crate::store;
 use crate::time::Millis;
 use std::fmt;
@@ -103,12 +102,21 @@ impl From<store::Error> for Error {
     }
 }
 
-/// Takes the rows of a block in, letting time pass as the clock has it.
-pub(super) fn absorb(live: &mut Live, clock: Clock, block: &Block, counts: &mut Counts, out: &mut Vec<Patch>) {
+/// Takes the rows and patches of a parcel in, in the order they came, letting time pass as the clock has it.
+pub(super) fn absorb(live: &mut Live, clock: Clock, parcel: &Parcel, counts: &mut Counts, out: &mut Vec<Patch>) {
     if let Clock::Wall(now) = clock {
         live.advance(now(), out);
     }
-    for i in 0..block.len() {
+    let block = &parcel.block;
+    let mut given = parcel.given.iter().peekable();
+    counts.given += parcel.given.len() as u64;
+    for i in 0..=block.len() {
+        while let Some((_, patch)) = given.next_if(|(row, _)| *row <= i) {
+            live.give(patch, out);
+        }
+        if i == block.len() {
+            break;
+        }
         if let Clock::Event = clock {
             live.advance(block.timestamp(i), out);
         }

@@ -364,11 +364,11 @@ impl Builder<'_> {
             quality,
             line: Problem::new("", self.reader.text, read.at.clone(), "").line,
         });
-        State::Known(ty, update)
+        State::Known(ty)
     }
 }
 
-pub(super) fn update_of(read: &Read) -> Update {
+fn update_of(read: &Read) -> Update {
     read.text("update").and_then(|text| Update::from_name(&text.value)).unwrap_or(Update::Realtime)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The depth of a chain of tags is bounded by memory, not by the stack.
 
-use super::build::{Builder, update_of};
+use super::build::Builder;
 use super::fingerprint;
 use super::read::{Read, Text};
 use super::scope::{State, Tags};
@@ -29,7 +29,7 @@ pub(super) fn resolve(builder: &mut Builder<'_>, reads: &[Read]) {
             match read_one(builder, reads, index) {
                 Step::Done(state) => {
                     builder.states[index] = state;
-                    if matches!(state, State::Known(..)) {
+                    if matches!(state, State::Known(_)) {
                         builder.order.push(index);
                     }
                 }
@@ -52,7 +52,6 @@ fn read_one(builder: &mut Builder<'_>, reads: &[Read], index: usize) -> Step {
     let mut names = Tags {
         codes: &builder.codes,
         states: &builder.states,
-        update: update_of(read),
         entity: builder.tag_entities[index],
         entities: &builder.tag_entities,
         inputs: Vec::new(),
@@ -67,10 +66,7 @@ fn read_one(builder: &mut Builder<'_>, reads: &[Read], index: usize) -> Step {
             return match builder.states[input] {
                 State::Waiting | State::Busy => Step::After(input),
                 State::Failed => Step::Done(State::Failed),
-                State::Known(..) if builder.tag_entities[input] != builder.tag_entities[index] => {
-                    other_entity(builder, reads, index, input, value, e)
-                }
-                State::Known(..) => other_update(builder, reads, index, input, value, e),
+                State::Known(_) => other_entity(builder, reads, index, input, value, e),
             };
         }
     };
@@ -101,22 +97,6 @@ fn failed(builder: &mut Builder<'_>, value: &Text, mut error: ExprError) -> Step
         error.message = format!("a derived tag sees tags, not fields of the event: {name}");
         error.hint = Some(format!("aggregate it: last({name})"));
     }
-    builder.expr_problem(value, error);
-    Step::Done(State::Failed)
-}
-
-fn other_update(
-    builder: &mut Builder<'_>,
-    reads: &[Read],
-    index: usize,
-    input: usize,
-    value: &Text,
-    mut error: ExprError,
-) -> Step {
-    let code = reads[input].text("code").map_or("", |code| &code.value);
-    let (own, other) = (update_of(&reads[index]), update_of(&reads[input]));
-    error.message = format!("a derived tag names tags of its own `update` only: {code} is {other}, this tag {own}");
-    error.hint = Some("give both tags the same `update`".to_string());
     builder.expr_problem(value, error);
     Step::Done(State::Failed)
 }

@@ -250,13 +250,18 @@ impl Definitions {
 
     /// For every tag whether it must be computed so that the selected ones can be: those, and all they depend on.
     pub fn needed(&self, selected: &[usize]) -> Vec<bool> {
+        self.needed_where(selected, |_| true)
+    }
+
+    /// The same where only some tags are computed: what the others depend on is not needed.
+    pub fn needed_where(&self, selected: &[usize], computed: impl Fn(usize) -> bool) -> Vec<bool> {
         let mut needed = vec![false; self.tags.len()];
         for index in selected {
             needed[*index] = true;
         }
         // From the last to the first: who depends on a tag stands behind it.
         for index in self.order.iter().rev() {
-            if let (true, Kind::Derived(derived)) = (needed[*index], &self.tags[*index].kind) {
+            if let (true, Kind::Derived(derived)) = (needed[*index] && computed(*index), &self.tags[*index].kind) {
                 for input in &derived.inputs {
                     needed[*input] = true;
                 }

@@ -1,6 +1,5 @@
 //! Scopes: what the names in an expression stand for. In an aggregation fields of the event, in a derived tag other tags.
 
-use super::Update;
 use crate::agg;
 use crate::event::STRING_FIELDS;
 use crate::expr::{Names, function_names, nearest};
@@ -58,7 +57,7 @@ pub(super) enum State {
     Waiting,
     /// A derived tag that waits for one it names.
     Busy,
-    Known(Type, Update),
+    Known(Type),
     /// There is something wrong with it, reported already.
     Failed,
 }
@@ -67,8 +66,6 @@ pub(super) enum State {
 pub(super) struct Tags<'a> {
     pub codes: &'a HashMap<String, usize>,
     pub states: &'a [State],
-    /// Of the tag whose value is read.
-    pub update: Update,
     /// Of the tag whose value is read, and of all tags.
     pub entity: usize,
     pub entities: &'a [usize],
@@ -81,11 +78,11 @@ pub(super) struct Tags<'a> {
 impl Names for Tags<'_> {
     fn resolve(&mut self, name: &str) -> Option<(usize, Type)> {
         let index = *self.codes.get(name)?;
-        let State::Known(ty, update) = self.states[index] else {
+        let State::Known(ty) = self.states[index] else {
             self.stopped = Some(index);
             return None;
         };
-        if update != self.update || self.entities[index] != self.entity {
+        if self.entities[index] != self.entity {
             self.stopped = Some(index);
             return None;
         }

@@ -230,10 +230,6 @@ fn every_mistake_is_told_with_its_place() {
             "2:9: reserved word in SQL: order / another name, such as order_tag, can be written in SQL without quotes",
         ),
         (format!("{daily}{daily}"), "6:9: duplicate code: a / it stands in line 2 too"),
-        (
-            format!("{daily}{}", tag("value = 'a + 1'")),
-            "7:10: a derived tag names tags of its own `update` only: a is daily, this tag realtime / give both tags the same `update`",
-        ),
         (format!("{daily}{}", tag("update = 'daily'\nvalue = 'aa + 1'")), "8:10: unknown tag: aa / did you mean a?"),
         (
             format!("{daily}{}", tag("update = 'daily'\nvalue = 'a + 1'\nwindow = '1h'")),

@@ -12,6 +12,7 @@ use crate::whole_log;
 use adprof::engine::plan::Plan;
 use adprof::event::Rules;
 use adprof::run::batch::{self, Job, Range, Summary};
+use adprof::run::imports;
 use adprof::tag::Update;
 use adprof::time::{self, day_bounds};
 use anyhow::Result;
@@ -45,6 +46,10 @@ pub struct Args {
     /// The tags to compute: all, or codes [default: those with update = "daily"]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
+    /// Values of tags with `update = "import"` that the tags are made of: a file of patches, .gz and .zst too; may be given
+    /// several times. Of one tag the newest value counts that is no younger than the run's instant
+    #[arg(long, value_name = "FILE")]
+    imports: Vec<PathBuf>,
     /// The instant of the values: events up to it count
     #[arg(long, value_name = "T", conflicts_with_all = ["date", "until"])]
     as_of: Option<String>,
@@ -93,6 +98,7 @@ pub fn run(args: Args) -> Result<()> {
     let log = args.history.cut(&args.log, whole_log::open(&args.log)?)?;
     given::of_users(&definitions, &tags, "batch")?;
     let plan = Plan::new(definitions.clone(), &tags);
+    args.check_imports(&plan)?;
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
     let progress = AtomicU64::new(0);
@@ -100,6 +106,7 @@ pub fn run(args: Args) -> Result<()> {
         plan: &plan,
         log: &log,
         range,
+        imports: &args.imports,
         rules: &rules,
         received: given::now(),
         threads: args.threads.map_or_else(cores, usize::from),
@@ -150,7 +157,38 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The error of a file of imports.
+pub fn of_imports(error: imports::Error) -> anyhow::Error {
+    match error {
+        imports::Error::Io(path, e) => report::io(&path, &e).into(),
+        imports::Error::Bad { place, why } => Failure::new(Exit::BadInput, report::plain(&format!("{place}: {why}")))
+            .hint("an import is read whole or not at all; mend the line, or take it out")
+            .into(),
+    }
+}
+
 impl Args {
+    /// Refuses to tell a tag from imports that nobody named: it would be told as if there were none.
+    fn check_imports(&self, plan: &Plan) -> Result<()> {
+        let (true, Some(given)) = (self.imports.is_empty(), plan.given.first()) else {
+            // Looked for at once, and not after a long log.
+            let missing = self.imports.iter().filter(|path| path.as_os_str() != "-");
+            return missing
+                .map(|path| Ok(std::fs::metadata(path).map(|_| ()).map_err(|e| report::io(path, &e))?))
+                .collect();
+        };
+        let code = |tag: usize| &plan.definitions.tags[tag].code;
+        let named = plan.derivations.iter().find(|d| d.inputs.contains(given));
+        let message = match named {
+            Some(d) => {
+                format!("`{}` names `{}`, which is imported: the log has no values of it", code(d.tag), code(*given))
+            }
+            None => format!("`{}` is imported: the log has no values of it", code(*given)),
+        };
+        let hint = "name the patches that bring them: --imports FILE; or leave the tag out with --tags";
+        Err(Failure::new(Exit::Usage, message).hint(hint).into())
+    }
+
     fn range(&self) -> Result<Range> {
         let wrong = |why: String| Failure::new(Exit::Usage, why);
         let zone = given::zone(&self.tz)?;
@@ -185,6 +223,7 @@ fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
     bar.finish_and_clear();
     done.map_err(|failure| match failure {
         batch::Failure::Log(e) => given::of_log(e).into(),
+        batch::Failure::Imports(e) => of_imports(e),
         batch::Failure::Spill(e) => {
             let place = job.budget.spill.display();
             let failure =

@@ -17,7 +17,7 @@ use adprof::run::keep::{Keep, PATIENCE, Projection, Setup};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::redis::Redis;
 use adprof::store::{Embedded, Location, RedisUrl};
-use adprof::tag::{Definitions, Update};
+use adprof::tag::Update;
 use adprof::time::{Millis, show_span};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, bounded};
@@ -34,6 +34,9 @@ use std::time::{Duration, Instant};
 /// Without --store it is a filter: one patch for each event that changes a tag, and one for each
 /// change by time alone. With --store it keeps a state on disk, goes on where it stopped, and
 /// keeps the profiles in the store right, also when nothing but time passes.
+///
+/// A derived tag may name tags with `update = "daily"` or `"import"`: their values come as patches, as lines
+/// between the events, or from `adprof sink file` into the store while this runs.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   adprof stream -b localhost:9092 -t realtime-events --store redis://localhost:6379
@@ -122,11 +125,11 @@ pub fn run(args: Args) -> Result<()> {
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
     given::of_users(&definitions, &tags, "stream")?;
-    let plan = Arc::new(Plan::new(definitions.clone(), &tags));
+    let plan = Arc::new(Plan::live(definitions.clone(), &tags));
     let started = Instant::now();
     let (report, max_errors) = match args.location()? {
         None => (filter(&args, &plan)?, args.max_errors),
-        Some(location) => (keep(&args, &plan, &definitions, location)?, args.max_errors),
+        Some(location) => (keep(&args, &plan, location)?, args.max_errors),
     };
     tell(&report, started);
     given::check_errors(max_errors, report.counts.refused, report.counts.consumed)
@@ -177,9 +180,11 @@ impl Args {
 }
 
 /// Starts the thread that reads and parses the input.
-fn feed(consumer: Option<&Consumer>, definitions: &Definitions, until: Option<Millis>) -> Receiver<News> {
+fn feed(consumer: Option<&Consumer>, plan: &Arc<Plan>, until: Option<Millis>) -> Receiver<News> {
+    let definitions = &plan.definitions;
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
-    let parser = Parser { projection: definitions.projection.clone(), rules, now: given::now, until };
+    let projection = definitions.projection.clone();
+    let parser = Parser { projection, rules, now: given::now, until, plan: Some(plan.clone()) };
     let (out, news) = bounded(8);
     match consumer {
         Some(consumer) => {
@@ -207,14 +212,14 @@ fn filter(args: &Args, plan: &Arc<Plan>) -> Result<Report> {
     let until = args.as_of()?;
     let mut live = Live::new(plan.clone(), telling, args.horizon(), hash_key());
     let consumer = args.consumer(None)?;
-    let news = feed(consumer.as_ref(), &plan.definitions, until);
+    let news = feed(consumer.as_ref(), plan, until);
     let mut desk = Desk::new(args, args.dead.clone());
     let job = filter::Job { clock: args.clock(Which::Event), emit, until };
     let report = filter::run(&mut live, &job, &news, stop::flag(), &mut io::stdout().lock(), &mut desk);
     report.map_err(of_stream)
 }
 
-fn keep(args: &Args, plan: &Arc<Plan>, definitions: &Definitions, location: Location) -> Result<Report> {
+fn keep(args: &Args, plan: &Arc<Plan>, location: Location) -> Result<Report> {
     let (dir, url) = match location {
         Location::Embedded(dir) => (dir, None),
         Location::Redis(url) => (args.state.clone(), Some(url)),
@@ -247,7 +252,7 @@ fn keep(args: &Args, plan: &Arc<Plan>, definitions: &Definitions, location: Loca
     let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
     let projection = redis.map(|redis| Projection { redis, token, ends });
     report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
-    let news = feed(consumer.as_ref(), definitions, None);
+    let news = feed(consumer.as_ref(), plan, None);
     let commit = |offsets| {
         if let Some(consumer) = &consumer {
             consumer.commit(offsets);
@@ -314,9 +319,12 @@ fn tell(report: &Report, started: Instant) {
 fn describe(report: &Report) -> String {
     let counts = &report.counts;
     let mut words = format!("{} events", given::grouped(counts.absorbed));
-    for (n, what) in
-        [(counts.duplicates, "duplicates"), (report.outside, "after the instant"), (counts.refused, "refused")]
-    {
+    for (n, what) in [
+        (counts.given, "patches taken in"),
+        (counts.duplicates, "duplicates"),
+        (report.outside, "after the instant"),
+        (counts.refused, "refused"),
+    ] {
         if n > 0 {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }

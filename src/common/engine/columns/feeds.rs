@@ -67,6 +67,11 @@ impl Feeds {
         &self.partials
     }
 
+    /// Makes room for so many places.
+    pub fn grow(&mut self, places: usize) {
+        self.partials.iter_mut().for_each(|partials| partials.grow(places));
+    }
+
     pub fn clear(&mut self) {
         self.partials.iter_mut().for_each(Partials::clear);
     }

@@ -240,7 +240,7 @@ proptest! {
                 keys += 1;
             });
             got.clear();
-            prop_assert_eq!(columns.finish(&mut got), keys);
+            prop_assert_eq!(columns.finish(&Default::default(), &mut got), keys);
             prop_assert_eq!(std::str::from_utf8(got.written()), std::str::from_utf8(&want), "{}", text);
         }
     }

@@ -10,17 +10,20 @@ mod places;
 mod seen;
 
 use super::fold::{Range, Tally};
+use super::given::Given;
 use super::plan::Plan;
 use crate::expr::{Scratch, convert};
+use crate::key::Key;
 use crate::patch::Form;
 use crate::rows::{Block, Pick};
 use crate::sheet::Sheet;
 use crate::time::Millis;
-use crate::value::Datum;
+use crate::value::{Datum, Value};
 use feeds::Feeds;
 use hashbrown::DefaultHashBuilder;
 use places::Places;
 use seen::Seen;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 
@@ -113,18 +116,25 @@ impl<'p> Columns<'p> {
         self.seen.keep(block);
     }
 
-    /// Appends one patch line a key, in the order of keys, with all told tags. Returns the number of keys.
+    /// Appends one patch line a key, in the order of keys, with all told tags: of keys with events, and of those with a
+    /// value in `given`. Returns the number of keys.
     ///
     /// `reset` comes before events of other keys.
-    pub fn finish(&mut self, out: &mut Sheet) -> u64 {
+    pub fn finish(&mut self, given: &BTreeMap<Key, Given>, out: &mut Sheet) -> u64 {
+        let with_events = self.places.len();
+        for (key, _) in given.iter().filter(|(_, given)| given.is_known()) {
+            let hash = user_hash(&self.hasher, key.id()).finish();
+            self.places.of_user(key.tenant(), key.id(), hash);
+        }
+        self.feeds.grow(self.places.len());
         for places in self.places.in_order().chunks(TOLD_AT_ONCE) {
-            self.tell(places, out);
+            self.tell(places, with_events, given, out);
             self.scratch.reset();
         }
         self.places.len() as u64
     }
 
-    fn tell(&self, places: &[u32], out: &mut Sheet) {
+    fn tell(&self, places: &[u32], with_events: usize, given: &BTreeMap<Key, Given>, out: &mut Sheet) {
         let keys = self.scratch.alloc_slice_fill_iter(places.iter().map(|place| self.places.key(*place as usize)));
         let width = self.sources.width;
         let rows = self.scratch.alloc_slice_fill_copy(places.len() * width, Datum::Null);
@@ -135,16 +145,28 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
-        for (row, key) in rows.chunks_exact_mut(width).zip(keys) {
-            self.derive(row);
+        for ((row, key), place) in rows.chunks_exact_mut(width).zip(keys).zip(places) {
+            let has_events = (*place as usize) < with_events;
+            if !has_events {
+                row[..self.plan.counters.len()].fill(Datum::Null);
+            }
+            if let Some(given) = given.get(*key) {
+                for (at, value) in row[self.sources.given..].iter_mut().enumerate() {
+                    *value = given.value(at).map_or(Datum::Null, Value::datum);
+                }
+            }
+            self.derive(row, has_events);
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
 
     /// Computes the derived tags of one key.
-    fn derive<'a>(&'a self, row: &mut [Datum<'a>]) {
+    fn derive<'a>(&'a self, row: &mut [Datum<'a>], has_events: bool) {
         let first = self.plan.counters.len();
         for (n, (derivation, inputs)) in self.plan.derivations.iter().zip(&self.sources.inputs).enumerate() {
+            if !has_events && !derivation.over_given {
+                continue;
+            }
             let inputs = self.scratch.alloc_slice_fill_iter(inputs.iter().map(|at| row[*at]));
             row[first + n] = derivation.value(inputs, self.as_of, &self.scratch);
         }
@@ -161,8 +183,7 @@ struct Hashes {
 impl Hashes {
     #[inline]
     fn new(hasher: &DefaultHashBuilder, block: &Block, row: usize) -> Hashes {
-        let mut hasher = hasher.build_hasher();
-        hasher.write(block.user(row).as_bytes());
+        let mut hasher = user_hash(hasher, block.user(row));
         let user = hasher.finish();
         hasher.write(block.event_id(row).as_bytes());
         let tenant = block.tenant(row);
@@ -173,9 +194,19 @@ impl Hashes {
     }
 }
 
-/// Where in a row of values the value of a tag stands: counters come first, then derivations, then one NULL.
+/// The hash of a user.
+#[inline]
+fn user_hash(hasher: &DefaultHashBuilder, user: &str) -> impl Hasher {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(user.as_bytes());
+    hasher
+}
+
+/// Where in a row of values the value of a tag stands: counters come first, then derivations, one NULL, and given tags.
 struct Sources {
     width: usize,
+    /// Where the given tags begin.
+    given: usize,
     /// Of the told tags.
     told: Vec<usize>,
     /// Of what each derivation reads.
@@ -188,8 +219,10 @@ impl Sources {
         let mut by_tag = vec![known; plan.definitions.tags.len()];
         let tags = plan.counters.iter().map(|c| c.tag).chain(plan.derivations.iter().map(|d| d.tag));
         tags.enumerate().for_each(|(at, tag)| by_tag[tag] = at);
+        plan.given.iter().enumerate().for_each(|(at, tag)| by_tag[*tag] = known + 1 + at);
         Sources {
-            width: known + 1,
+            width: known + 1 + plan.given.len(),
+            given: known + 1,
             told: plan.outputs.iter().map(|tag| by_tag[*tag]).collect(),
             inputs: plan.derivations.iter().map(|d| d.inputs.iter().map(|tag| by_tag[*tag]).collect()).collect(),
         }

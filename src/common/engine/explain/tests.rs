@@ -89,7 +89,7 @@ fn batch(plan: &Plan, rows: &Block, as_of: Millis) -> Option<Option<Value>> {
 
 /// The same of those events only that an instant knows, seen from a later one.
 fn later(plan: &Plan, rows: &Block, as_of: Millis, at: Millis) -> Option<Value> {
-    explain(plan, feed(plan, std::slice::from_ref(rows), as_of, [7, 8]).state, at).value
+    explain(plan, feed(plan, std::slice::from_ref(rows), as_of, [7, 8]).state, &Given::default(), at).value
 }
 
 proptest! {
@@ -104,7 +104,7 @@ proptest! {
             let fed = feed(&plan, std::slice::from_ref(&rows), as_of, [1, 2]);
             let told = batch(&plan, &rows, as_of);
             prop_assert_eq!(fed.state.is_some(), told.is_some(), "known: {}", code);
-            let found = explain(&plan, fed.state, as_of);
+            let found = explain(&plan, fed.state, &Given::default(), as_of);
             if let Some(told) = told {
                 prop_assert_eq!(&found.value, &told, "{}", code);
             }
@@ -144,7 +144,7 @@ proptest! {
         let found: Vec<(Millis, String)> = fed.events.iter().map(|e| (e.timestamp, e.event_id.to_string())).collect();
         prop_assert_eq!(&found, &want);
         prop_assert_eq!(fed.tally.duplicates as usize, samples.len() - first.len());
-        let explained = explain(&plan, fed.state, as_of);
+        let explained = explain(&plan, fed.state, &Given::default(), as_of);
         prop_assert_eq!(explained.value, Some(Value::Int(want.len() as i64)));
         prop_assert_eq!(explained.since, Some(as_of - as_of % 1000 - 4000));
         for pane in &explained.panes {
@@ -165,7 +165,7 @@ proptest! {
         let plan = Plan::new(definitions.clone(), &[3]);
         let fed = feed(&plan, std::slice::from_ref(&rows), as_of, [1, 2]);
         let last = fed.events.last().map(|event| event.arguments[0].clone());
-        prop_assert_eq!(explain(&plan, fed.state, as_of).value, last.flatten(), "the last of all is the last event");
+        prop_assert_eq!(explain(&plan, fed.state, &Given::default(), as_of).value, last.flatten(), "the last of all is the last event");
     }
 }
 
@@ -174,7 +174,7 @@ fn of_nobody_the_value_is_that_of_no_events() {
     let definitions = definitions();
     let of = |code: &str| {
         let tag = definitions.index(code).expect("defined");
-        explain(&Plan::new(definitions.clone(), &[tag]), None, 5000)
+        explain(&Plan::new(definitions.clone(), &[tag]), None, &Given::default(), 5000)
     };
     assert_eq!((of("clicks_5s").value, of("clicks_5s").next), (Some(Value::Int(0)), Next::Never));
     assert_eq!((of("spent_12s").value, of("last_category").value), (None, None));

@@ -33,10 +33,10 @@ impl Live {
         let plan = self.plan.clone();
         let entry = &mut self.entries[place as usize];
         self.unknown -= usize::from(entry.state.is_nothing());
-        let before = plan.values(entry.known(), &[], self.now, &mut self.scratch);
+        let before = entry.values(&plan, self.now, &mut self.scratch);
         entry.state.rebase(&plan, day, base);
         entry.state.expire(&plan, self.now);
-        let after = plan.values(entry.known(), &[], self.now, &mut self.scratch);
+        let after = entry.values(&plan, self.now, &mut self.scratch);
         self.unknown += usize::from(entry.state.is_nothing());
         if before != after {
             if entry.changed == 0 {

@@ -1,5 +1,6 @@
 //! Gather: every partition folded, by all threads, and its patches written in the order of partitions.
 
+use super::super::imports::Imports;
 use super::pile::Piles;
 use super::{Failure, Job, PARTITIONS};
 use crate::engine::columns::Columns;
@@ -24,6 +25,7 @@ struct Folded {
 pub fn gather<'a>(
     job: &'a Job<'a>,
     piles: &Piles,
+    imports: &Imports,
     unpacker: impl Fn() -> Unpacker<'a> + Sync,
     as_of: Millis,
     out: &mut impl Write,
@@ -48,7 +50,7 @@ pub fn gather<'a>(
                     piles.prefetch(partition + job.threads);
                     // An error of the writer hangs up the channel: nothing is left to do.
                     let sheet = spare.lock().expect("a panic ends the program").pop().unwrap_or_default();
-                    if send.send(folder.fold(piles, partition, sheet)).is_err() {
+                    if send.send(folder.fold(piles, imports, partition, sheet)).is_err() {
                         return;
                     }
                 }
@@ -85,7 +87,7 @@ impl<'a> Folder<'a> {
         Folder { columns: Columns::new(job.plan, job.range, as_of), unpacker }
     }
 
-    fn fold(&mut self, piles: &Piles, partition: usize, mut patches: Sheet) -> io::Result<Folded> {
+    fn fold(&mut self, piles: &Piles, imports: &Imports, partition: usize, mut patches: Sheet) -> io::Result<Folded> {
         let slabs = piles.take(partition)?;
         self.columns.reset();
         self.columns.reserve(slabs.iter().map(|slab| slab.len()).sum());
@@ -93,7 +95,7 @@ impl<'a> Folder<'a> {
             self.columns.add(self.unpacker.unpack(&slab));
             piles.give_back(slab);
         }
-        let keys = self.columns.finish(&mut patches);
+        let keys = self.columns.finish(imports.part(partition), &mut patches);
         Ok(Folded { partition, patches, tally: self.columns.tally, keys })
     }
 }

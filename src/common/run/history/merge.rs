@@ -8,6 +8,7 @@ use super::rows::EVER;
 use super::work::{Live, Work};
 use super::{Failure, parallel};
 use crate::engine::fold::{Fold, Tally, spanning};
+use crate::engine::given::Given;
 use crate::engine::plan::Plan;
 use crate::engine::state::State;
 use crate::expr::Scratch;
@@ -166,7 +167,7 @@ impl Work<'_> {
             base: Vec::new(),
         };
         if wants_patches {
-            self.tell(&states, at, &mut part.patches);
+            part.keys += self.tell(p, &states, at, &mut part.patches);
         }
         if wants_base {
             part.base = Vec::from(encode(&self.plan, states, at, true).stored(p));
@@ -191,20 +192,40 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// One patch a key with the tags that are told, as `Fold::finish` has it.
-    fn tell(&self, states: &[(Key, State)], at: Millis, out: &mut Vec<u8>) {
+    /// One patch a key with the tags that are told, as `Columns::finish` has it. The number of keys without events.
+    fn tell(&self, p: usize, states: &[(Key, State)], at: Millis, out: &mut Vec<u8>) -> u64 {
         let told = self.job.plan;
         let place = |tag: usize| self.plan.counters.iter().position(|c| c.tag == tag);
         let wanted: Vec<(usize, usize)> = told.counters.iter().filter_map(|c| Some((c.tag, place(c.tag)?))).collect();
-        let mut scratch = Scratch::new();
-        for (key, state) in states {
+        let (mut scratch, mut without_events) = (Scratch::new(), 0);
+        let mut tell = |key: &Key, state: Option<&State>, given: &Given| {
             let mut values = vec![None; told.definitions.tags.len()];
-            for &(tag, place) in &wanted {
-                values[tag] = state.value(place, &self.plan.counters[place], at);
+            for (place, tag) in told.given.iter().enumerate() {
+                values[*tag] = given.value(place).cloned();
             }
-            told.derive(&mut values, at, &mut scratch);
+            if let Some(state) = state {
+                for &(tag, place) in &wanted {
+                    values[tag] = state.value(place, &self.plan.counters[place], at);
+                }
+            }
+            told.derive(&mut values, state.is_some(), at, &mut scratch);
             told.patch(key, at, &values).push_line(out);
+        };
+        let given = self.imports.part(p);
+        let mut others = given.iter().filter(|(_, given)| given.is_known()).peekable();
+        for (key, state) in states {
+            while let Some((other, given)) = others.next_if(|(other, _)| *other < key) {
+                tell(other, None, given);
+                without_events += 1;
+            }
+            others.next_if(|(other, _)| *other == key);
+            tell(key, Some(state), given.get(key).unwrap_or(&Given::default()));
         }
+        for (other, given) in others {
+            tell(other, None, given);
+            without_events += 1;
+        }
+        without_events
     }
 }
 

@@ -14,6 +14,7 @@ mod work;
 pub use explain::{Origin, Step, explain};
 
 use super::batch::{Job, Summary};
+use super::imports::{self, Imports};
 use crate::engine::fold::Tally;
 use crate::event::Code;
 use crate::log;
@@ -61,6 +62,7 @@ pub struct Report {
 #[derive(Debug)]
 pub enum Failure {
     Log(log::Error),
+    Imports(imports::Error),
     Rollup(Error),
     Output(io::Error),
 }
@@ -83,6 +85,7 @@ pub fn run(history: &History<'_>, out: &mut impl Write) -> Result<Report, Failur
     let manifest = manifest(history)?;
     let as_of = history.job.range.as_of.unwrap_or(history.job.received);
     let mut work = Work::new(history.job, history.dir, as_of, manifest);
+    work.imports = Imports::read(history.job.imports, history.job.plan, as_of).map_err(Failure::Imports)?;
     // Parts that were written stay written: a part is the same bytes the second time.
     let mut parts = 0;
     let mut mends = 0;

@@ -1,6 +1,7 @@
 //! One run's hold on a directory of roll-ups: the manifest in memory, and what was read so far.
 
 use super::super::batch::Job;
+use super::super::imports::Imports;
 use super::Failure;
 use crate::engine::plan::Plan;
 use crate::engine::state::State;
@@ -26,6 +27,8 @@ pub struct Work<'a> {
     pub as_of: Millis,
     /// All aggregations of the definitions: roll-ups serve every choice of tags.
     pub plan: Plan,
+    /// What the tags that are told need besides.
+    pub imports: Imports,
     pub rules: u64,
     pub manifest: Manifest,
     dirty: bool,
@@ -56,6 +59,7 @@ impl<'a> Work<'a> {
             dir,
             as_of,
             plan: Plan::new(definitions.clone(), &tags),
+            imports: Imports::default(),
             rules: rules(job),
             manifest,
             dirty: false,

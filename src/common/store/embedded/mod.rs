@@ -3,7 +3,7 @@
 //! One process owns the live state and commits it about once a second; others put
 //! patches beside it or read, each as of the last commit, and no reader waits.
 //!
-//! Four tables: `meta` (name → bytes), `state` (key → the live engine's bytes), `tags`
+//! Four tables: `meta` (name → bytes, and traces of patches for the owner), `state` (key → the live engine's bytes), `tags`
 //! (key → values that came as patches), `ids` (name → bytes).
 
 mod env;
@@ -13,10 +13,12 @@ mod pages;
 mod record;
 mod scan;
 mod tags;
+mod trace;
 
 pub use owner::{Changes, Owner};
 pub use scan::{Entry, Scan};
 pub use tags::{Applied, Tag};
+pub use trace::Trace;
 
 use crate::key::Key;
 use crate::patch::Patch;
@@ -102,22 +104,36 @@ impl Embedded {
     ///
     /// Needs no ownership: any process may do it while another owns the live state, one
     /// waiting for the other's commit. Of one tag the newest as-of wins, here and before.
+    /// Where there is an owner, or was, each key that changes leaves a trace for it.
     pub fn apply_patches(&self, patches: &[Patch]) -> Result<Applied, Error> {
-        let mut sorted: Vec<&Patch> = patches.iter().collect();
-        // Stable: patches of one key stay in the order they came in.
-        sorted.sort_by(|a, b| stored(a.key.as_str()).cmp(&stored(b.key.as_str())));
+        let sorted = by_key(patches);
         let mut applied = Applied::default();
         self.shared.write(|txn| {
+            let owned = self.shared.get(txn, self.shared.tables.meta, Of::Meta, COMMITTED_AT, copy)?.is_some();
             let mut put = Put { store: self, txn, record: Vec::new() };
-            for group in sorted.chunk_by(|a, b| a.key == b.key) {
-                applied.keys += 1;
-                self.apply_to_key(&mut put, group, &mut applied)?;
-            }
+            self.apply_sorted(&mut put, &sorted, owned, &mut applied)?;
             Ok(applied)
         })
     }
 
-    fn apply_to_key(&self, put: &mut Put<'_, '_>, patches: &[&Patch], applied: &mut Applied) -> Result<(), Error> {
+    fn apply_sorted(
+        &self,
+        put: &mut Put<'_, '_>,
+        sorted: &[&Patch],
+        traced: bool,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        for group in sorted.chunk_by(|a, b| a.key == b.key) {
+            applied.keys += 1;
+            if self.apply_to_key(put, group, applied)? && traced {
+                put.leave_trace(&group[0].key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything changed.
+    fn apply_to_key(&self, put: &mut Put<'_, '_>, patches: &[&Patch], applied: &mut Applied) -> Result<bool, Error> {
         let key = &patches[0].key;
         let table = self.shared.tables.tags;
         let before = self.shared.get(put.txn, table, Of::Tags, key.as_str(), decode_tags)?.unwrap_or_default();
@@ -127,9 +143,9 @@ impl Embedded {
         }
         // The same patch again costs a read and no page.
         if after == before {
-            return Ok(());
+            return Ok(false);
         }
-        put.encoded(table, Of::Tags, key.as_str(), |out| tags::encode(out, &after))
+        put.encoded(table, Of::Tags, key.as_str(), |out| tags::encode(out, &after)).map(|()| true)
     }
 
     /// The live engine's state of a key.
@@ -172,6 +188,13 @@ impl Embedded {
         }
         verdict.map_err(|why| corrupt(&self.shared.dir, why))
     }
+}
+
+/// Patches in the order of their keys; those of one key stay in the order they came in.
+fn by_key(patches: &[Patch]) -> Vec<&Patch> {
+    let mut sorted: Vec<&Patch> = patches.iter().collect();
+    sorted.sort_by(|a, b| stored(a.key.as_str()).cmp(&stored(b.key.as_str())));
+    sorted
 }
 
 fn check_record(table: &str, stored: &[u8], record: &[u8]) -> Result<(), String> {

@@ -3,11 +3,12 @@
 //! Ownership is a lock on a file beside the data, gone with its process however that
 //! ends. Patches need no ownership: they go into tables of their own (`mod.rs`).
 
-use super::Embedded;
 use super::env::{Table, io_error, place};
 use super::record::{self, Of, stored};
+use super::{Applied, Embedded, Trace, by_key};
 use crate::key::Key;
 use crate::ndjson::shown;
+use crate::patch::Patch;
 use crate::store::error::{Error, Kind};
 use crate::time::Millis;
 use heed::{PutFlags, RwTxn};
@@ -16,7 +17,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 pub(super) const LOCK: &str = "writer.lock";
-/// The name under which the instant of the last commit stands in `meta`; no other name begins with NUL.
+/// The name under which the instant of the last commit stands in `meta`; besides it only traces begin with NUL.
 pub(super) const COMMITTED_AT: &str = "\0committed_at";
 /// Longest message a lock file may have for us.
 const HOLDER_MAX: u64 = 200;
@@ -99,6 +100,21 @@ impl Owner {
         K: Borrow<Key>,
         B: AsRef<[u8]>,
     {
+        self.commit_given(changes, &[], &[])
+    }
+
+    /// The same, with patches that came with the events, and without the traces that were heard, in the same transaction.
+    pub fn commit_given<S, K, B>(
+        &mut self,
+        changes: Changes<'_, S>,
+        patches: &[Patch],
+        heard: &[Trace],
+    ) -> Result<(), Error>
+    where
+        S: IntoIterator<Item = (K, Option<B>)>,
+        K: Borrow<Key>,
+        B: AsRef<[u8]>,
+    {
         let mut states: Vec<(K, Option<B>)> = changes.states.into_iter().collect();
         // Sorted, neighbours fall into the same page. Stable: of one key the last change stays last.
         states.sort_by(|(a, _), (b, _)| stored(a.borrow().as_str()).cmp(&stored(b.borrow().as_str())));
@@ -106,6 +122,8 @@ impl Owner {
         shared.write(|txn| {
             let mut put = Put { store: &self.store, txn, record: Vec::new() };
             put.states(&states)?;
+            self.store.apply_sorted(&mut put, &by_key(patches), false, &mut Applied::default())?;
+            put.remove_traces(heard)?;
             for (name, value) in changes.meta {
                 put.put(shared.tables.meta, Of::Meta, name, *value)?;
             }

@@ -4,7 +4,7 @@
 //! cannot bring it back. Entries are sorted by code: the same tags are the same bytes.
 
 use crate::money::Decimal;
-use crate::patch::Patch;
+use crate::patch::{Patch, replaces};
 use crate::time::Millis;
 use crate::value::Value;
 
@@ -14,6 +14,13 @@ pub struct Tag {
     pub code: Box<str>,
     pub value: Option<Value>,
     pub as_of: Millis,
+}
+
+impl Tag {
+    /// Its code, its value and since when.
+    pub fn dated(&self) -> (&str, Option<&Value>, Millis) {
+        (&self.code, self.value.as_ref(), self.as_of)
+    }
 }
 
 /// What became of the tags of some patches.
@@ -28,12 +35,10 @@ pub struct Applied {
 }
 
 /// Takes the tags of `patch` into `tags`, which are sorted by code and stay so.
-///
-/// At the same as-of what comes later wins, so that a corrected run replaces the one before.
 pub(super) fn merge(tags: &mut Vec<Tag>, patch: &Patch, applied: &mut Applied) {
     for (code, value) in &patch.tags {
         match tags.binary_search_by(|tag| (*tag.code).cmp(code)) {
-            Ok(at) if tags[at].as_of > patch.as_of => {
+            Ok(at) if !replaces(patch.as_of, tags[at].as_of) => {
                 applied.older += 1;
                 continue;
             }

@@ -3,12 +3,13 @@
 use super::difference;
 use crate::given;
 use adprof::engine::explain::{Explanation, Fact, Next, argument_names, explain, feed};
+use adprof::engine::given::Given;
 use adprof::engine::plan::Plan;
 use adprof::key::Key;
 use adprof::profiles::{Origin, Profiles, Told, Why};
 use adprof::run::key_rows::Found;
 use adprof::store::Location;
-use adprof::tag::{Definitions, Kind};
+use adprof::tag::{Definitions, Kind, Update};
 use adprof::time::Millis;
 use adprof::value::Value;
 use anyhow::Result;
@@ -105,7 +106,7 @@ impl Sides {
     pub fn book(self, user: Key, lineage: &[(usize, usize)]) -> Book {
         let subject = |(i, (depth, tag)): (usize, &(usize, usize))| {
             let told = self.store.as_ref().map(|store| store.told[i].clone());
-            self.subject(*depth, *tag, told)
+            self.subject(*depth, *tag, told, lineage)
         };
         let mut subjects: Vec<Subject> = lineage.iter().enumerate().map(subject).collect();
         let in_log = |subject: &Subject| subject.log.as_ref().is_some_and(|log| log.known);
@@ -116,12 +117,12 @@ impl Sides {
         Book { user, definitions: self.definitions, known, store: self.store, subjects }
     }
 
-    fn subject(&self, depth: usize, tag: usize, told: Option<Told>) -> Subject {
+    fn subject(&self, depth: usize, tag: usize, told: Option<Told>, lineage: &[(usize, usize)]) -> Subject {
         let as_of = match &told {
             Some(Told { from: Origin::Patch(at), .. }) if !self.named => *at,
             _ => self.as_of,
         };
-        let (log, from_log) = self.ask_log(tag, as_of).unzip();
+        let (log, from_log) = self.ask_log(tag, as_of, lineage).unzip();
         let value = match (&told, &log) {
             (Some(told), _) => told.value.clone(),
             (None, Some(FromLog { value, .. })) => value.clone(),
@@ -138,31 +139,46 @@ impl Sides {
     /// Of a user nobody knows: the value of no events.
     fn of_nothing(&self, subject: &mut Subject) {
         if !matches!(self.definitions.tags[subject.tag].kind, Kind::Imported) {
-            let explanation = explain(&self.plan(subject.tag), None, subject.as_of);
+            let explanation = explain(&self.plan(subject.tag), None, &Given::default(), subject.as_of);
             subject.value = explanation.value.clone();
             subject.explanation = Some(explanation);
         }
     }
 
+    /// What computes a tag: of one that is compared with a live state, of the same given values.
     fn plan(&self, tag: usize) -> Plan {
-        Plan::new(self.definitions.clone(), &[tag])
+        let live = self.store.is_some() && self.definitions.tags[tag].update == Update::Realtime;
+        let plan = if live { Plan::live } else { Plan::new };
+        plan(self.definitions.clone(), &[tag])
     }
 
-    /// What the log says; of imported tags nothing.
-    fn ask_log(&self, tag: usize, as_of: Millis) -> Option<(FromLog, Explanation)> {
+    /// The values that a plan does not compute, as the store has them; `None` where there is no store to ask.
+    fn given(&self, plan: &Plan, lineage: &[(usize, usize)]) -> Option<Given> {
+        let mut given = Given::default();
+        for (place, tag) in plan.given.iter().enumerate() {
+            let told = &self.store.as_ref()?.told;
+            let at = lineage.iter().position(|(_, known)| known == tag)?;
+            given.take(plan, place, told[at].value.as_ref(), Millis::MIN);
+        }
+        Some(given)
+    }
+
+    /// What the log says; of imported tags nothing, nor of what is made of them where no store has their values.
+    fn ask_log(&self, tag: usize, as_of: Millis, lineage: &[(usize, usize)]) -> Option<(FromLog, Explanation)> {
         let log = self.log.as_ref()?;
         let kind = &self.definitions.tags[tag].kind;
         if matches!(kind, Kind::Imported) {
             return None;
         }
         let plan = self.plan(tag);
+        let given = self.given(&plan, lineage)?;
         let arguments = argument_names(&plan);
         let hash_key = [RandomState::new().hash_one(0), RandomState::new().hash_one(1)];
         let fed = feed(&plan, &log.rows, as_of, hash_key);
         let events = if matches!(kind, Kind::Aggregation(_)) { fed.events } else { Vec::new() };
         let known = fed.state.is_some();
-        let explanation = explain(&plan, fed.state, as_of);
-        let value = explanation.value.clone().filter(|_| known);
+        let explanation = explain(&plan, fed.state, &given, as_of);
+        let value = explanation.value.clone().filter(|_| known || given.is_known());
         Some((FromLog { value, known, events, arguments, duplicates: fed.tally.duplicates }, explanation))
     }
 }
