@@ -64,8 +64,8 @@ fn patches_leave_a_trace_for_the_owner_until_it_has_heard_the_last_of_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Embedded::create_or_open(&dir.path().join("s")).expect("created");
     let apply = |id: &str, as_of: i64| {
-        let patch = patch(&format!(r#"{{"userId":"{id}","asOf":{as_of},"tags":{{"ltv":{as_of}}}}}"#));
-        store.apply_patches(&[patch]).expect("applied");
+        let tags = vec![("ltv".into(), Some(Value::Int(as_of)))];
+        store.apply_patches(&[Patch { key: user(id), as_of, tags }]).expect("applied");
     };
     apply("a", 1);
     assert_eq!(traced(&store), [""; 0], "nobody will ever ask");
