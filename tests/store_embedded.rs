@@ -54,6 +54,46 @@ fn what_is_committed_is_read_back_and_none_removes() {
     store.check().expect("whole");
 }
 
+/// The keys with a trace, in their order.
+fn traced(store: &Embedded) -> Vec<String> {
+    store.traces(100).expect("read").into_iter().map(|(trace, _)| trace.key.id().to_string()).collect()
+}
+
+#[test]
+fn patches_leave_a_trace_for_the_owner_until_it_has_heard_the_last_of_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Embedded::create_or_open(&dir.path().join("s")).expect("created");
+    let apply = |id: &str, as_of: i64| {
+        let tags = vec![("ltv".into(), Some(Value::Int(as_of)))];
+        store.apply_patches(&[Patch { key: user(id), as_of, tags }]).expect("applied");
+    };
+    apply("a", 1);
+    assert_eq!(traced(&store), [""; 0], "nobody will ever ask");
+    let mut owner = store.begin_owner("test").expect("owned");
+    commit(&mut owner, vec![], &[]);
+    let long = "l".repeat(700);
+    for id in ["b", "a", &long, "c"] {
+        apply(id, 2);
+    }
+    apply("a", 1);
+    apply("c", 2);
+    assert_eq!(traced(&store), ["a", "b", "c", &long]);
+    assert_eq!(store.traces(2).expect("read").len(), 2);
+
+    let heard = store.traces(100).expect("read");
+    assert_eq!(heard[0].1[0], Tag { code: "ltv".into(), value: Some(Value::Int(2)), as_of: 2 });
+    let heard: Vec<_> = heard.into_iter().map(|(trace, _)| trace).collect();
+    // One changes once more before the owner commits what it has heard.
+    apply("b", 3);
+    let own = patch(r#"{"userId":"d","asOf":5,"tags":{"ltv":5}}"#);
+    let nothing: States<'_> = vec![];
+    owner.commit_given(Changes { at: 8, states: nothing, meta: &[], ids: &[] }, &[own], &heard).expect("committed");
+    assert_eq!(traced(&store), ["b"], "its last change was not heard");
+    assert_eq!(store.tags(&user("d")).expect("read")[0].as_of, 5, "and what came with the events leaves none");
+    assert_eq!(store.stats().expect("read").committed_at, Some(8));
+    store.check().expect("whole");
+}
+
 #[test]
 fn a_store_that_is_not_there_is_said_so_and_not_made() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -74,6 +74,8 @@ struct Entry {
 }
 
 const NO_TIMER: Millis = Millis::MAX;
+/// Before the first instant.
+const NO_TIME: Millis = Millis::MIN;
 
 impl Entry {
     /// The state, unless no event was seen or a base took the last of it.
@@ -95,7 +97,7 @@ impl Live {
         Live {
             plan,
             telling,
-            now: Millis::MIN,
+            now: NO_TIME,
             newest: Millis::MIN,
             dedup: Dedup::new(horizon),
             tail: Tail::default(),
@@ -182,6 +184,7 @@ impl Live {
     }
 
     /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
+    /// Before the first instant nothing is told: no value is true at no time.
     pub fn give(&mut self, patch: &Patch, out: &mut Vec<Patch>) {
         if !patch.tags.iter().any(|(code, _)| self.plan.given_place(code).is_some()) {
             return;
@@ -204,8 +207,21 @@ impl Live {
         if self.entries[place as usize].is_known() != was_known {
             touched = ALL_COUNTERS;
         }
-        if touched != 0 {
+        if touched != 0 && self.now > NO_TIME {
             self.changed(place, touched, before, out);
+        }
+    }
+
+    /// The first instant there is: what was given before it is told now, in the order of keys.
+    fn begin_time(&mut self, now: Millis, out: &mut Vec<Patch>) {
+        self.now = now;
+        let plan = self.plan.clone();
+        let nothing = || plan.values(None, &Given::default(), now, &mut Scratch::new());
+        let mut places: Vec<u32> = (0..self.entries.len() as u32).collect();
+        places.sort_unstable_by(|a, b| self.entries[*a as usize].key.cmp(&self.entries[*b as usize].key));
+        for place in places {
+            let before = (self.telling == Telling::Each).then(nothing);
+            self.changed(place, ALL_COUNTERS, before, out);
         }
     }
 
@@ -278,6 +294,9 @@ impl Live {
 
     /// Lets time come to `to`; what changes by that is told at its exact instant.
     pub fn advance(&mut self, to: Millis, out: &mut Vec<Patch>) {
+        if self.now == NO_TIME && to > NO_TIME {
+            self.begin_time(to, out);
+        }
         while let Some(due) = self.timers.first_entry().filter(|due| *due.key() <= to) {
             let (instant, mut places) = due.remove_entry();
             let before = self.now;
@@ -337,9 +356,11 @@ impl Live {
         }
     }
 
-    /// Tells every key in the order of keys, with all its tags as of now: each that has an event or a given value.
+    /// Tells every key in the order of keys, with all its tags as of now: each that has an event or a given value, once
+    /// there is a now.
     pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
-        let mut places: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_known()).collect();
+        let told = |at: &usize| self.now > NO_TIME && self.entries[*at].is_known();
+        let mut places: Vec<usize> = (0..self.entries.len()).filter(told).collect();
         places.sort_unstable_by(|a, b| self.entries[*a].key.cmp(&self.entries[*b].key));
         for place in places {
             let entry = &self.entries[place];
@@ -401,6 +422,9 @@ impl Live {
     pub fn resume(&mut self, now: Millis, newest: Millis) {
         self.now = now;
         self.newest = newest;
+        if now == NO_TIME {
+            return;
+        }
         for place in 0..self.entries.len() {
             self.arm(place as u32);
         }
