@@ -43,6 +43,17 @@ impl fmt::Display for Refused {
     }
 }
 
+/// `base through 2026-11-19, its own part from 2026-11-20`.
+impl fmt::Display for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.base {
+            Some(base) => write!(f, "base through {}", show_day(base))?,
+            None => f.write_str("no base")?,
+        }
+        self.from.map_or(Ok(()), |from| write!(f, ", its own part from {}", show_day(from)))
+    }
+}
+
 impl Tail {
     /// Whether an event received on `day` is in the base.
     pub fn covers(&self, day: Day) -> bool {
