@@ -102,7 +102,7 @@ impl Keep {
         let imported = |tag: &&usize| !matches!(plan.definitions.tags[**tag].kind, Kind::Imported);
         let warm: Vec<String> = plan.outputs.iter().filter(imported).filter_map(told).collect();
         if !warm.is_empty() {
-            observer.say(&format!("warming: {}", warm.join("; ")));
+            observer.say(&format!("tags that are warming: {}", warm.join("; ")));
         }
     }
 
