@@ -12,6 +12,7 @@
 #   -d, --definitions FILE   ADPROF_DEFINITIONS   the definition file [default: ./adprof.toml, or the built-in tags]
 #   --tz ZONE        ADPROF_TZ           the zone of the days [default: UTC]
 #   --rollups DIR    ADPROF_ROLLUPS      passed on to `adprof batch`
+#   --base file:DIR  ADPROF_BASE         give the live state in DIR its base once the day is published
 #   --date D         a date, or yesterday (in the zone) [default]
 #   --catch-up [N]   all days after the last published one up to that day, the oldest first, at most N [default: 31]
 #   --seal           seal the log first (`adprof log seal`), through the last partition that the day needs
@@ -34,6 +35,7 @@ OUT=${ADPROF_OUT-}
 STORE=${ADPROF_STORE-}
 ZONE=${ADPROF_TZ:-UTC}
 ROLLUPS=${ADPROF_ROLLUPS-}
+BASE=${ADPROF_BASE-}
 WAIT=${ADPROF_WAIT:-0}
 SUMMARY=${ADPROF_SUMMARY-}
 DATE=yesterday
@@ -78,6 +80,7 @@ while [[ $# -gt 0 ]]; do
         -d | --definitions) value "$@"; export ADPROF_DEFINITIONS=$2; shift ;;
         --tz) value "$@"; ZONE=$2; shift ;;
         --rollups) value "$@"; ROLLUPS=$2; shift ;;
+        --base) value "$@"; BASE=$2; shift ;;
         --date) value "$@"; DATE=$2; shift ;;
         --wait) value "$@"; WAIT=$2; shift ;;
         --summary) value "$@"; SUMMARY=$2; shift ;;
@@ -197,6 +200,15 @@ compute() {
     step "$ADPROF" batch --log "$LOG" --date "$1" --tz "$ZONE" --through "$2" -o "$3" --manifest ${more[@]+"${more[@]}"}
 }
 
+# Gives the live state its base through partition $1. One that comes too late for it (2) is no reason to fail: the next will do.
+base() {
+    local more=() code=0
+    [[ -n $BASE ]] || return 0
+    [[ -z $ROLLUPS ]] || more=(--rollups "$ROLLUPS")
+    step "$ADPROF" batch --log "$LOG" --tz "$ZONE" --through "$1" --store "$BASE" ${more[@]+"${more[@]}"} || code=$?
+    [[ $code == 2 ]] || return "$code"
+}
+
 # check OUTPUT REPORT
 check() {
     "$ADPROF" check -q --data "$1" --history "$OUT" --json >"$2"
@@ -276,6 +288,7 @@ one_day() {
     mv -f "$dir/_STORING" "$dir/_PUBLISHED"
     note "$day published$accepted: $words"
     detail "$day: published$accepted"
+    base "$through"
 }
 
 # ---- the run ------------------------------------------------------------------------------------

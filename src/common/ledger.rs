@@ -5,14 +5,18 @@
 
 use crate::bus::Owned;
 use crate::engine::dedup::HashKey;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Counter, Plan};
 use crate::engine::state::State;
+use crate::engine::tail::Tail;
+use crate::limits::FUTURE_MS;
 use crate::store::embedded::Snapshot;
 use crate::store::{Error, Kind};
 use crate::tag::Definitions;
-use crate::time::Millis;
+use crate::time::{self, Day, Millis, day_start, show_day, utc_day};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 const PROGRESS: &str = "live";
 const NUMBERS: &str = "tags";
@@ -71,6 +75,25 @@ pub struct Progress {
     pub source: Option<Source>,
     /// Publications made into a projection so far.
     pub published: u64,
+    /// The form of the states' bytes.
+    #[serde(default = "first_form")]
+    form: u32,
+    /// Which events the base has, and which the state counts itself.
+    #[serde(default)]
+    pub tail: Tail,
+    /// The digest of the base that is installed.
+    #[serde(default)]
+    pub base: Option<u64>,
+    /// No stream has begun: there is a base at most.
+    #[serde(default)]
+    pub only_base: bool,
+}
+
+/// States by day of receipt. Those of form 1 have no days.
+const FORM: u32 = 2;
+
+fn first_form() -> u32 {
+    1
 }
 
 /// A definition and the number that stands for it in the states.
@@ -79,8 +102,36 @@ struct Numbered {
     number: u64,
     code: String,
     fingerprint: u64,
-    /// The instant since which every event was counted: the state's first one, or when the tag was added.
+    /// The instant since which every event received was counted; 0: all, from the first one on, or by way of a base.
     since: Millis,
+    /// Not counted any more: should the definition come back, it begins anew.
+    #[serde(default)]
+    retired: bool,
+}
+
+/// Why a tag is not whole yet, and when it will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warming {
+    /// Events received from here on are counted.
+    pub since: Millis,
+    /// The instant at which its window has left behind what was not counted; none: a lifetime tag.
+    pub until: Option<Millis>,
+}
+
+impl Warming {
+    /// A base through this day, or a later one, makes it whole.
+    pub fn base(&self) -> Day {
+        utc_day(self.since)
+    }
+}
+
+/// `counts events received since …, until a base through … is installed`.
+impl fmt::Display for Warming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (since, day) = (time::show(self.since), show_day(self.base()));
+        write!(f, "counts events received since {since} only, until a base through {day} or a later day is installed")?;
+        self.until.map_or(Ok(()), |until| write!(f, ", or until {}", time::show(until)))
+    }
 }
 
 /// A definition file as it was when the state was last written.
@@ -101,7 +152,8 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger of a state that begins now.
     pub fn new(state_id: String, hash_key: HashKey) -> Ledger {
-        let progress = Progress { state_id, hash_key, now: Millis::MIN, newest: Millis::MIN, ..Progress::default() };
+        let (now, newest) = (Millis::MIN, Millis::MIN);
+        let progress = Progress { state_id, hash_key, now, newest, form: FORM, ..Progress::default() };
         Ledger { progress, numbers: Vec::new(), definitions: None }
     }
 
@@ -120,14 +172,19 @@ impl Ledger {
         parsed.map(Some).map_err(|_| broken("its definitions cannot be read by this version"))
     }
 
-    /// Numbers the definitions of a plan that have none yet, complete since `since`. Gives the codes of those that are new or changed.
+    /// Numbers the definitions of a plan that have none yet, complete since `since`; others are counted no more. Gives the
+    /// codes of those that are new or changed.
     pub fn number(&mut self, plan: &Plan, since: Millis) -> Vec<String> {
         let mut new = Vec::new();
+        for known in &mut self.numbers {
+            known.retired |= !plan.counters.iter().any(|counter| counter.fingerprint == known.fingerprint);
+        }
         for counter in &plan.counters {
             if self.find(counter.fingerprint).is_none() {
                 let code = plan.definitions.tags[counter.tag].code.to_string();
                 let number = self.numbers.iter().map(|n| n.number + 1).max().unwrap_or(0);
-                self.numbers.push(Numbered { number, code: code.clone(), fingerprint: counter.fingerprint, since });
+                let fingerprint = counter.fingerprint;
+                self.numbers.push(Numbered { number, code: code.clone(), fingerprint, since, retired: false });
                 new.push(code);
             }
         }
@@ -137,7 +194,7 @@ impl Ledger {
     }
 
     fn find(&self, fingerprint: u64) -> Option<&Numbered> {
-        self.numbers.iter().find(|n| n.fingerprint == fingerprint)
+        self.numbers.iter().find(|n| n.fingerprint == fingerprint && !n.retired)
     }
 
     /// The fingerprint of the definition under which the state knows a tag; of several the one that was added last.
@@ -149,6 +206,48 @@ impl Ledger {
     /// does not hold it.
     pub fn complete_since(&self, fingerprint: u64) -> Option<Millis> {
         self.find(fingerprint).map(|n| n.since)
+    }
+
+    /// Why a tag is not whole at `now`; `None`: it is, as far as the state goes, or the state does not hold it.
+    pub fn warming(&self, definitions: &Arc<Definitions>, tag: usize, now: Millis) -> Option<Warming> {
+        let of = |counter: &Counter| {
+            let since = self.complete_since(counter.fingerprint).filter(|since| *since > 0)?;
+            // An event may be ahead of its receipt by so much: what was received before may lie behind.
+            let whole_from = since.saturating_add(FUTURE_MS);
+            let until = counter.window.map(|window| window.expiry(window.pane(whole_from - 1)));
+            until.is_none_or(|until| now < until).then_some(Warming { since, until })
+        };
+        let plan = Plan::new(definitions.clone(), &[tag]);
+        let later = |a: Warming, b: Warming| Warming {
+            since: a.since.max(b.since),
+            until: a.until.zip(b.until).map(|(a, b)| a.max(b)),
+        };
+        plan.counters.iter().filter_map(of).reduce(later)
+    }
+
+    /// Takes note of a base that was installed, with all events received through `day`.
+    pub fn installed(&mut self, day: Day, digest: u64) {
+        self.progress.base = Some(digest);
+        for known in self.numbers.iter_mut().filter(|known| !known.retired && known.since < day_start(day + 1)) {
+            known.since = 0;
+        }
+    }
+
+    /// Whether the states have no days: what was received on which of them nobody knows.
+    pub fn has_no_days(&self) -> bool {
+        self.progress.form < FORM
+    }
+
+    /// From here on states are written by day; what there is counts as received through `day`.
+    pub fn keep_days(&mut self, day: Day) {
+        self.progress.form = FORM;
+        self.progress.tail = Tail::of_old(day);
+    }
+
+    /// The places, in some definitions, of the aggregations that the state holds.
+    pub fn held(&self, definitions: &Definitions) -> Vec<usize> {
+        let held = |tag: &usize| self.find(definitions.tags[*tag].fingerprint).is_some();
+        (0..definitions.tags.len()).filter(held).collect()
     }
 
     /// What to write when the numbering changed.
@@ -171,6 +270,8 @@ impl Ledger {
 pub struct Decoder<'p> {
     plan: &'p Plan,
     places: HashMap<u64, Vec<usize>>,
+    /// Of states without days: the day that stands for all.
+    day: Option<Day>,
 }
 
 impl<'p> Decoder<'p> {
@@ -182,13 +283,25 @@ impl<'p> Decoder<'p> {
                 places.entry(number).or_default().push(place);
             }
         }
-        Decoder { plan, places }
+        Decoder { plan, places, day: ledger.has_no_days().then_some(0) }
+    }
+
+    /// States without days are those of this one.
+    pub fn of_day(self, day: Option<Day>) -> Decoder<'p> {
+        Decoder { day, ..self }
     }
 
     /// The state that `bytes` are. Definitions the plan does not have are passed over.
     pub fn decode(&self, bytes: &[u8]) -> Result<State, Error> {
-        State::decode(self.plan, |number| self.places.get(&number).into_iter().flatten().copied(), bytes)
-            .ok_or_else(|| broken("a state is broken"))
+        let places = |number| self.places.get(&number).into_iter().flatten().copied();
+        let state = match self.day {
+            None => State::decode_days(self.plan, places, bytes),
+            Some(day) => State::decode(self.plan, places, bytes).map(|mut state| {
+                state.received_on(day);
+                state
+            }),
+        };
+        state.ok_or_else(|| broken("a state is broken"))
     }
 }
 

@@ -114,6 +114,10 @@ pub fn say(words: impl fmt::Display) {
     }
 }
 
+pub fn is_verbose() -> bool {
+    manner().verbose
+}
+
 /// Says something only with `--verbose`.
 pub fn detail(words: impl fmt::Display) {
     if manner().verbose {

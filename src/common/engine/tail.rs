@@ -3,8 +3,9 @@
 //! A base holds all events of the log that were received up to the end of a day. Of these the state counts none
 //! itself; the others it keeps in parts, a day each, so that the next base can take the place of some.
 
-use crate::time::Day;
+use crate::time::{Day, show_day};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Parts older than so many days before the newest one are merged: a state stays small where nobody makes a base.
 pub const TAIL_DAYS: Day = 3;
@@ -28,6 +29,32 @@ pub enum Refused {
     Older { installed: Day },
     /// It would replace one half of parts that became one. One through this day, or a later one, would do.
     Cuts { first: Day },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Older { installed } => write!(f, "a base through {} is installed", show_day(*installed)),
+            Refused::Cuts { first } => {
+                let first = show_day(*first);
+                write!(
+                    f,
+                    "the state has merged what was received through {first}: {first} is the first day that would do"
+                )
+            }
+        }
+    }
+}
+
+/// `base through 2026-11-19, its own part from 2026-11-20`.
+impl fmt::Display for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.base {
+            Some(base) => write!(f, "base through {}", show_day(base))?,
+            None => f.write_str("no base")?,
+        }
+        self.from.map_or(Ok(()), |from| write!(f, ", its own part from {}", show_day(from)))
+    }
 }
 
 impl Tail {

@@ -3,8 +3,9 @@
 use super::{From, Live, Profiles, Reader, check_still, published};
 use crate::engine::explain::{Explanation, explain};
 use crate::engine::plan::Plan;
+use crate::engine::tail::Tail;
 use crate::key::Key;
-use crate::ledger::{Decoder, Ledger};
+use crate::ledger::{Decoder, Ledger, Warming};
 use crate::store::Error;
 use crate::store::embedded::{Entry, Tag};
 use crate::tag::{Definitions, Update};
@@ -20,6 +21,8 @@ pub struct Told {
     pub from: Origin,
     /// Where the live state holds the tag; of a key it does not know, that of no events.
     pub explanation: Option<Explanation>,
+    /// Why the live state does not have all of the tag's events.
+    pub warming: Option<Warming>,
 }
 
 /// Where a value comes from.
@@ -60,6 +63,24 @@ impl Profiles {
         }
     }
 
+    /// What of the live state is its base, and what it counted itself; `None` without a live state.
+    pub fn tail(&self) -> Option<Tail> {
+        match &self.from {
+            From::Embedded { live: Some(live), .. } => Some(live.ledger.progress.tail),
+            _ => None,
+        }
+    }
+
+    /// Why the live state does not have all events of a tag; `None` where it has, or does not tell the tag.
+    pub fn warming(&self, tag: usize) -> Option<Warming> {
+        match &self.from {
+            From::Embedded { live: Some(live), .. } => {
+                live.ledger.warming(&self.definitions, tag, self.as_of.instant())
+            }
+            _ => None,
+        }
+    }
+
     /// How far the time of the live state had come; `None` without one.
     pub fn moved_to(&self) -> Option<Millis> {
         match &self.from {
@@ -78,7 +99,7 @@ impl Profiles {
                 let told = |tag: &usize| {
                     let value = profile.values[*tag].clone();
                     let from = if value.is_some() { Origin::Value } else { Origin::Nothing(Why::NoValue) };
-                    Told { value, from, explanation: None }
+                    Told { value, from, explanation: None, warming: None }
                 };
                 Ok((tags.iter().map(told).collect(), !profile.is_empty()))
             }
@@ -124,13 +145,14 @@ fn told(
             None if !given.is_known() => Origin::Nothing(Why::NoEvent),
             _ => Origin::State { since: since(&live.ledger, &plan) },
         };
-        return Ok(Told { value, from, explanation: Some(explain(&plan, state, &given, as_of)) });
+        let warming = live.ledger.warming(definitions, tag, as_of);
+        return Ok(Told { value, from, explanation: Some(explain(&plan, state, &given, as_of)), warming });
     }
     let from = match patch {
         Some(patch) => Origin::Patch(patch.as_of),
         None => Origin::Nothing(why(definitions, live, tag)),
     };
-    Ok(Told { value, from, explanation: None })
+    Ok(Told { value, from, explanation: None, warming: None })
 }
 
 /// The instant since which all that a plan needs is complete.

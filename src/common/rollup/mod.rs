@@ -15,6 +15,7 @@ pub mod filter;
 pub mod ids;
 mod input;
 mod manifest;
+pub mod offer;
 pub mod part;
 
 pub use error::Error;

@@ -5,6 +5,7 @@
 //! alone, not on threads, memory, files, their order, or duplicates.
 
 mod gather;
+pub mod parts;
 mod pile;
 mod scatter;
 mod share;

@@ -11,7 +11,7 @@ use crate::lines::{Line, Lines, Text};
 use crate::patch::Patch;
 use crate::reader::{self, Reader};
 use crate::rows::{Block, Projection};
-use crate::time::Millis;
+use crate::time::{Millis, utc_day};
 use crossbeam_channel::{Receiver, Sender};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -46,6 +46,8 @@ pub struct Parcel {
     pub letters: Vec<Letter>,
     /// How far a partition was read with this parcel.
     pub reached: Option<Owned>,
+    /// When the rows added last arrived here: the receipt of events that carry none.
+    received: Millis,
 }
 
 /// What comes from the input. After `End` or an error nothing does.
@@ -75,6 +77,8 @@ pub struct Parser {
     pub until: Option<Millis>,
     /// The plan that patches between the events are for; without one they are refused like anything that is no event.
     pub plan: Option<Arc<Plan>>,
+    /// Whether rows are told on which day they were received.
+    pub by_day: bool,
 }
 
 /// Reads lines to their end.
@@ -146,6 +150,7 @@ impl Parser {
             unkeyed: 0,
             letters: Vec::new(),
             reached: None,
+            received: 0,
         }
     }
 }
@@ -173,6 +178,7 @@ impl<'a> Filler<'a> {
         // All of the block has arrived.
         let received = (self.parser.now)();
         let buf = lines.buffer();
+        self.parcel.received = received;
         let (mut at, mut taken) = (block.start, 0);
         while at < block.end && !self.parcel.is_full() {
             let (to, outcome) = self.reader.read(buf, at, received);
@@ -194,8 +200,9 @@ impl<'a> Filler<'a> {
     /// Takes in a line that no block holds: too long, or the last one and not ended.
     fn odd(&mut self, line: &Line<'_>) {
         let place = Place::Line { line: line.number, offset: line.offset };
+        self.parcel.received = (self.parser.now)();
         match line.text {
-            Text::Whole(bytes) => match self.reader.read_alone(bytes, (self.parser.now)()) {
+            Text::Whole(bytes) => match self.reader.read_alone(bytes, self.parcel.received) {
                 Ok(true) => self.alone(None),
                 Ok(false) => {}
                 Err(refusal) => self.parcel.no_event(self.parser, refusal, place, line.text),
@@ -207,6 +214,7 @@ impl<'a> Filler<'a> {
     /// The parcel of a batch of messages.
     fn batch(&mut self, batch: &Batch) -> Parcel {
         let received = (self.parser.now)();
+        self.parcel.received = received;
         for message in batch.messages() {
             let place = Place::Message { partition: batch.partition(), offset: message.offset };
             let bytes = message.payload.unwrap_or_default();
@@ -247,6 +255,9 @@ impl Parcel {
             self.outside += 1;
         } else {
             self.block.push_line(line, buf);
+            if parser.by_day {
+                self.block.received_on(utc_day(line.received().unwrap_or(self.received)));
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 //! checkpoint, Redis as of the last publication, which may be ahead: after a crash the
 //! input is read again in silence until it has caught up with what was published.
 
+pub mod bases;
+
 use super::feed::{Failure, News, Parcel};
 pub use super::projection::Projection;
 use super::projection::{Publishing, TOLD, Told};
 use super::publish::Offsets;
 pub use super::publish::PATIENCE;
-use super::saver::{Blob, Save, Saver};
+use super::saver::{Blob, Covered, Save, Saver};
 use super::stream::{Clock, Error, Observer, Report, absorb};
 use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
@@ -19,9 +21,11 @@ use crate::engine::plan::Plan;
 use crate::key::{Key, USER};
 use crate::ledger::{Counts, Decoder, Ledger, Source};
 use crate::patch::Patch;
+use crate::rollup::offer::end_of;
 use crate::store::embedded::{Changes, Embedded, Tag, Trace};
 use crate::store::{self, Kind};
-use crate::time::Millis;
+use crate::time::{Millis, utc_day};
+use bases::Bases;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -48,8 +52,30 @@ pub struct Setup {
     /// For a state that begins now: its name and the key of its hash, both random.
     pub state_id: String,
     pub hash_key: HashKey,
-    /// The topic; `None` for standard input.
-    pub topic: Option<String>,
+    /// Where events come from.
+    pub input: Input,
+}
+
+/// Where the events of a state come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Topic(String),
+    Stdin,
+    /// None come: a base is installed, and that is all.
+    BaseOnly,
+}
+
+impl Input {
+    fn topic(&self) -> Option<&str> {
+        match self {
+            Input::Topic(topic) => Some(topic),
+            Input::Stdin | Input::BaseOnly => None,
+        }
+    }
+
+    fn owner(&self) -> &'static str {
+        if *self == Input::BaseOnly { "adprof batch" } else { "adprof stream" }
+    }
 }
 
 /// A live state with its store.
@@ -76,6 +102,7 @@ pub struct Keep {
     renumbered: bool,
     dirty: bool,
     saved: Instant,
+    bases: Bases,
     report: Report,
 }
 
@@ -85,28 +112,31 @@ impl Keep {
     /// Errors: the store's (`Busy` while another process owns it), and `OtherInput`.
     pub fn open(dir: &Path, setup: Setup, observer: &mut dyn Observer) -> Result<Keep, Error> {
         let store = Embedded::create_or_open(dir)?;
-        let mut owner = store.begin_owner("adprof stream")?;
+        let mut owner = store.begin_owner(setup.input.owner())?;
         let found = Ledger::read(&store.snapshot()?)?;
-        let begun = found.is_some();
-        if !begun {
+        let begun = found.as_ref().is_some_and(|ledger| !ledger.progress.only_base);
+        if found.is_none() {
             // From here on patches leave traces: those of before are found in the store.
             let nothing: [(Key, Option<&[u8]>); 0] = [];
             owner.commit(Changes { at: (setup.now)(), states: nothing, meta: &[], ids: &[] })?;
         }
         let mut ledger = found.unwrap_or_else(|| Ledger::new(setup.state_id.clone(), setup.hash_key));
-        if begun {
-            check_input(&ledger, dir, setup.topic.as_deref())?;
-        } else if let Some(topic) = &setup.topic {
-            ledger.progress.source = Some(Source { topic: topic.clone(), ..Source::default() });
+        if setup.input == Input::BaseOnly {
+            ledger.progress.only_base = !begun;
+        } else if begun {
+            check_input(&ledger, dir, setup.input.topic())?;
+        } else {
+            let source = |topic: &str| Source { topic: topic.to_string(), ..Source::default() };
+            ledger.progress.source = setup.input.topic().map(source);
+            ledger.progress.only_base = false;
         }
-        let since = if begun { (setup.now)() } else { 0 };
-        let new = ledger.number(&setup.plan, since);
-        if begun && !new.is_empty() {
-            observer.say(&format!(
-                "new or changed tags count from now on, not from the beginning: {}; for all of history begin a new state",
-                new.join(", ")
-            ));
-        }
+        let since = match ledger.progress.tail.base {
+            _ if begun => (setup.now)(),
+            // What it has of other tags is what comes behind the base.
+            Some(base) => end_of(base),
+            None => 0,
+        };
+        ledger.number(&setup.plan, since);
         let numbers = ledger.numbers_of(&setup.plan).into_iter().map(|n| n.expect("all were just numbered")).collect();
         let live = Live::new(setup.plan, Telling::Drained, setup.horizon, ledger.progress.hash_key);
         let mut keep = Keep {
@@ -128,16 +158,20 @@ impl Keep {
             renumbered: true,
             dirty: true,
             saved: Instant::now(),
+            bases: Bases::of(dir),
             report: Report::default(),
         };
         keep.restore()?;
+        keep.look_for_base(observer)?;
+        keep.tell_warming(observer);
         Ok(keep)
     }
 
     fn restore(&mut self) -> Result<(), Error> {
         let store = self.store.clone();
         let plan = self.live.plan().clone();
-        let decoder = Decoder::new(&self.ledger, &plan);
+        let old = self.ledger.has_no_days().then(|| utc_day((self.now)()));
+        let decoder = Decoder::new(&self.ledger, &plan).of_day(old);
         for entry in store.scan_all() {
             let entry = entry?;
             let given = plan.given_of(entry.tags.iter().map(Tag::dated));
@@ -162,6 +196,11 @@ impl Keep {
         if progress.now > Millis::MIN {
             self.live.resume(progress.now, progress.newest);
         }
+        if let Some(today) = old {
+            self.ledger.keep_days(today);
+            self.live.save_again();
+        }
+        self.live.restore_tail(self.ledger.progress.tail);
         Ok(())
     }
 
@@ -212,17 +251,26 @@ impl Keep {
             end = self.hear(news, observer)?;
             end = end.or(self.publish(&mut publishing, observer, Duration::ZERO).err().map(End::Failed));
             let (free, covered) = self.saver.poll()?;
-            covered.into_iter().for_each(commit);
+            self.saved(covered, commit);
             if free {
                 self.listen()?;
             }
             if free && self.dirty && self.saved.elapsed() >= CHECKPOINT {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
+            self.look_for_base(observer)?;
             self.report.look_at(&self.live);
             observer.progress(&self.report);
         }
         self.finish(end, publishing, commit, observer)
+    }
+
+    /// A checkpoint is on the disk.
+    fn saved(&mut self, covered: Option<Covered>, commit: &dyn Fn(Vec<(i32, i64)>)) {
+        if let Some(covered) = covered {
+            commit(covered);
+            self.bases.saved();
+        }
     }
 
     /// Takes in what comes within a tick, and lets time pass.
@@ -310,9 +358,11 @@ impl Keep {
                 break;
             }
         }
-        self.saver.wait()?.into_iter().for_each(commit);
+        let covered = self.saver.wait()?;
+        self.saved(covered, commit);
         self.checkpoint(publishing.as_ref(), observer)?;
-        self.saver.wait()?.into_iter().for_each(commit);
+        let covered = self.saver.wait()?;
+        self.saved(covered, commit);
         self.report.look_at(&self.live);
         trouble.map(|()| self.report)
     }
@@ -354,6 +404,7 @@ impl Keep {
         let ids = self.id_blobs();
         let progress = &mut self.ledger.progress;
         (progress.now, progress.newest) = (self.live.now(), self.live.newest());
+        progress.tail = *self.live.tail();
         progress.counts = self.before + self.report.counts;
         if let Some(publishing) = publishing {
             progress.published = publishing.published();
@@ -367,6 +418,7 @@ impl Keep {
         meta.push((name.to_string(), Some(bytes)));
         let offsets = self.reached().into_iter().collect();
         let (patches, heard) = (std::mem::take(&mut self.patches), std::mem::take(&mut self.heard));
+        self.bases.saving();
         self.saver.save(Save { at: (self.now)(), states, meta, ids, patches, heard, offsets });
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The two paths, put together from carriers, engine and stores: batch over a log, stream as events come.
 
+pub mod base;
 pub mod batch;
 pub mod feed;
 pub mod filter;

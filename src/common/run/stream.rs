@@ -5,6 +5,7 @@ use crate::bus::BusError;
 use crate::engine::live::{Live, Outcome};
 use crate::ledger::Counts;
 use crate::patch::Patch;
+use crate::rollup;
 use crate::store;
 use crate::time::Millis;
 use std::fmt;
@@ -27,6 +28,8 @@ pub trait Observer {
     fn keep_letters(&mut self) -> io::Result<()>;
     /// Something a person should know.
     fn say(&mut self, words: &str);
+    /// What goes as it should.
+    fn note(&mut self, words: &str);
     /// Called now and then with what was done so far.
     fn progress(&mut self, report: &Report);
 }
@@ -76,6 +79,8 @@ pub enum Error {
     OtherInput {
         why: String,
     },
+    /// A base could not be read to its end: nothing of it is saved.
+    Base(rollup::Error),
 }
 
 impl fmt::Display for Error {
@@ -90,6 +95,7 @@ impl fmt::Display for Error {
                 write!(f, "another process has taken over the projection: its name is in `{token}`")
             }
             Error::OtherInput { why } => f.write_str(why),
+            Error::Base(e) => write!(f, "the base cannot be installed: {e}"),
         }
     }
 }

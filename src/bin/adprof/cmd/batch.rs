@@ -1,5 +1,6 @@
 //! `adprof batch`: the nightly path, from the log to one patch a user.
 
+mod base;
 mod history;
 mod manifest;
 mod memory;
@@ -36,6 +37,7 @@ use std::time::Instant;
   adprof batch --date 2026-11-19 -o patches.ndjson --manifest
   adprof batch --tags all --as-of 2026-11-01 | head    what every tag was on the first of November
   adprof batch --log events/ --through 2026-11-19 --rollups rollups/      reads what is new since the last time
+  adprof batch --log events/ --through 2026-11-19 --store file:adprof-store    and a base for the live state there
   zcat old.gz | adprof batch --log - --tags ltv_total")]
 pub struct Args {
     /// The log: a file (plain, .gz, .zst), a directory of date partitions, or - ; may be given several times
@@ -64,6 +66,8 @@ pub struct Args {
     until: Option<String>,
     #[command(flatten)]
     history: history::HistoryArgs,
+    #[command(flatten)]
+    base: base::BaseArgs,
     /// The time zone of days and dates
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: String,
@@ -89,7 +93,8 @@ pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
     let definitions = Arc::new(args.definitions.load()?);
     let tags = given::tags(&definitions, &args.tags, Update::Daily)?;
-    if tags.is_empty() {
+    // A definition file may have nothing for the night but a base.
+    if tags.is_empty() && !args.base.is_wanted() {
         let failure =
             Failure::new(Exit::Definitions, format!("{} has no tag with update = \"daily\"", definitions.source));
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
@@ -125,6 +130,10 @@ pub fn run(args: Args) -> Result<()> {
     if args.history.explain_plan {
         return args.history.explain(&job);
     }
+    let base = args.base.open(args.history.through, &args.log, &log)?;
+    if let (Some(base), true) = (&base, tags.is_empty()) {
+        return base.make(&job, args.history.rollups.as_deref());
+    }
     let fold = |job: &Job<'_>, out: &mut dyn Write| match args.history.rollups.as_deref() {
         None => fold(job, out),
         Some(dir) => history::fold(job, dir, out),
@@ -142,7 +151,8 @@ pub fn run(args: Args) -> Result<()> {
         },
     };
     // Also when nobody wanted the patches any longer: what was refused is known by then.
-    letters.finish().and(outcome)
+    letters.finish().and(outcome)?;
+    base.map_or(Ok(()), |base| base.make(&job, args.history.rollups.as_deref()))
 }
 
 /// The usual hint points at dead letters, of which there are none here.
@@ -221,7 +231,11 @@ fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
         done
     });
     bar.finish_and_clear();
-    done.map_err(|failure| match failure {
+    done.map_err(|failure| failed(failure, job))
+}
+
+fn failed(failure: batch::Failure, job: &Job<'_>) -> anyhow::Error {
+    match failure {
         batch::Failure::Log(e) => given::of_log(e).into(),
         batch::Failure::Imports(e) => of_imports(e),
         batch::Failure::Spill(e) => {
@@ -231,7 +245,7 @@ fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
             failure.hint("name a place with room (--temp-dir DIR), or give more memory (--memory SIZE)").into()
         }
         batch::Failure::Output(e) => anyhow::Error::new(e).context("cannot write the patches"),
-    })
+    }
 }
 
 fn tell(summary: &Summary, started: Instant, rated: bool) {

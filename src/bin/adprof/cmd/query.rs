@@ -2,6 +2,8 @@
 //!
 //! Each profile is answered as of the moment its batch was asked, in the order of the ids.
 
+mod origin;
+
 use crate::ask::{AskArgs, TagArgs, keeps, usage};
 use crate::{given, report};
 use adprof::key::Key;
@@ -37,6 +39,9 @@ pub struct Args {
     ask: AskArgs,
     #[command(flatten)]
     tags: TagArgs,
+    /// Say how far the base of the live state goes, from which day on it counted itself, and which tags are not whole yet
+    #[arg(long)]
+    origin: bool,
     /// How to show a profile [default: a table on a terminal, NDJSON in a pipe]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -57,7 +62,12 @@ pub fn run(args: Args) -> Result<()> {
     let profiles = args.ask.open()?;
     let chosen = args.tags.choose(profiles.definitions())?;
     let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
-    let mut answers = Answers { profiles, chosen, format: args.format.unwrap_or(usual), told: 0 };
+    let origin = origin::Told::of(&profiles, chosen.as_deref());
+    if args.origin || report::is_verbose() || io::stderr().is_terminal() {
+        origin.note();
+    }
+    let origin = args.origin.then_some(origin);
+    let mut answers = Answers { profiles, chosen, format: args.format.unwrap_or(usual), origin, told: 0 };
     match from_stdin {
         true => answers.stream(io::stdin().lock()),
         false => keys.chunks(BATCH).try_for_each(|batch| answers.answer(batch)),
@@ -90,6 +100,8 @@ struct Answers {
     profiles: Profiles,
     chosen: Option<Vec<usize>>,
     format: Format,
+    /// Where it is asked for.
+    origin: Option<origin::Told>,
     told: u64,
 }
 
@@ -127,7 +139,14 @@ impl Answers {
         let keep = |code: &str| keeps(self.chosen.as_deref(), &definitions, code);
         let mut out = Vec::new();
         match self.format {
-            Format::Ndjson => found.iter().for_each(|profile| profile.push_line(&definitions, keep, &mut out)),
+            Format::Ndjson => {
+                for profile in &found {
+                    profile.push_line(&definitions, keep, &mut out);
+                    if let Some(origin) = &self.origin {
+                        origin.push(&mut out);
+                    }
+                }
+            }
             Format::Table => {
                 let age = self.profiles.age(given::now()).map_err(given::of_store)?;
                 for profile in &found {

@@ -13,7 +13,7 @@ use adprof::event::Rules;
 use adprof::lines;
 use adprof::run::feed::{self, Letter, News, Parser};
 use adprof::run::filter::{self, Emit};
-use adprof::run::keep::{Keep, PATIENCE, Projection, Setup};
+use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::redis::Redis;
 use adprof::store::{Embedded, Location, RedisUrl};
@@ -180,11 +180,11 @@ impl Args {
 }
 
 /// Starts the thread that reads and parses the input.
-fn feed(consumer: Option<&Consumer>, plan: &Arc<Plan>, until: Option<Millis>) -> Receiver<News> {
+fn feed(consumer: Option<&Consumer>, plan: &Arc<Plan>, until: Option<Millis>, by_day: bool) -> Receiver<News> {
     let definitions = &plan.definitions;
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let projection = definitions.projection.clone();
-    let parser = Parser { projection, rules, now: given::now, until, plan: Some(plan.clone()) };
+    let parser = Parser { projection, rules, now: given::now, until, plan: Some(plan.clone()), by_day };
     let (out, news) = bounded(8);
     match consumer {
         Some(consumer) => {
@@ -212,7 +212,7 @@ fn filter(args: &Args, plan: &Arc<Plan>) -> Result<Report> {
     let until = args.as_of()?;
     let mut live = Live::new(plan.clone(), telling, args.horizon(), hash_key());
     let consumer = args.consumer(None)?;
-    let news = feed(consumer.as_ref(), plan, until);
+    let news = feed(consumer.as_ref(), plan, until, false);
     let mut desk = Desk::new(args, args.dead.clone());
     let job = filter::Job { clock: args.clock(Which::Event), emit, until };
     let report = filter::run(&mut live, &job, &news, stop::flag(), &mut io::stdout().lock(), &mut desk);
@@ -236,7 +236,7 @@ fn keep(args: &Args, plan: &Arc<Plan>, location: Location) -> Result<Report> {
         horizon: args.horizon(),
         state_id: state_id(),
         hash_key: hash_key(),
-        topic: topic.clone(),
+        input: topic.clone().map_or(Input::Stdin, Input::Topic),
     };
     // A topic that is not there should not leave one behind either.
     let early = if Embedded::exists(&dir) { None } else { args.consumer(Some(StartOffsets::Beginning))? };
@@ -252,7 +252,7 @@ fn keep(args: &Args, plan: &Arc<Plan>, location: Location) -> Result<Report> {
     let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
     let projection = redis.map(|redis| Projection { redis, token, ends });
     report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
-    let news = feed(consumer.as_ref(), plan, None);
+    let news = feed(consumer.as_ref(), plan, None, true);
     let commit = |offsets| {
         if let Some(consumer) = &consumer {
             consumer.commit(offsets);
@@ -278,15 +278,15 @@ fn token(topic: Option<&str>, consumer: Option<&Consumer>, partitions: Option<&P
     }
 }
 
-fn hash_key() -> HashKey {
+pub(super) fn hash_key() -> HashKey {
     [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
 }
 
-fn state_id() -> String {
+pub(super) fn state_id() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
-fn of_stream(error: Error) -> anyhow::Error {
+pub(super) fn of_stream(error: Error) -> anyhow::Error {
     match error {
         Error::Bus(e) => given::of_bus(e).into(),
         Error::Store(e) => given::of_store(e).into(),
@@ -297,6 +297,9 @@ fn of_stream(error: Error) -> anyhow::Error {
         Error::OtherInput { .. } => {
             Failure::new(Exit::Usage, error.to_string()).hint("name another directory, or move this one away").into()
         }
+        Error::Base(_) => Failure::new(Exit::Io, error.to_string())
+            .hint("nothing of it was kept: start this again, or make the base anew with `adprof batch`")
+            .into(),
         Error::Input(_) | Error::Letters(_) => Failure::new(Exit::Io, error.to_string()).into(),
     }
 }
@@ -322,6 +325,7 @@ fn describe(report: &Report) -> String {
     for (n, what) in [
         (counts.given, "patches taken in"),
         (counts.duplicates, "duplicates"),
+        (counts.covered, "in the base"),
         (report.outside, "after the instant"),
         (counts.refused, "refused"),
     ] {
@@ -379,6 +383,10 @@ impl Observer for Desk {
 
     fn say(&mut self, words: &str) {
         report::warn(words);
+    }
+
+    fn note(&mut self, words: &str) {
+        report::say(words);
     }
 
     fn progress(&mut self, report: &Report) {

@@ -16,7 +16,7 @@ fn parser() -> Parser {
     for (path, ty) in [("category", Type::String), ("amount", Type::Decimal), ("properties.n", Type::Int)] {
         projection.slot(Field::new(path, ty));
     }
-    Parser { projection, rules: Rules::default(), now: || NOW, until: Some(UNTIL), plan: None }
+    Parser { projection, rules: Rules::default(), now: || NOW, until: Some(UNTIL), plan: None, by_day: true }
 }
 
 /// What came, parcels put together: rows, `consumed` and `outside`, letters.
@@ -29,7 +29,7 @@ struct Seen {
 
 impl Seen {
     fn row(&mut self, block: &Block, i: usize) {
-        let head = (block.tenant(i), block.user(i), block.event_id(i), block.timestamp(i));
+        let head = (block.tenant(i), block.user(i), block.event_id(i), block.timestamp(i), block.day(i));
         let fields: Vec<_> = (0..3).map(|slot| block.datum(slot, i)).collect();
         self.rows.push(format!("{head:?} {fields:?}"));
     }
@@ -80,6 +80,7 @@ fn twin(input: &[u8]) -> Seen {
                 } else {
                     block.clear();
                     block.push(&event, &parser.projection);
+                    block.received_on(utc_day(event.received_at.unwrap_or(NOW)));
                     seen.row(&block, 0);
                 }
             }

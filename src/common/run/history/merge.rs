@@ -6,7 +6,7 @@ use super::super::batch::Range;
 use super::build::encode;
 use super::rows::EVER;
 use super::work::{Live, Work};
-use super::{Failure, parallel};
+use super::{Failure, parallel, states};
 use crate::engine::fold::{Fold, Tally, spanning};
 use crate::engine::given::Given;
 use crate::engine::plan::Plan;
@@ -48,7 +48,7 @@ struct Part {
 }
 
 /// A file with the counters that each of its numbers stands for.
-struct Source<'a> {
+pub struct Source<'a> {
     file: file::Reader<'a>,
     places: Vec<Vec<usize>>,
 }
@@ -95,7 +95,30 @@ impl Work<'_> {
         Ok(merged)
     }
 
-    fn files<'s>(&'s self, sources: &Sources<'s>) -> Result<Vec<Source<'s>>, Error> {
+    /// One part of all files, each late event among its states whatever its time.
+    pub fn whole_part(&self, p: usize, files: &[Source<'_>]) -> Result<states::Part, Error> {
+        let mut keys = Keys { places: HashMap::new(), states: Vec::new() };
+        let projection = &self.plan.definitions.projection;
+        let reader = Reader::new(projection, self.job.rules);
+        let mut late = Late { reader, due: Block::new(projection), later: Vec::new() };
+        for source in files {
+            part::states(&source.file, p, |key, bytes| {
+                keys.state(key, || State::new(&self.plan))?.absorb(&self.plan, &source.places, bytes)
+            })?;
+            self.sort_late(p, &source.file, Millis::MAX, &mut late)?;
+        }
+        let mut fold = Fold::new(&self.plan, self.manifest.hash_key);
+        fold.add(&late.due);
+        let (newest, absorbed) = (fold.tally.times.map(|(_, last)| last), fold.tally.absorbed);
+        for (key, state) in fold.into_states() {
+            keys.merge(&key, &state, &self.plan);
+        }
+        let mut states = keys.states;
+        states.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(states::Part { states, newest, late: absorbed })
+    }
+
+    pub fn files<'s>(&'s self, sources: &Sources<'s>) -> Result<Vec<Source<'s>>, Error> {
         let mut files = Vec::new();
         let mut take = |file: &'s FileRef, open: &mut Vec<bool>| -> Result<(), Error> {
             let places = self.places(file, open);

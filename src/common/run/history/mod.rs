@@ -9,8 +9,10 @@ mod merge;
 pub(super) mod parallel;
 mod rows;
 mod seen;
+pub mod states;
 mod work;
 
+pub(super) use build::encode;
 pub use explain::{Origin, Step, explain};
 
 use super::batch::{Job, Summary};

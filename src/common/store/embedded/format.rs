@@ -13,7 +13,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The format this build reads and writes. Raise it with every change of what stands in the records.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+/// The oldest it reads: format 1 had states without days, and becomes 2 when a stream next owns the store.
+const OLDEST: u32 = 1;
 const MARK: &str = "FORMAT";
 pub(super) const DATA: &str = "data.mdb";
 /// What a creation that was interrupted may have left behind.
@@ -36,7 +38,7 @@ pub(super) fn check(dir: &Path) -> Result<(), Error> {
         Err(e) => return Err(io_error(dir, "read its format", &e)),
     };
     match version(&text) {
-        Some(FORMAT) => {}
+        Some(OLDEST..=FORMAT) => {}
         Some(newer) if newer > FORMAT => {
             let error = format!("{}: format {newer} is newer than this build knows ({FORMAT})", place(dir));
             return Err(Error::new(Kind::Format, error).hint("use the adprof that wrote it, or a newer one"));
@@ -61,6 +63,12 @@ fn missing(dir: &Path) -> Error {
 
 fn version(text: &str) -> Option<u32> {
     text.strip_prefix("adprof store, format ")?.strip_suffix('\n')?.parse().ok()
+}
+
+/// Marks a store of an older format as one of this, before its first record of this format is written.
+pub(super) fn raise(dir: &Path) -> Result<(), Error> {
+    let text = fs::read_to_string(dir.join(MARK)).map_err(|e| io_error(dir, "read its format", &e))?;
+    if version(&text).is_some_and(|version| version < FORMAT) { mark(dir) } else { Ok(()) }
 }
 
 /// Makes `dir` ready to hold a new store: it must be absent, empty, or left by an interrupted creation.
@@ -127,11 +135,12 @@ mod tests {
         assert_eq!(super::check(dir.path()).expect_err("no mark").kind, Kind::NoInput);
         assert_eq!(super::check(&dir.path().join("absent")).expect_err("no directory").kind, Kind::NoInput);
         for (text, kind, why) in [
-            ("adprof store, format 2\n", Kind::Format, "format 2 is newer than this build knows (1)"),
+            ("adprof store, format 3\n", Kind::Format, "format 3 is newer than this build knows (2)"),
             ("adprof store, format 0\n", Kind::Format, "format 0 is no longer read"),
             ("adprof store, format 1", Kind::Format, "not an adprof store"),
             ("", Kind::Format, "not an adprof store"),
             ("adprof store, format 1\n", Kind::Corrupt, "data file"),
+            ("adprof store, format 2\n", Kind::Corrupt, "data file"),
         ] {
             let error = check(text);
             assert_eq!(error.kind, kind, "{text:?}");

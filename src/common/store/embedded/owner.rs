@@ -63,6 +63,7 @@ impl Embedded {
         lock.set_len(0).map_err(failed)?;
         lock.seek(SeekFrom::Start(0)).map_err(failed)?;
         lock.write_all(format!("{name}, process {}\n", std::process::id()).as_bytes()).map_err(failed)?;
+        super::format::raise(dir)?;
         Ok(Owner { store: self.clone(), lock })
     }
 }

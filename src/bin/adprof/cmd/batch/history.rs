@@ -99,7 +99,7 @@ pub fn fold(job: &Job<'_>, dir: &Path, mut out: &mut dyn Write) -> Result<Summar
     Ok(summary)
 }
 
-fn failed(failure: history::Failure, dir: Option<&Path>) -> anyhow::Error {
+pub fn failed(failure: history::Failure, dir: Option<&Path>) -> anyhow::Error {
     let e = match failure {
         history::Failure::Log(e) => return given::of_log(e).into(),
         history::Failure::Imports(e) => return super::of_imports(e),

@@ -4,8 +4,9 @@ use super::subject::{Book, Change, FromLog, Subject};
 use super::text;
 use adprof::engine::explain::{Fact, Pane};
 use adprof::ndjson::{push_int, push_str};
+use adprof::profiles::Origin;
 use adprof::tag::{Definitions, Kind};
-use adprof::time::{self, Millis};
+use adprof::time::{self, Day, Millis};
 use adprof::value::Value;
 
 /// Appends one line: the tag that was asked for, with its inputs in a list behind.
@@ -32,6 +33,21 @@ fn subject(object: &mut Object<'_>, book: &Book, subject: &Subject) {
     object.value("value", subject.value.as_ref());
     object.text("from", subject.from());
     object.text("how", &text::from(subject, book.store.as_ref()));
+    // Of a live state only, and only what there is to say.
+    if let Some(warming) = subject.told.as_ref().and_then(|told| told.warming) {
+        object.object("warming", |object| {
+            object.instant("since", "sinceTime", Some(warming.since));
+            object.text("base", &time::show_day(warming.base()));
+            object.instant("until", "untilTime", warming.until);
+        });
+    }
+    let tail = book.store.as_ref().and_then(|store| store.tail).filter(|tail| tail.base.is_some());
+    if let (Some(tail), Some(Origin::State { .. })) = (tail, subject.told.as_ref().map(|told| told.from)) {
+        object.object("base", |object| {
+            object.day("through", tail.base);
+            object.day("tailFrom", tail.from);
+        });
+    }
     object.object("definition", |object| definition(object, &book.definitions, subject.tag));
     let aggregation = match &tag.kind {
         Kind::Aggregation(aggregation) => Some(aggregation),
@@ -178,6 +194,13 @@ impl<'o> Object<'o> {
                 self.text(again, &time::show(at));
             }
             None => [key, again].into_iter().for_each(|key| self.raw(key, b"null")),
+        }
+    }
+
+    fn day(&mut self, key: &str, day: Option<Day>) {
+        match day {
+            Some(day) => self.text(key, &time::show_day(day)),
+            None => self.raw(key, b"null"),
         }
     }
 

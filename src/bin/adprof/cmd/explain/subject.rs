@@ -5,6 +5,7 @@ use crate::given;
 use adprof::engine::explain::{Explanation, Fact, Next, argument_names, explain, feed};
 use adprof::engine::given::Given;
 use adprof::engine::plan::Plan;
+use adprof::engine::tail::Tail;
 use adprof::key::Key;
 use adprof::profiles::{Origin, Profiles, Told, Why};
 use adprof::run::key_rows::Found;
@@ -44,6 +45,8 @@ pub struct Store {
     pub moved_to: Option<Millis>,
     /// How old its live state is.
     pub age: Option<Millis>,
+    /// What of its live state is a base, and what it counted itself.
+    pub tail: Option<Tail>,
     /// Whether it knows the user at all.
     known: bool,
     /// In the order of the lineage.
@@ -56,8 +59,8 @@ impl Store {
         let tags: Vec<usize> = lineage.iter().map(|(_, tag)| *tag).collect();
         let (told, known) = profiles.explain(user, &tags).map_err(given::of_store)?;
         let age = profiles.age(given::now()).map_err(given::of_store)?;
-        let (newest, moved_to) = (profiles.newest(), profiles.moved_to());
-        Ok(Store { location: place.to_string(), newest, moved_to, age, known, told })
+        let (newest, moved_to, tail) = (profiles.newest(), profiles.moved_to(), profiles.tail());
+        Ok(Store { location: place.to_string(), newest, moved_to, age, tail, known, told })
     }
 }
 

@@ -60,6 +60,9 @@ impl Page {
         self.row("as of", &instant(subject.as_of));
         self.definition(&book.definitions, subject.tag);
         self.row("from", &from(subject, book.store.as_ref()));
+        if let Some(warming) = subject.told.as_ref().and_then(|told| told.warming) {
+            self.row("warming", &warming.to_string());
+        }
         if let Some(explanation) = &subject.explanation {
             self.window(&book.definitions, subject, explanation, most);
         }
@@ -180,13 +183,13 @@ pub fn from(subject: &Subject, store: Option<&Store>) -> String {
     };
     let place = &store.location;
     match told.from {
-        Origin::State { since } => {
+        Origin::State { .. } => {
             let mut words = format!("the live state in {place}, computed for this instant");
             if let Some(age) = store.age {
                 words.push_str(&format!("; its last checkpoint was {}", ago(age)));
             }
-            if since > 0 {
-                words.push_str(&format!("; it counts this tag since {} only", time::show(since)));
+            if let Some(tail) = store.tail.filter(|tail| tail.base.is_some()) {
+                words.push_str(&format!("; {tail}"));
             }
             words
         }

@@ -1,0 +1,151 @@
+//! The base of a running state: looked for every second, installed, saved with the next checkpoint.
+//!
+//! The file goes once the states that came from it are on the disk. Killed before, the state takes it again.
+
+use super::{Input, Keep};
+use crate::engine::dedup::HashKey;
+use crate::key::Key;
+use crate::ledger::Ledger;
+use crate::rollup::offer::{Offer, Shelf};
+use crate::run::base::{Declined, install};
+use crate::run::stream::{Error, Observer};
+use crate::store;
+use crate::store::embedded::{Changes, Embedded};
+use crate::tag::Kind;
+use crate::time::{Day, Millis, show_day};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is known of the bases that lie beside the state.
+pub(super) struct Bases {
+    shelf: Shelf,
+    looked: Option<Instant>,
+    seen: Option<(u64, SystemTime)>,
+    /// Files of bases that are in memory; in the checkpoint on its way to the disk.
+    installed: Vec<String>,
+    saving: Vec<String>,
+}
+
+impl Bases {
+    pub fn of(store: &Path) -> Bases {
+        Bases { shelf: Shelf::of(store), looked: None, seen: None, installed: Vec::new(), saving: Vec::new() }
+    }
+
+    /// A checkpoint of all that is in memory is on its way.
+    pub fn saving(&mut self) {
+        self.saving.append(&mut self.installed);
+    }
+
+    /// It is on the disk.
+    pub fn saved(&mut self) {
+        self.saving.drain(..).for_each(|name| self.shelf.remove(&name));
+    }
+}
+
+impl Keep {
+    /// Installs a base that was made since the last look.
+    pub(super) fn look_for_base(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        if self.bases.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(());
+        }
+        self.bases.looked = Some(Instant::now());
+        let mark = self.bases.shelf.mark();
+        if mark.is_none() || mark == self.bases.seen {
+            return Ok(());
+        }
+        self.bases.seen = mark;
+        match self.bases.shelf.load() {
+            Ok(Some(offer)) => self.consider(&offer, observer),
+            Ok(None) => Ok(()),
+            Err(e) => {
+                observer.say(&format!("a base is passed over: {e}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn consider(&mut self, offer: &Offer, observer: &mut dyn Observer) -> Result<(), Error> {
+        let day = show_day(offer.through);
+        if self.ledger.progress.base == Some(offer.file.digest) {
+            self.bases.installed.push(offer.file.name.clone());
+            return Ok(());
+        }
+        if self.ledger.progress.state_id != offer.state_id {
+            observer.say(&format!("the base through {day} is passed over: it was made for another state"));
+            return Ok(());
+        }
+        match install(&mut self.live, &self.bases.shelf, offer) {
+            Ok(()) => {}
+            Err(Declined::HalfWay(e)) => return Err(Error::Base(e)),
+            Err(declined) => {
+                observer.say(&format!("the base through {day} is passed over: {}", why(&declined)));
+                return Ok(());
+            }
+        }
+        self.ledger.installed(offer.through, offer.file.digest);
+        self.bases.installed.push(offer.file.name.clone());
+        (self.renumbered, self.dirty) = (true, true);
+        observer.note(&format!("base through {day} installed: {} profiles", offer.keys));
+        Ok(())
+    }
+
+    /// Says which tags are not whole, and until when.
+    pub(super) fn tell_warming(&mut self, observer: &mut dyn Observer) {
+        let plan = self.live.plan().clone();
+        let now = self.live.now().max((self.now)());
+        let told = |tag: &usize| {
+            let warming = self.ledger.warming(&plan.definitions, *tag, now)?;
+            Some(format!("{} {warming}", plan.definitions.tags[*tag].code))
+        };
+        let imported = |tag: &&usize| !matches!(plan.definitions.tags[**tag].kind, Kind::Imported);
+        let warm: Vec<String> = plan.outputs.iter().filter(imported).filter_map(told).collect();
+        if !warm.is_empty() {
+            observer.say(&format!("tags that are warming: {}", warm.join("; ")));
+        }
+    }
+
+    /// Writes what is in memory, and ends.
+    pub fn close(mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.checkpoint(None, observer)?;
+        self.saver.wait()?;
+        self.bases.saved();
+        Ok(())
+    }
+
+    /// The day through which a base is installed.
+    pub fn base(&self) -> Option<Day> {
+        self.live.tail().base
+    }
+}
+
+/// Why a base was not installed, in words.
+fn why(declined: &Declined) -> String {
+    match declined {
+        Declined::Refused(refused) => refused.to_string(),
+        Declined::Lacks(codes) => {
+            format!("it lacks {}; make it with the definitions of the stream", codes.join(", "))
+        }
+        Declined::Unreadable(e) | Declined::HalfWay(e) => e.to_string(),
+    }
+}
+
+/// The ledger of the store in `dir`; where no live state has begun, one is begun that has nothing but a base to come.
+pub fn begin(dir: &Path, state_id: String, hash_key: HashKey, now: Millis) -> Result<Ledger, store::Error> {
+    let store = Embedded::create_or_open(dir)?;
+    if let Some(ledger) = Ledger::read(&store.snapshot()?)? {
+        return Ok(ledger);
+    }
+    let mut owner = store.begin_owner(Input::BaseOnly.owner())?;
+    // Another process may have been faster.
+    if let Some(ledger) = Ledger::read(&store.snapshot()?)? {
+        return Ok(ledger);
+    }
+    let mut ledger = Ledger::new(state_id, hash_key);
+    ledger.progress.only_base = true;
+    let (name, bytes) = ledger.progress();
+    let states: [(Key, Option<Vec<u8>>); 0] = [];
+    owner.commit(Changes { at: now, states, meta: &[(name, Some(&bytes))], ids: &[] })?;
+    Ok(ledger)
+}
