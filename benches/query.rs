@@ -147,6 +147,7 @@ fn fill(dir: &Path, users: usize) {
         ledger.progress.newest = ledger.progress.newest.max(live.newest());
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(CHUNK);
         live.save(|key, state| {
+            let state = state.expect("users are not forgotten");
             let mut bytes = Vec::new();
             state.encode(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));

@@ -117,10 +117,12 @@ impl Ledger {
         let mut new = Vec::new();
         for counter in &plan.counters {
             if self.find(counter.fingerprint).is_none() {
-                let code = plan.definitions.tags[counter.tag].code.to_string();
+                let told = plan.definitions.tags.get(counter.tag);
+                // No tag has a code with a blank in it.
+                let code = told.map_or(format!("{} retain", plan.entity().name), |tag| tag.code.to_string());
                 let number = self.numbers.iter().map(|n| n.number + 1).max().unwrap_or(0);
                 self.numbers.push(Numbered { number, code: code.clone(), fingerprint: counter.fingerprint, since });
-                new.push(code);
+                new.extend(told.map(|_| code));
             }
         }
         let definitions = &plan.definitions;

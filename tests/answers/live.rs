@@ -49,7 +49,7 @@ impl Stream {
 
     /// Takes clicks of u-001 at these instants and makes a checkpoint.
     fn take(&mut self, clicks: &[i64]) {
-        let plan = self.live.plan().clone();
+        let plan = self.live.plans()[0].clone();
         let mut block = Block::new(&plan.definitions.projection);
         for (i, ts) in clicks.iter().enumerate() {
             let line = format!(r#"{{"eventId":"e{ts}-{i}","userId":"u-001","timestamp":{ts},"eventType":"click"}}"#);
@@ -64,6 +64,7 @@ impl Stream {
         let numbers: Vec<u64> = self.ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::new();
         self.live.save(|key, state| {
+            let state = state.expect("users are not forgotten");
             let mut bytes = Vec::new();
             state.encode(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));

@@ -206,6 +206,7 @@ proptest! {
             if i == cut {
                 let mut next = live(&plan);
                 stream.save(|key, state| {
+                    let state = state.expect("users are not forgotten");
                     let (numbers, mut bytes) = ((0..TAGS.len() as u64).collect::<Vec<_>>(), Vec::new());
                     state.encode(&numbers, &mut bytes);
                     let state = State::decode(&plan, |n| Some(n as usize), &bytes).expect("it was just encoded");

@@ -252,6 +252,7 @@ proptest! {
                 // Stopped, and resumed from its checkpoint.
                 let (mut kept, mut resumed) = (Vec::new(), start());
                 live.save(|key, state| {
+                    let state = state.expect("users are not forgotten");
                     let mut bytes = Vec::new();
                     state.encode(&numbers, &mut bytes);
                     kept.push((key.clone(), bytes));

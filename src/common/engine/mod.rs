@@ -23,6 +23,8 @@ pub enum Output {
 #[cfg(test)]
 mod calendars;
 #[cfg(test)]
+mod entity_laws;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod every;

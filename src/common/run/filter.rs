@@ -121,6 +121,8 @@ impl<'a> Filter<'a> {
             self.told = Instant::now();
             self.live.drain(usize::MAX, |patch| self.patches.push(patch));
         }
+        // Nothing is kept, so that forgotten keys can be let go.
+        self.live.save(|_, _| {});
     }
 
     fn end(&mut self) {

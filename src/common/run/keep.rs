@@ -14,7 +14,7 @@ use super::stream::{Clock, Error, Observer, Report, absorb};
 use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
 use crate::engine::live::{Live, Telling};
-use crate::engine::plan::Plan;
+use crate::engine::plans::Plans;
 use crate::ledger::{Counts, Decoder, Ledger, Source};
 use crate::store::embedded::Embedded;
 use crate::store::{self, Kind};
@@ -22,7 +22,6 @@ use crate::time::Millis;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a state is made with.
 pub struct Setup {
-    pub plan: Arc<Plan>,
+    pub plans: Plans,
     pub clock: Clock,
     /// The wall clock.
     pub now: fn() -> Millis,
@@ -53,7 +52,8 @@ pub struct Keep {
     /// What became of the input before this run.
     before: Counts,
     told: Option<Told>,
-    numbers: Vec<u64>,
+    /// By plan.
+    numbers: Vec<Vec<u64>>,
     live: Live,
     saver: Saver,
     /// Blobs of ids in the store, by hour.
@@ -81,15 +81,17 @@ impl Keep {
             ledger.progress.source = Some(Source { topic: topic.clone(), ..Source::default() });
         }
         let since = if begun { (setup.now)() } else { 0 };
-        let new = ledger.number(&setup.plan, since);
+        let new: Vec<String> = setup.plans.iter().flat_map(|plan| ledger.number(plan, since)).collect();
         if begun && !new.is_empty() {
             observer.say(&format!(
                 "new or changed tags count from now on, not from the beginning: {}; for all of history begin a new state",
                 new.join(", ")
             ));
         }
-        let numbers = ledger.numbers_of(&setup.plan).into_iter().map(|n| n.expect("all were just numbered")).collect();
-        let live = Live::new(setup.plan, Telling::Drained, setup.horizon, ledger.progress.hash_key);
+        let numbered = |n: Option<u64>| n.expect("all were just numbered");
+        let numbers_of = |plan| ledger.numbers_of(plan).into_iter().map(numbered).collect();
+        let numbers = setup.plans.iter().map(|plan| numbers_of(plan)).collect();
+        let live = Live::new(setup.plans, Telling::Drained, setup.horizon, ledger.progress.hash_key);
         let mut keep = Keep {
             clock: setup.clock,
             now: setup.now,
@@ -111,12 +113,13 @@ impl Keep {
     }
 
     fn restore(&mut self, store: &Embedded) -> Result<(), Error> {
-        let plan = self.live.plan().clone();
-        let decoder = Decoder::new(&self.ledger, &plan);
+        let plans = self.live.plans().clone();
+        let decoders: Vec<Decoder> = plans.iter().map(|plan| Decoder::new(&self.ledger, plan)).collect();
         for entry in store.scan_all() {
             let entry = entry?;
-            if let Some(bytes) = entry.state {
-                self.live.restore(entry.key, decoder.decode(&bytes)?);
+            // What is no longer told stays as it is.
+            if let (Some(bytes), Some(plan)) = (entry.state, plans.place(entry.key.entity())) {
+                self.live.restore(entry.key, decoders[plan].decode(&bytes)?);
             }
         }
         let progress = &self.ledger.progress;
@@ -281,12 +284,15 @@ impl Keep {
         observer.keep_letters().map_err(Error::Letters)?;
         self.saved = Instant::now();
         self.dirty = false;
-        let numbers = &self.numbers;
+        let (numbers, plans) = (&self.numbers, self.live.plans().clone());
         let mut states = Vec::with_capacity(self.live.unsaved());
         self.live.save(|key, state| {
-            let mut bytes = Vec::new();
-            state.encode(numbers, &mut bytes);
-            states.push((key.clone(), Some(bytes)));
+            let bytes = plans.place(key.entity()).zip(state).map(|(plan, state)| {
+                let mut bytes = Vec::new();
+                state.encode(&numbers[plan], &mut bytes);
+                bytes
+            });
+            states.push((key.clone(), bytes));
         });
         let ids = self.id_blobs();
         let progress = &mut self.ledger.progress;
