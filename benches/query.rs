@@ -49,7 +49,7 @@ fn main() {
     // Once over the file, so that the disk is not what is measured.
     let mut warm = 0usize;
     profiles
-        .scan(|profile| {
+        .scan(0, |profile| {
             warm += usize::from(!profile.is_empty());
             Ok::<(), adprof::store::Error>(())
         })

@@ -4,6 +4,7 @@
 //! tenant and entity sort together. Ids hold no NUL: events with one are refused.
 
 use crate::ndjson;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The entity of tags that name none.
@@ -107,16 +108,19 @@ impl Key {
             out.push(':');
         }
         out.push_str(prefix);
-        let several = self.parts().count() > 1;
-        for part in self.parts() {
-            out.push(':');
-            if several {
-                out.push_str(&part.replace('%', "%25").replace(':', "%3A"));
-            } else {
-                out.push_str(part);
-            }
-        }
+        out.push(':');
+        out.push_str(&self.text());
         out
+    }
+
+    /// Its parts as one text, as `typed` reads it: one part byte for byte, several joined by `:`.
+    pub fn text(&self) -> Cow<'_, str> {
+        let mut parts = self.parts();
+        if let (Some(only), None) = (parts.next(), parts.next()) {
+            return only.into();
+        }
+        let parts: Vec<String> = self.parts().map(|part| part.replace('%', "%25").replace(':', "%3A")).collect();
+        parts.join(":").into()
     }
 }
 

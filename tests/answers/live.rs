@@ -144,6 +144,6 @@ fn a_stream_that_passes_the_instant_while_it_is_read_is_noticed() {
     stream.take(&[AS_OF + 1]);
     let error = profiles.get_many(&keys).expect_err("the state has gone on");
     assert_eq!(error.kind, Kind::Usage);
-    let error = profiles.scan(|_| Ok::<(), Error>(())).expect_err("the state has gone on");
+    let error = profiles.scan(0, |_| Ok::<(), Error>(())).expect_err("the state has gone on");
     assert!(error.message.contains("cannot go back"), "{error}");
 }

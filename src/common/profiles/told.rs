@@ -2,7 +2,7 @@
 
 use super::{From, Live, Profiles, Reader, check_still, published};
 use crate::engine::explain::{Explanation, explain};
-use crate::engine::plan::Plan;
+use crate::engine::plan::{HIDDEN, Plan};
 use crate::key::Key;
 use crate::ledger::{Decoder, Ledger};
 use crate::store::Error;
@@ -108,7 +108,7 @@ fn told(
     value: Option<Value>,
     as_of: Millis,
 ) -> Result<Told, Error> {
-    let held = live.filter(|live| live.plan.outputs.contains(&tag));
+    let held = live.filter(|live| live.plans.iter().any(|plan| plan.outputs.contains(&tag)));
     let patch = entry.tags.iter().find(|patch| *patch.code == *definitions.tags[tag].code && patch.value.is_some());
     if let Some(live) = held
         && (entry.state.is_some() || patch.is_none())
@@ -143,5 +143,9 @@ fn why(definitions: &Arc<Definitions>, live: Option<&Live>, tag: usize) -> Why {
     let plan = Plan::new(definitions.clone(), &[tag]);
     let unknown = plan.counters.iter().filter(|counter| live.ledger.complete_since(counter.fingerprint).is_none());
     let known_as = |tag: usize| live.ledger.known_as(&definitions.tags[tag].code);
-    unknown.map(|counter| counter.tag).find_map(known_as).map_or(Why::New, Why::OtherDefinition)
+    unknown
+        .map(|counter| counter.tag)
+        .filter(|tag| *tag != HIDDEN)
+        .find_map(known_as)
+        .map_or(Why::New, Why::OtherDefinition)
 }
