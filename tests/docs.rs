@@ -44,6 +44,7 @@ pages! {
     12 aggregations "docs/aggregations.md";
     13 explain "docs/explain.md";
     14 scale_out "docs/scale-out.md";
+    15 entities "docs/entities.md";
 }
 
 #[test]

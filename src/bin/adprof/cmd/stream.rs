@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
   adprof stream -b localhost:9092 -t realtime-events --store redis://localhost:6379
   adprof stream -b localhost:9092 -t realtime-events -p 0-3 --store file:./adprof-store
   adprof stream < events.jsonl                              patches on stdout
-  adprof stream --emit final --tags all < events.jsonl      one line a user at the end
+  adprof stream --emit final --tags all < events.jsonl      one line a key at the end
   adprof stream -b localhost:9092 -t realtime-events -e     to the end of the topic, then stop")]
 pub struct Args {
     #[command(flatten)]
@@ -333,7 +333,8 @@ fn describe(report: &Report) -> String {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }
     }
-    words.push_str(&format!("; {} users", given::grouped(report.keys as u64)));
+    let noun = if report.others { "keys" } else { "users" };
+    words.push_str(&format!("; {} {noun}", given::grouped(report.keys as u64)));
     // An embedded store is told by its checkpoints, not by patches.
     if report.patches > 0 {
         words.push_str(&format!(", {} patches", given::grouped(report.patches)));
