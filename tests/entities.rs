@@ -61,11 +61,13 @@ fn events(seed: u64, n: u64) -> String {
         }
         lines.push(event.to_string());
         if random.below(5) == 0 {
-            lines.push(lines[random.below(lines.len() as u64) as usize].clone());
+            let again = lines[random.below(lines.len() as u64) as usize].clone();
+            lines.push(again);
         }
     }
     for i in 0..lines.len() {
-        lines.swap(i, random.below(lines.len() as u64) as usize);
+        let other = random.below(lines.len() as u64) as usize;
+        lines.swap(i, other);
     }
     lines.join("\n") + "\n"
 }
@@ -240,7 +242,7 @@ fn what_cannot_be_asked_is_refused_with_the_reason() {
         (
             "stream -b localhost:1 -t t -p 0",
             78,
-            "adprof.toml:35:11: with -p `item_events_10m` would be wrong: events of one `item` are in every partition",
+            "adprof.toml:31:11: with -p `item_events_10m` would be wrong: events of one `item` are in every partition",
         ),
         ("compile --to duckdb --tags all", 78, "compile computes tags of users only: `item_events_10m` is of `item`"),
     ] {
