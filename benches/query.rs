@@ -49,7 +49,7 @@ fn main() {
     // Once over the file, so that the disk is not what is measured.
     let mut warm = 0usize;
     profiles
-        .scan(|profile| {
+        .scan(0, |profile| {
             warm += usize::from(!profile.is_empty());
             Ok::<(), adprof::store::Error>(())
         })
@@ -122,7 +122,7 @@ fn fill(dir: &Path, users: usize) {
     let plan = Arc::new(Plan::new(definitions.clone(), &definitions.by_update(Update::Realtime)));
     let store = Embedded::create_or_open(dir).expect("a store");
     let mut ledger = Ledger::new("bench".into(), [1, 2]);
-    ledger.number(&plan, START);
+    ledger.number(&plan.clone().into(), START);
     let numbers: Vec<u64> = ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
     let mut owner = store.begin_owner("bench").expect("owned");
     let codes: Vec<Arc<str>> = ["ltv_total", "segment_id"].map(Into::into).to_vec();
@@ -147,8 +147,9 @@ fn fill(dir: &Path, users: usize) {
         ledger.progress.newest = ledger.progress.newest.max(live.newest());
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(CHUNK);
         live.save(|key, state| {
+            let state = state.expect("users are not forgotten");
             let mut bytes = Vec::new();
-            state.expect("no base took it").encode(&numbers, &mut bytes);
+            state.encode_days(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));
         });
         let (progress, numbering) = (ledger.progress(), ledger.numbering());

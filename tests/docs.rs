@@ -45,6 +45,7 @@ pages! {
     13 explain "docs/explain.md";
     14 scale_out "docs/scale-out.md";
     15 base_and_tail "docs/base-and-tail.md";
+    16 entities "docs/entities.md";
 }
 
 #[test]

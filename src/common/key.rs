@@ -4,6 +4,7 @@
 //! tenant and entity sort together. Ids hold no NUL: events with one are refused.
 
 use crate::ndjson;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The entity of tags that name none.
@@ -81,27 +82,64 @@ impl Key {
         self.parts().next().unwrap_or("")
     }
 
-    /// The name of the Redis HASH: `profile:u-001`, `item:i-9`, `t:acme:profile:u-001`.
+    /// The key of an entity whose keys have `width` parts, as it is typed: of several parts as Redis has them, joined by
+    /// `:`. `None` when it has another number of parts.
+    pub fn typed(tenant: &str, entity: &str, width: usize, text: &str) -> Option<Key> {
+        if width == 1 {
+            return Some(Key::new(tenant, entity, [text]));
+        }
+        let parts: Vec<String> = text.split(':').map(|part| part.replace("%3A", ":").replace("%25", "%")).collect();
+        (parts.len() == width).then(|| Key::new(tenant, entity, parts.iter().map(String::as_str)))
+    }
+
+    /// The name of the Redis HASH: `profile:u-001`, `item:i-9`, `t:acme:profile:u-001`. `Prefixes` may give others.
+    pub fn redis(&self) -> String {
+        self.redis_under(if self.entity() == USER { "profile" } else { self.entity() })
+    }
+
+    /// The name of the Redis HASH that begins with `prefix`.
     ///
     /// A one-part key is written byte for byte; parts of a longer one are joined by `:`, with `%` and `:` in them as `%25` and `%3A`.
-    pub fn redis(&self) -> String {
+    fn redis_under(&self, prefix: &str) -> String {
         let mut out = String::new();
         if !self.tenant().is_empty() {
             out.push_str("t:");
             out.push_str(self.tenant());
             out.push(':');
         }
-        out.push_str(if self.entity() == USER { "profile" } else { self.entity() });
-        let several = self.parts().count() > 1;
-        for part in self.parts() {
-            out.push(':');
-            if several {
-                out.push_str(&part.replace('%', "%25").replace(':', "%3A"));
-            } else {
-                out.push_str(part);
-            }
-        }
+        out.push_str(prefix);
+        out.push(':');
+        out.push_str(&self.text());
         out
+    }
+
+    /// Its parts as one text, as `typed` reads it: one part byte for byte, several joined by `:`.
+    pub fn text(&self) -> Cow<'_, str> {
+        let mut parts = self.parts();
+        if let (Some(only), None) = (parts.next(), parts.next()) {
+            return only.into();
+        }
+        let parts: Vec<String> = self.parts().map(|part| part.replace('%', "%25").replace(':', "%3A")).collect();
+        parts.join(":").into()
+    }
+}
+
+/// What the names of keys begin with in Redis, for the entities that say so.
+#[derive(Clone, Debug, Default)]
+pub struct Prefixes(Vec<(Box<str>, Box<str>)>);
+
+impl Prefixes {
+    /// Of pairs of an entity and its prefix.
+    pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Prefixes {
+        Prefixes(pairs.into_iter().map(|(entity, prefix)| (entity.into(), prefix.into())).collect())
+    }
+
+    /// The name of a key's HASH.
+    pub fn name(&self, key: &Key) -> String {
+        match self.0.iter().find(|(entity, _)| **entity == *key.entity()) {
+            Some((_, prefix)) => key.redis_under(prefix),
+            None => key.redis(),
+        }
     }
 }
 
@@ -156,6 +194,11 @@ mod tests {
         let item = Key::new("acme", "item", ["i:9", "50%"]);
         assert_eq!((item.tenant(), item.entity(), item.redis().as_str()), ("acme", "item", "t:acme:item:i%3A9:50%25"));
         assert_eq!(item.parts().collect::<Vec<_>>(), ["i:9", "50%"]);
+        let short = Prefixes::new([("item", "i")]);
+        assert_eq!((short.name(&item).as_str(), short.name(&user).as_str()), ("t:acme:i:i%3A9:50%25", "profile:a:b%"));
+        assert_eq!(Key::typed("acme", "item", 2, "i%3A9:50%25"), Some(item.clone()));
+        assert_eq!(Key::typed("acme", "item", 2, "i:9:50"), None);
+        assert_eq!(Key::typed("", "user", 1, "a:b%"), Some(user.clone()));
         assert_eq!(Key::from_stored(item.as_str()), Some(item));
         assert_eq!(Key::from_stored("u-001"), None);
         assert_eq!(Key::plain_user(user.as_str()), Some("a:b%"));

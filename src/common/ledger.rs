@@ -6,6 +6,7 @@
 use crate::bus::Owned;
 use crate::engine::dedup::HashKey;
 use crate::engine::plan::{Counter, Plan};
+use crate::engine::plans::Plans;
 use crate::engine::state::State;
 use crate::engine::tail::Tail;
 use crate::limits::FUTURE_MS;
@@ -172,23 +173,26 @@ impl Ledger {
         parsed.map(Some).map_err(|_| broken("its definitions cannot be read by this version"))
     }
 
-    /// Numbers the definitions of a plan that have none yet, complete since `since`; others are counted no more. Gives the
-    /// codes of those that are new or changed.
-    pub fn number(&mut self, plan: &Plan, since: Millis) -> Vec<String> {
+    /// Numbers the definitions of the plans that have none yet, complete since `since`; others are counted no more. Gives
+    /// the codes of those that are new or changed.
+    pub fn number(&mut self, plans: &Plans, since: Millis) -> Vec<String> {
         let mut new = Vec::new();
+        let counted = |fingerprint| plans.iter().flat_map(|plan| &plan.counters).any(|c| c.fingerprint == fingerprint);
         for known in &mut self.numbers {
-            known.retired |= !plan.counters.iter().any(|counter| counter.fingerprint == known.fingerprint);
+            known.retired |= !counted(known.fingerprint);
         }
-        for counter in &plan.counters {
+        for (plan, counter) in plans.iter().flat_map(|plan| plan.counters.iter().map(move |counter| (plan, counter))) {
             if self.find(counter.fingerprint).is_none() {
-                let code = plan.definitions.tags[counter.tag].code.to_string();
+                let told = plan.definitions.tags.get(counter.tag);
+                // No tag has a code with a blank in it.
+                let code = told.map_or(format!("{} retain", plan.entity().name), |tag| tag.code.to_string());
                 let number = self.numbers.iter().map(|n| n.number + 1).max().unwrap_or(0);
                 let fingerprint = counter.fingerprint;
                 self.numbers.push(Numbered { number, code: code.clone(), fingerprint, since, retired: false });
-                new.push(code);
+                new.extend(told.map(|_| code));
             }
         }
-        let definitions = &plan.definitions;
+        let definitions = plans.definitions();
         self.definitions = Some(Kept { source: definitions.source.clone(), text: definitions.text.clone() });
         new
     }

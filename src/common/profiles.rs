@@ -5,9 +5,10 @@
 
 mod told;
 
-use crate::engine::plan::{Plan, Values};
+use crate::engine::plan::{HIDDEN, Plan, Values};
+use crate::engine::plans::Plans;
 use crate::expr::{Scratch, convert};
-use crate::key::{Key, USER};
+use crate::key::Key;
 use crate::ledger::{Decoder, Ledger};
 use crate::ndjson;
 use crate::patch::push_key;
@@ -113,7 +114,8 @@ enum From {
 /// How to read the live states of a store.
 struct Live {
     ledger: Ledger,
-    plan: Plan,
+    /// Of no tag where the state holds none.
+    plans: Plans,
 }
 
 impl Profiles {
@@ -133,6 +135,7 @@ impl Profiles {
                 }
                 let redis = Redis::connect(url, Patience::default())?;
                 let definitions = Arc::new(definitions.unwrap_or_else(Definitions::built_in));
+                let redis = redis.with_names(definitions.prefixes());
                 Ok(Profiles { definitions, as_of, from: From::Redis(Box::new(redis)) })
             }
         }
@@ -207,16 +210,21 @@ impl Profiles {
         }
     }
 
-    /// Gives every user's profile that is not empty to `each`, which may end it by an error. From the embedded store in the order of keys.
+    /// Gives every profile of an entity that is not empty to `each`, which may end it by an error. From the embedded
+    /// store in the order of keys.
+    ///
+    /// `entity`: its place in the definitions.
     pub fn scan<E: std::convert::From<Error>>(
         &mut self,
+        entity: usize,
         mut each: impl FnMut(Profile) -> Result<(), E>,
     ) -> Result<(), E> {
         let (definitions, as_of) = (&self.definitions, self.as_of);
+        let entity = &definitions.entities[entity];
         match &mut self.from {
             From::Embedded { store, live } => {
                 let mut reader = Reader::new(definitions, live.as_deref(), as_of);
-                for entry in store.scan("", USER) {
+                for entry in store.scan("", &entity.name) {
                     let profile = reader.profile(entry?)?;
                     if !profile.is_empty() {
                         each(profile)?;
@@ -225,7 +233,7 @@ impl Profiles {
                 check_still(store, live.as_deref(), as_of)?;
             }
             From::Redis(redis) => {
-                for entry in redis.scan("", USER, 1) {
+                for entry in redis.scan("", &entity.name, entity.width()) {
                     let (key, fields) = entry?;
                     let profile = published(key, fields, definitions, as_of)?;
                     if !profile.is_empty() {
@@ -238,26 +246,28 @@ impl Profiles {
     }
 }
 
-/// A plan over every realtime tag that the state holds.
+/// Plans over every realtime tag that the state holds.
 fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
-    let mut realtime = definitions.by_update(Update::Realtime);
-    realtime.retain(|tag| definitions.tags[*tag].entity == 0);
-    let all = Plan::live(definitions.clone(), &realtime);
-    let numbers = ledger.numbers_of(&all);
-    let unknown: Vec<usize> =
-        all.counters.iter().zip(&numbers).filter(|(_, n)| n.is_none()).map(|(c, _)| c.tag).collect();
-    if unknown.is_empty() {
-        return Live { ledger, plan: all };
+    let mut outputs = definitions.by_update(Update::Realtime);
+    let mut unknown = Vec::new();
+    for plan in Plans::live(definitions, &outputs).iter() {
+        let numbers = ledger.numbers_of(plan);
+        let missing = || plan.counters.iter().zip(&numbers).filter(|(_, n)| n.is_none()).map(|(c, _)| c.tag);
+        if missing().any(|tag| tag == HIDDEN) {
+            // Nothing is known of what the entity remembers by now.
+            outputs.retain(|tag| !plan.outputs.contains(tag));
+        } else {
+            unknown.extend(missing());
+        }
     }
-    // A tag the state never counted must not be told as a count of zero, nor what is derived from it.
-    let outputs: Vec<usize> = realtime
-        .into_iter()
-        .filter(|tag| {
+    if !unknown.is_empty() {
+        // A tag the state never counted must not be told as a count of zero, nor what is derived from it.
+        outputs.retain(|tag| {
             let needed = Plan::live(definitions.clone(), &[*tag]);
             !needed.counters.iter().any(|counter| unknown.contains(&counter.tag))
-        })
-        .collect();
-    Live { ledger, plan: Plan::live(definitions.clone(), &outputs) }
+        });
+    }
+    Live { ledger, plans: Plans::live(definitions, &outputs) }
 }
 
 fn check_instant(ledger: &Ledger, as_of: AsOf) -> Result<(), Error> {
@@ -288,22 +298,27 @@ fn check_still(store: &Embedded, live: Option<&Live>, as_of: AsOf) -> Result<(),
 /// Makes profiles of what an embedded store holds.
 struct Reader<'a> {
     definitions: &'a Definitions,
-    live: Option<(&'a Plan, Decoder<'a>)>,
+    live: Option<(&'a Plans, Vec<Decoder<'a>>)>,
     as_of: AsOf,
     scratch: Scratch,
 }
 
 impl<'a> Reader<'a> {
     fn new(definitions: &'a Definitions, live: Option<&'a Live>, as_of: AsOf) -> Reader<'a> {
-        let live = live.map(|live| (&live.plan, Decoder::new(&live.ledger, &live.plan)));
+        let live = live.map(|live| {
+            let decoders = live.plans.iter().map(|plan| Decoder::new(&live.ledger, plan));
+            (&live.plans, decoders.collect())
+        });
         Reader { definitions, live, as_of, scratch: Scratch::new() }
     }
 
     fn profile(&mut self, entry: Entry) -> Result<Profile, Error> {
         let mut profile = Profile::empty(entry.key, self.as_of.instant(), self.definitions);
         let mut told_live = vec![false; self.definitions.tags.len()];
-        let given = self.live.as_ref().map(|(plan, _)| plan.given_of(entry.tags.iter().map(Tag::dated)));
-        if let (Some((plan, decoder)), Some(given)) = (&self.live, &given)
+        let place = self.live.as_ref().and_then(|(plans, _)| plans.place(profile.key.entity()));
+        let live = self.live.as_ref().zip(place).map(|((plans, decoders), place)| (&plans[place], &decoders[place]));
+        let given = live.map(|(plan, _)| plan.given_of(entry.tags.iter().map(Tag::dated)));
+        if let (Some((plan, decoder)), Some(given)) = (live, &given)
             && (entry.state.is_some() || given.is_known())
         {
             let state = entry.state.as_deref().map(|bytes| decoder.decode(bytes)).transpose()?;
@@ -316,7 +331,7 @@ impl<'a> Reader<'a> {
             profile.as_of = entry.tags.iter().map(|tag| tag.as_of).max().unwrap_or(profile.as_of);
         }
         for tag in entry.tags {
-            let is_given = self.live.as_ref().is_some_and(|(plan, _)| plan.given_place(&tag.code).is_some());
+            let is_given = live.is_some_and(|(plan, _)| plan.given_place(&tag.code).is_some());
             // What was removed since says as little of the time before.
             if let AsOf::At(t) = self.as_of
                 && tag.as_of > t

@@ -41,7 +41,7 @@ impl Stream {
         let definitions = Arc::new(Definitions::parse(LIVE, "live.toml").expect("well formed"));
         let plan = Arc::new(Plan::new(definitions, &[0, 1, 2]));
         let mut ledger = Ledger::new("test".into(), [1, 2]);
-        ledger.number(&plan, 0);
+        ledger.number(&plan.clone().into(), 0);
         let store = Embedded::create_or_open(&dir.file("adprof-store")).expect("a store");
         let horizon = Horizon { span: 86_400_000, ids: 1000 };
         Stream { live: Live::new(plan, Telling::Drained, horizon, [1, 2]), ledger, store }
@@ -49,7 +49,7 @@ impl Stream {
 
     /// Takes clicks of u-001 at these instants and makes a checkpoint.
     fn take(&mut self, clicks: &[i64]) {
-        let plan = self.live.plan().clone();
+        let plan = self.live.plans()[0].clone();
         let mut block = Block::new(&plan.definitions.projection);
         for (i, ts) in clicks.iter().enumerate() {
             let line = format!(r#"{{"eventId":"e{ts}-{i}","userId":"u-001","timestamp":{ts},"eventType":"click"}}"#);
@@ -64,8 +64,9 @@ impl Stream {
         let numbers: Vec<u64> = self.ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::new();
         self.live.save(|key, state| {
+            let state = state.expect("users are not forgotten");
             let mut bytes = Vec::new();
-            state.expect("it is known").encode_days(&numbers, &mut bytes);
+            state.encode_days(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));
         });
         let (progress, numbering) = (self.ledger.progress(), self.ledger.numbering());
@@ -143,6 +144,6 @@ fn a_stream_that_passes_the_instant_while_it_is_read_is_noticed() {
     stream.take(&[AS_OF + 1]);
     let error = profiles.get_many(&keys).expect_err("the state has gone on");
     assert_eq!(error.kind, Kind::Usage);
-    let error = profiles.scan(|_| Ok::<(), Error>(())).expect_err("the state has gone on");
+    let error = profiles.scan(0, |_| Ok::<(), Error>(())).expect_err("the state has gone on");
     assert!(error.message.contains("cannot go back"), "{error}");
 }

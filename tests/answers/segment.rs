@@ -119,7 +119,7 @@ fn all_profiles(store: &std::path::Path) -> Vec<Profile> {
     let mut profiles = Profiles::open(&location, Some(definitions), AsOf::Now(crate::store::AS_OF)).expect("opened");
     let mut all = Vec::new();
     profiles
-        .scan(|profile| {
+        .scan(0, |profile| {
             all.push(profile);
             Ok::<(), adprof::store::Error>(())
         })

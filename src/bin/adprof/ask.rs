@@ -4,6 +4,9 @@
 
 use crate::given::{self, DefinitionArgs, StoreArgs};
 use crate::report::{self, Exit, Failure};
+use adprof::key::{Key, USER};
+use adprof::limits::{FIELD_MAX, USER_ID_MAX};
+use adprof::ndjson::shown;
 use adprof::profiles::{AsOf, Profile, Profiles};
 use adprof::segment::Rule;
 use adprof::store::{self, Location};
@@ -26,9 +29,100 @@ pub struct AskArgs {
     /// The instant asked about: milliseconds, RFC 3339, a date (UTC), `now`, or 2h for two hours ago [default: now]
     #[arg(long, value_name = "T")]
     as_of: Option<String>,
+    /// Keys of this entity of the definitions; one of several parts is typed as in Redis: a:b [default: user]
+    #[arg(long, value_name = "NAME")]
+    entity: Option<String>,
+}
+
+/// Whose keys are asked for.
+#[derive(Clone, Debug)]
+pub struct Of {
+    /// The entity's place in the definitions.
+    pub place: usize,
+    pub name: String,
+    /// Parts of a key.
+    pub width: usize,
+}
+
+impl Of {
+    pub fn users() -> Of {
+        Of { place: 0, name: USER.into(), width: 1 }
+    }
+
+    pub fn is_users(&self) -> bool {
+        self.place == 0
+    }
+
+    /// Bytes of the longest text that can be a key.
+    pub fn longest(&self) -> usize {
+        // Each byte may be escaped.
+        if self.is_users() { USER_ID_MAX } else { (3 * FIELD_MAX + 4) * self.width }
+    }
+
+    /// The key that a text means; the error says why it is none.
+    pub fn key(&self, text: &str) -> Result<Key, String> {
+        if text.is_empty() {
+            return Err("it is empty".into());
+        }
+        if text.len() > self.longest() {
+            return Err(format!("it is longer than {} bytes", self.longest()));
+        }
+        if text.contains(char::is_control) {
+            return Err(format!("it holds a control character: {}", shown(text)));
+        }
+        let key = Key::typed("", &self.name, self.width, text);
+        key.filter(|key| key.parts().all(|part| !part.is_empty())).ok_or_else(|| {
+            format!(
+                "a key of `{}` has {} parts, joined by `:` (`%3A` for one inside): {}",
+                self.name,
+                self.width,
+                shown(text)
+            )
+        })
+    }
+
+    /// The key that a line of input means: of several parts also as a JSON array.
+    pub fn key_of_line(&self, line: &str) -> Result<Key, String> {
+        if self.width == 1 || !line.starts_with('[') {
+            return self.key(line);
+        }
+        let parts: Vec<String> =
+            serde_json::from_str(line).map_err(|_| format!("not an array of strings: {}", shown(line)))?;
+        let good = |part: &String| !part.is_empty() && !part.contains(char::is_control);
+        if parts.len() != self.width || !parts.iter().all(good) {
+            return Err(format!(
+                "a key of `{}` has {} parts, and none is empty: {}",
+                self.name,
+                self.width,
+                shown(line)
+            ));
+        }
+        Ok(Key::new("", &self.name, parts.iter().map(String::as_str)))
+    }
 }
 
 impl AskArgs {
+    /// Whose keys are asked for.
+    pub fn of(&self, definitions: &Definitions) -> Result<Of> {
+        let Some(name) = self.entity.as_deref() else { return Ok(Of::users()) };
+        match definitions.entity(name) {
+            Some(place) => {
+                let entity = &definitions.entities[place];
+                Ok(Of { place, name: entity.name.to_string(), width: entity.width() })
+            }
+            None => {
+                let names: Vec<&str> = definitions.entities.iter().map(|entity| &*entity.name).collect();
+                let failure = usage(format!("--entity: unknown entity: {}", shown(name)));
+                Err(failure.hint(format!("there are {}", names.join(", "))).into())
+            }
+        }
+    }
+
+    /// Whether somebody names an entity, whose keys cannot be read without the definitions.
+    pub fn names_entity(&self) -> bool {
+        self.entity.is_some()
+    }
+
     /// The instant that is meant.
     pub fn instant(&self) -> Result<AsOf> {
         Ok(match self.as_of.as_deref() {
@@ -68,6 +162,13 @@ pub enum Asked {
 }
 
 impl Asked {
+    pub fn definitions(&self) -> &Arc<Definitions> {
+        match self {
+            Asked::Store(profiles, _) => profiles.definitions(),
+            Asked::Nowhere(definitions) => definitions,
+        }
+    }
+
     fn open(location: Location, definitions: Option<Definitions>, as_of: AsOf) -> Result<Asked> {
         let profiles = Profiles::open(&location, definitions, as_of).map_err(given::of_store)?;
         Ok(Asked::Store(Box::new(profiles), location))
@@ -83,18 +184,26 @@ pub struct TagArgs {
 
 impl TagArgs {
     /// The places of the tags that are meant, in the order of the definitions; `None` for everything there is.
-    pub fn choose(&self, definitions: &Definitions) -> Result<Option<Vec<usize>>> {
+    pub fn choose(&self, definitions: &Definitions, of: &Of) -> Result<Option<Vec<usize>>> {
         match &self.tags[..] {
             [] => Ok(None),
             [all] if all == "all" => Ok(None),
             codes => {
                 let mut tags = given::tags(definitions, codes, Update::Realtime)?;
+                of_entity(&tags, definitions, of)?;
                 tags.sort_unstable();
                 tags.dedup();
                 Ok(Some(tags))
             }
         }
     }
+}
+
+/// Refuses tags of others than whose keys are asked for.
+pub fn of_entity(tags: &[usize], definitions: &Definitions, of: &Of) -> Result<()> {
+    let Some(&tag) = tags.iter().find(|tag| definitions.tags[**tag].entity != of.place) else { return Ok(()) };
+    let (code, entity) = (&definitions.tags[tag].code, &definitions.entity_of(tag).name);
+    Err(usage(format!("`{code}` is of `{entity}`, not of `{}`", of.name)).hint(format!("--entity {entity}")).into())
 }
 
 /// Whether a profile's tag is among the chosen ones.
@@ -114,7 +223,7 @@ pub struct RuleArgs {
 
 impl RuleArgs {
     /// The rule that was given, read with these definitions; `None` without one.
-    pub fn read(&self, definitions: &Definitions) -> Result<Option<Rule>> {
+    pub fn read(&self, definitions: &Definitions, of: &Of) -> Result<Option<Rule>> {
         let rule = match (&self.sql, self.rule.as_deref()) {
             (Some(sql), _) => Rule::from_sql(sql, "--where", definitions),
             (None, None) => return Ok(None),
@@ -130,6 +239,7 @@ impl RuleArgs {
             },
         };
         let rule = rule.map_err(of_rule)?;
+        of_entity(&rule.tags(), definitions, of)?;
         report::detail(format_args!("rule: {}", rule.sql()));
         Ok(Some(rule))
     }
@@ -157,14 +267,15 @@ fn of_rule(problem: Problem) -> Failure {
 /// Gives every profile that the rule is true of to `each`, with a bar while it lasts. The number of all profiles.
 pub fn members(
     profiles: &mut Profiles,
+    of: &Of,
     mut rule: Option<Rule>,
     mut each: impl FnMut(Profile) -> Result<()>,
 ) -> Result<u64> {
     let as_of = profiles.as_of();
     let about = profiles.about().map_err(given::of_store)?;
-    let bar = report::counting(about.unwrap_or(0), "users");
+    let bar = report::counting(about.unwrap_or(0), if of.is_users() { "users" } else { "keys" });
     let mut all = 0;
-    let outcome = profiles.scan(|profile| {
+    let outcome = profiles.scan(of.place, |profile| {
         all += 1;
         if all % 1024 == 0 {
             bar.inc(1024);

@@ -206,8 +206,9 @@ proptest! {
             if i == cut {
                 let mut next = live(&plan);
                 stream.save(|key, state| {
+                    let state = state.expect("users are not forgotten");
                     let (numbers, mut bytes) = ((0..TAGS.len() as u64).collect::<Vec<_>>(), Vec::new());
-                    state.expect("it is known").encode_days(&numbers, &mut bytes);
+                    state.encode_days(&numbers, &mut bytes);
                     let state = State::decode_days(&plan, |n| Some(n as usize), &bytes).expect("it was just encoded");
                     next.restore(key.clone(), state);
                 });

@@ -5,7 +5,7 @@
 use super::dedup::HashKey;
 use super::fold::{Fold, Range, Tally};
 use super::given::Given;
-use super::plan::{Counter, Plan};
+use super::plan::{Counter, HIDDEN, Plan};
 use super::state::State;
 use crate::expr::{Expr, Scratch};
 use crate::rows::Block;
@@ -130,10 +130,11 @@ pub fn feed(plan: &Plan, rows: &[Block], as_of: Millis, hash_key: HashKey) -> Fe
             }
             let mut counts = false;
             for (place, counter) in plan.counters.iter().enumerate() {
-                counts |= counter.add(place, &mut state, block, i, as_of, &mut scratch);
+                let taken = counter.add(place, &mut state, block, i, as_of, &mut scratch);
+                counts |= taken && counter.tag != HIDDEN;
             }
             if counts {
-                let arguments = match &plan.counters[..] {
+                let arguments = match plan.own_counters() {
                     [only] => arguments(only, block, i, &mut scratch),
                     _ => Vec::new(),
                 };
@@ -148,7 +149,7 @@ pub fn feed(plan: &Plan, rows: &[Block], as_of: Millis, hash_key: HashKey) -> Fe
 
 /// The expressions whose values events bring, for a plan of one aggregation.
 pub fn argument_names(plan: &Plan) -> Vec<String> {
-    match &plan.counters[..] {
+    match plan.own_counters() {
         [only] => brought(only).map(Expr::canonical).collect(),
         _ => Vec::new(),
     }

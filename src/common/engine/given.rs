@@ -4,8 +4,8 @@
 //! order and again. A removal is remembered, so that an older patch cannot bring a value back.
 
 use super::plan::Plan;
+use super::plans::Plans;
 use crate::expr::{Scratch, convert};
-use crate::key::USER;
 use crate::patch::{Patch, replaces};
 use crate::tag::Update;
 use crate::time::Millis;
@@ -61,6 +61,18 @@ impl Given {
     }
 }
 
+impl Plans {
+    /// Whether a patch that came with the events is one for these plans; the error says why it is not.
+    ///
+    /// Tags that no derived one names are taken too: they are kept for those who ask for the profile.
+    pub fn check(&self, patch: &Patch) -> Result<(), String> {
+        match self.of(patch.key.entity()).filter(|_| patch.key.tenant().is_empty()) {
+            Some(plan) => plan.check(patch),
+            None => Err(format!("`{}` is of an entity without tags in this stream", patch.key)),
+        }
+    }
+}
+
 impl Plan {
     /// The place of a tag among those that are given; `None` for one that is computed, not looked at, or unknown.
     pub fn given_place(&self, code: &str) -> Option<usize> {
@@ -72,16 +84,12 @@ impl Plan {
         convert(value.datum(), self.definitions.tags[tag].ty, &Scratch::new()).to_value()
     }
 
-    /// Whether a patch that came with the events is one for this plan; the error says why it is not.
-    ///
-    /// Tags that no derived one names are taken too: they are kept for those who ask for the profile.
-    pub fn check(&self, patch: &Patch) -> Result<(), String> {
-        let key = &patch.key;
-        if key.entity() != USER || !key.tenant().is_empty() {
-            return Err(format!("`{key}` is not a user of this stream"));
-        }
+    fn check(&self, patch: &Patch) -> Result<(), String> {
         for (code, value) in &patch.tags {
             let tag = self.definitions.index(code).ok_or_else(|| format!("tag `{code}` is not defined"))?;
+            if self.definitions.tags[tag].entity != self.entity {
+                return Err(format!("tag `{code}` is not one of entity `{}`", self.entity().name));
+            }
             if self.definitions.tags[tag].update == Update::Realtime || self.computes(tag) {
                 return Err(format!("tag `{code}` is computed by this stream: no patch brings its value"));
             }

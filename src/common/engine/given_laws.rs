@@ -6,6 +6,7 @@ use super::fold::Range;
 use super::given::Given;
 use super::live::{Live, Telling};
 use super::plan::Plan;
+use super::plans::Plans;
 use super::state::State;
 use crate::event::{Event, Rules};
 use crate::key::Key;
@@ -191,7 +192,7 @@ fn feed(live: &mut Live, items: &[Item], out: &mut Vec<Patch>) {
                 assert_eq!(live.now(), before, "a patch moves no time");
             }
             None => {
-                let block = block(live.plan(), std::slice::from_ref(item));
+                let block = block(&live.plans()[0].clone(), std::slice::from_ref(item));
                 live.advance(block.timestamp(0), out);
                 live.push(&block, 0, out);
             }
@@ -336,9 +337,9 @@ fn what_is_no_patch_for_a_stream_is_refused_with_its_reason() {
         (r#"{"userId":"u","asOf":1,"tags":{"score":1,"hot":"x"}}"#, "tag `hot` is computed by this stream"),
         (r#"{"userId":"u","asOf":1,"tags":{"scores":1}}"#, "tag `scores` is not defined"),
         (r#"{"userId":"u","asOf":1,"tags":{"score":"many"}}"#, "tag `score` is int, which many is not"),
-        (r#"{"entity":"item","key":"i","asOf":1,"tags":{"score":1}}"#, "is not a user of this stream"),
+        (r#"{"entity":"item","key":"i","asOf":1,"tags":{"score":1}}"#, "is of an entity without tags in this stream"),
     ] {
-        let found = plan.check(&Patch::parse(line).expect(line)).err().unwrap_or_default();
+        let found = Plans::from(plan.clone()).check(&Patch::parse(line).expect(line)).err().unwrap_or_default();
         assert!(found.contains(why) && found.is_empty() == why.is_empty(), "{line}: {found}");
     }
 }

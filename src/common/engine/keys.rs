@@ -62,7 +62,7 @@ impl Plan {
     pub fn keys(&self, block: &Block, i: usize, keys: &mut Keys, scratch: &mut Scratch) {
         keys.len = 0;
         let entity = &self.definitions.entities[self.entity];
-        if !entity.is_shared() {
+        if !entity.is_declared() {
             let (tenant, user) = self.user(block, i);
             Key::write_user(tenant, user, keys.next());
             return;
@@ -172,7 +172,7 @@ mod tests {
         );
         let definitions = Arc::new(Definitions::parse(&text, "d").unwrap_or_else(|e| panic!("{}", e[0])));
         let line = format!(r#"{{"eventId":"e","userId":"u","eventType":"click","timestamp":3725000{fields}}}"#);
-        let event = Event::parse(line.as_bytes(), 0, &Rules::default()).expect("valid").expect("not blank");
+        let event = Event::parse(line.as_bytes(), 3_725_000, &Rules::default()).expect("valid").expect("not blank");
         let mut block = Block::new(&definitions.projection);
         block.push(&event, &definitions.projection);
         let plan = Plan::new(definitions, &[0]);

@@ -177,7 +177,7 @@ fn numbers(plan: &Plan) -> Vec<u64> {
 
 /// Pushes events as a filter does: time follows the largest event time.
 fn feed(live: &mut Live, samples: &[Sample], out: &mut Vec<Patch>) -> usize {
-    let block = block(live.plan(), samples);
+    let block = block(&live.plans()[0], samples);
     let mut absorbed = 0;
     for i in 0..block.len() {
         live.advance(block.timestamp(i), out);
@@ -354,8 +354,9 @@ proptest! {
         feed(&mut first, before, &mut got);
         let mut second = live(&plan, Telling::Each);
         first.save(|key, state| {
+            let state = state.expect("users are not forgotten");
             let mut bytes = Vec::new();
-            state.expect("it is known").encode_days(&numbers(&plan), &mut bytes);
+            state.encode_days(&numbers(&plan), &mut bytes);
             let place = |n: u64| plan.counters.iter().position(|c| c.tag as u64 == n);
             second.restore(key.clone(), State::decode_days(&plan, place, &bytes).expect("it was just encoded"));
         });

@@ -9,17 +9,17 @@ use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
 use super::given::Given;
 use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
+use super::plans::Plans;
 use super::state::{State, bit};
 use super::tail::Tail;
 use crate::expr::Scratch;
 use crate::key::Key;
 use crate::patch::Patch;
 use crate::rows::Block;
-use crate::time::Millis;
+use crate::time::{Day, Millis};
 use hashbrown::HashMap;
 pub use install::Install;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// When changes are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +41,7 @@ pub enum Outcome {
 
 /// The fold of everything pushed so far, with the instants at which time alone will change it.
 pub struct Live {
-    plan: Arc<Plan>,
+    plans: Plans,
     telling: Telling,
     now: Millis,
     /// The largest event time absorbed.
@@ -51,8 +51,10 @@ pub struct Live {
     hash_key: HashKey,
     places: HashMap<Key, u32>,
     entries: Vec<Entry>,
-    /// Entries without events.
-    unknown: usize,
+    /// Entries with events.
+    seen: usize,
+    /// Entries of nobody, for keys to come.
+    free: Vec<u32>,
     timers: BTreeMap<Millis, Vec<u32>>,
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
@@ -63,7 +65,11 @@ pub struct Live {
 
 struct Entry {
     key: Key,
-    /// Nothing where patches alone have named the key: it has no counts.
+    /// The place of its plan.
+    plan: u32,
+    /// Of nobody: `free` has it.
+    free: bool,
+    /// Nothing where patches alone have named the key, a base took the last of it, or its entity has forgotten it.
     state: State,
     given: Given,
     /// The instant its timer is set to; `Millis::MAX` for none.
@@ -78,7 +84,7 @@ const NO_TIMER: Millis = Millis::MAX;
 const NO_TIME: Millis = Millis::MIN;
 
 impl Entry {
-    /// The state, unless no event was seen or a base took the last of it.
+    /// The state, unless no event counts any more: then the key is as one never seen.
     fn known(&self) -> Option<&State> {
         (!self.state.is_nothing()).then_some(&self.state)
     }
@@ -90,12 +96,21 @@ impl Entry {
     fn is_known(&self) -> bool {
         !self.state.is_nothing() || self.given.is_known()
     }
+
+    /// Makes the key one never seen when its entity has forgotten it.
+    fn forget_if_over(&mut self, plan: &Plan, now: Millis) -> bool {
+        let over = !self.state.is_nothing() && plan.is_over(&self.state, now);
+        if over {
+            self.state = State::new(plan);
+        }
+        over
+    }
 }
 
 impl Live {
-    pub fn new(plan: Arc<Plan>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
+    pub fn new(plans: impl Into<Plans>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
         Live {
-            plan,
+            plans: plans.into(),
             telling,
             now: NO_TIME,
             newest: Millis::MIN,
@@ -104,7 +119,8 @@ impl Live {
             hash_key,
             places: HashMap::new(),
             entries: Vec::new(),
-            unknown: 0,
+            seen: 0,
+            free: Vec::new(),
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
             unsaved: Vec::new(),
@@ -113,8 +129,8 @@ impl Live {
         }
     }
 
-    pub fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+    pub fn plans(&self) -> &Plans {
+        &self.plans
     }
 
     /// How far time has come.
@@ -129,7 +145,7 @@ impl Live {
 
     /// Keys with an event.
     pub fn keys(&self) -> usize {
-        self.entries.len() - self.unknown
+        self.seen
     }
 
     pub fn dedup(&self) -> &Dedup {
@@ -162,38 +178,55 @@ impl Live {
         }
         let day = self.tail.take(block.day(i));
         self.newest = self.newest.max(block.timestamp(i));
-        self.plan.keys(block, i, &mut self.keys, &mut self.scratch);
-        let place = self.place();
-        let plan = self.plan.clone();
+        let mut keys = std::mem::take(&mut self.keys);
+        for plan in 0..self.plans.len() {
+            self.plans[plan].keys(block, i, &mut keys, &mut self.scratch);
+            for key in keys.iter() {
+                self.touch(plan, key, day, block, i, out);
+            }
+        }
+        self.keys = keys;
+        Outcome::Absorbed
+    }
+
+    /// Adds row `i` of a block to one of the keys that it touches.
+    fn touch(&mut self, plan: usize, key: &str, day: Day, block: &Block, i: usize, out: &mut Vec<Patch>) {
+        let place = match self.places.get(key) {
+            Some(place) => *place,
+            None => self.begin(plan, Key::from_stored(key).expect("a plan writes keys")),
+        };
+        let plan = self.plans[plan].clone();
         let before = self.before(place, self.now);
         let entry = &mut self.entries[place as usize];
         let new = entry.state.is_nothing();
         entry.state.open(&plan, day, self.tail.merged);
-        self.unknown -= usize::from(new);
         let mut touched = if new { ALL_COUNTERS } else { 0 };
         for (c, counter) in plan.counters.iter().enumerate() {
             if counter.add(c, &mut entry.state, block, i, self.now, &mut self.scratch) {
                 touched |= bit(c);
             }
         }
+        // An event too old to begin a key leaves it forgotten. That is told: it may have counted before a stop.
+        let over = new && entry.forget_if_over(&plan, self.now);
+        self.seen += usize::from(new && !over);
         if touched != 0 {
             self.save_later(place);
             self.changed(place, touched, before, out);
         }
-        Outcome::Absorbed
     }
 
     /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
     /// Before the first instant nothing is told: no value is true at no time.
     pub fn give(&mut self, patch: &Patch, out: &mut Vec<Patch>) {
-        if !patch.tags.iter().any(|(code, _)| self.plan.given_place(code).is_some()) {
+        let Some(plan) = self.plans.place(patch.key.entity()) else { return };
+        if !patch.tags.iter().any(|(code, _)| self.plans[plan].given_place(code).is_some()) {
             return;
         }
         let place = match self.places.get(&patch.key) {
             Some(place) => *place,
-            None => self.begin(patch.key.clone()),
+            None => self.begin(plan, patch.key.clone()),
         };
-        let plan = self.plan.clone();
+        let plan = self.plans[plan].clone();
         let before = self.before(place, self.now);
         let was_known = self.entries[place as usize].is_known();
         let mut touched = 0;
@@ -215,37 +248,61 @@ impl Live {
     /// The first instant there is: what was given before it is told now, in the order of keys.
     fn begin_time(&mut self, now: Millis, out: &mut Vec<Patch>) {
         self.now = now;
-        let plan = self.plan.clone();
-        let nothing = || plan.values(None, &Given::default(), now, &mut Scratch::new());
+        let plans = self.plans.clone();
         let mut places: Vec<u32> = (0..self.entries.len() as u32).collect();
-        places.sort_unstable_by(|a, b| self.entries[*a as usize].key.cmp(&self.entries[*b as usize].key));
+        self.sort(&mut places);
         for place in places {
+            let plan = &plans[self.entries[place as usize].plan as usize];
+            let nothing = || plan.values(None, &Given::default(), now, &mut Scratch::new());
             let before = (self.telling == Telling::Each).then(nothing);
             self.changed(place, ALL_COUNTERS, before, out);
         }
     }
 
+    /// Entity by entity, and in the order of keys.
+    fn sort(&self, places: &mut [u32]) {
+        let order = |place: &u32| {
+            let entry = &self.entries[*place as usize];
+            (entry.plan, &entry.key)
+        };
+        places.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+    }
+
     /// The values of a key at an instant, where each change is told: what is different afterwards is news.
     fn before(&mut self, place: u32, at: Millis) -> Option<Values> {
-        (self.telling == Telling::Each).then(|| self.entries[place as usize].values(&self.plan, at, &mut self.scratch))
+        let entry = &self.entries[place as usize];
+        let plan = &self.plans[entry.plan as usize];
+        (self.telling == Telling::Each).then(|| entry.values(plan, at, &mut self.scratch))
     }
 
-    /// The place of the key that was just written.
-    fn place(&mut self) -> u32 {
-        match self.places.get(self.keys.get(0)) {
-            Some(place) => *place,
-            None => self.begin(Key::from_stored(self.keys.get(0)).expect("a plan writes keys")),
-        }
-    }
-
-    fn begin(&mut self, key: Key) -> u32 {
-        let place = u32::try_from(self.entries.len()).expect("fewer than 2^32 keys in one process");
-        self.places.insert(key.clone(), place);
-        let state = State::new(&self.plan);
-        let given = Given::default();
-        self.entries.push(Entry { key, state, given, next: NO_TIMER, changed: 0, unsaved: false });
-        self.unknown += 1;
+    fn begin(&mut self, plan: usize, key: Key) -> u32 {
+        let (state, given) = (State::new(&self.plans[plan]), Given::default());
+        let (key_of_entry, plan) = (key.clone(), plan as u32);
+        let entry =
+            Entry { key: key_of_entry, plan, free: false, state, given, next: NO_TIMER, changed: 0, unsaved: false };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.entries[place as usize] = entry;
+                place
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 keys in one process")
+            }
+        };
+        self.places.insert(key, place);
         place
+    }
+
+    /// Gives up the entry of a key of which nothing is known when nobody is left to hear of that.
+    fn release(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        let idle = entry.changed == 0 && !entry.unsaved && !entry.free;
+        if idle && entry.state.is_nothing() && entry.given == Given::default() {
+            (entry.free, entry.next) = (true, NO_TIMER);
+            self.places.remove(entry.key.as_str());
+            self.free.push(place);
+        }
     }
 
     /// Has the next checkpoint hold the state of a key. What was given is kept by whoever gave it.
@@ -260,10 +317,15 @@ impl Live {
     /// Tells or remembers a change, and sets the timer anew.
     fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
         let entry = &mut self.entries[place as usize];
+        let plan = &self.plans[entry.plan as usize];
         match before {
             Some(before) => {
-                let after = entry.values(&self.plan, self.now, &mut self.scratch);
-                out.extend(self.plan.difference(&entry.key, self.now, &before, &after));
+                let after = entry.values(plan, self.now, &mut self.scratch);
+                if plan.hidden().is_some() && !entry.is_known() {
+                    out.push(plan.patch(&entry.key, self.now, &after));
+                } else {
+                    out.extend(plan.difference(&entry.key, self.now, &before, &after));
+                }
             }
             None => {
                 if entry.changed == 0 {
@@ -278,10 +340,11 @@ impl Live {
     /// Sets the timer of a key to its next change by time alone.
     fn arm(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
-        let mut next = entry.state.next_change(&self.plan, self.now).unwrap_or(NO_TIMER);
-        if self.plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
-            let values = entry.values(&self.plan, self.now, &mut self.scratch);
-            let derived = self.plan.next_derived_change(&values, self.now, &mut self.scratch);
+        let plan = &self.plans[entry.plan as usize];
+        let mut next = entry.state.next_change(plan, self.now).unwrap_or(NO_TIMER);
+        if entry.is_known() && plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
+            let values = entry.values(plan, self.now, &mut self.scratch);
+            let derived = plan.next_derived_change(&values, self.now, &mut self.scratch);
             next = next.min(derived.unwrap_or(NO_TIMER));
         }
         if next != entry.next {
@@ -303,7 +366,7 @@ impl Live {
             // A timer may be set behind the present when an old event comes late.
             self.now = self.now.max(instant);
             // One order for the keys of one instant, whatever came first.
-            places.sort_unstable_by(|a, b| self.entries[*a as usize].key.cmp(&self.entries[*b as usize].key));
+            self.sort(&mut places);
             places.dedup();
             for place in places {
                 if self.entries[place as usize].next == instant {
@@ -316,12 +379,18 @@ impl Live {
 
     /// A key's timer is due at `now`; `before` is the instant up to which its values were told.
     fn fall(&mut self, place: u32, before: Millis, out: &mut Vec<Patch>) {
-        let plan = self.plan.clone();
+        let plan = self.plans[self.entries[place as usize].plan as usize].clone();
         let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
         entry.next = NO_TIMER;
-        let lost = entry.state.expire(&plan, self.now);
-        if entry.known().is_some() {
+        // Of a forgotten key the store may still have a state.
+        let stored = !entry.state.is_nothing() || plan.hidden().is_some();
+        let mut lost = entry.state.expire(&plan, self.now);
+        if entry.forget_if_over(&plan, self.now) {
+            lost = ALL_COUNTERS;
+            self.seen -= 1;
+        }
+        if stored {
             self.save_later(place);
         }
         // A derived tag may change with no pane lost.
@@ -332,15 +401,17 @@ impl Live {
     /// Tells up to `limit` of the keys that changed since they were last told, longest waiting first,
     /// with the values their changed tags have now.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Patch)) {
-        let n = limit.min(self.untold.len());
-        for place in self.untold.drain(..n) {
+        for _ in 0..limit.min(self.untold.len()) {
+            let Some(place) = self.untold.pop_front() else { break };
             let entry = &mut self.entries[place as usize];
+            let plan = &self.plans[entry.plan as usize];
             let changed = std::mem::take(&mut entry.changed);
-            let values = entry.values(&self.plan, self.now, &mut self.scratch);
-            let patch = self.plan.changed(&entry.key, self.now, &values, changed);
+            let values = entry.values(plan, self.now, &mut self.scratch);
+            let patch = plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
                 each(patch);
             }
+            self.release(place);
         }
     }
 
@@ -351,21 +422,23 @@ impl Live {
 
     /// Forgets what is yet to be told: nobody listens.
     pub fn forget_untold(&mut self) {
-        for place in self.untold.drain(..) {
+        while let Some(place) = self.untold.pop_front() {
             self.entries[place as usize].changed = 0;
+            self.release(place);
         }
     }
 
-    /// Tells every key in the order of keys, with all its tags as of now: each that has an event or a given value, once
-    /// there is a now.
+    /// Tells every key, entity by entity and in the order of keys, with all its tags as of now: each that has an event or a
+    /// given value, once there is a now.
     pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
-        let told = |at: &usize| self.now > NO_TIME && self.entries[*at].is_known();
-        let mut places: Vec<usize> = (0..self.entries.len()).filter(told).collect();
-        places.sort_unstable_by(|a, b| self.entries[*a].key.cmp(&self.entries[*b].key));
+        let told = |at: &u32| self.now > NO_TIME && self.entries[*at as usize].is_known();
+        let mut places: Vec<u32> = (0..self.entries.len() as u32).filter(told).collect();
+        self.sort(&mut places);
         for place in places {
-            let entry = &self.entries[place];
-            let values = entry.values(&self.plan, self.now, &mut self.scratch);
-            each(self.plan.patch(&entry.key, self.now, &values));
+            let entry = &self.entries[place as usize];
+            let plan = &self.plans[entry.plan as usize];
+            let values = entry.values(plan, self.now, &mut self.scratch);
+            each(plan.patch(&entry.key, self.now, &values));
         }
     }
 
@@ -375,12 +448,13 @@ impl Live {
             let entry = &mut self.entries[place as usize];
             entry.unsaved = false;
             each(&entry.key, entry.known());
+            self.release(place);
         }
     }
 
     /// Lets the next checkpoint write every key: what is there is of an older form.
     pub fn save_again(&mut self) {
-        for (place, entry) in self.entries.iter_mut().enumerate() {
+        for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {
             if !std::mem::replace(&mut entry.unsaved, true) {
                 self.unsaved.push(place as u32);
             }
@@ -392,18 +466,20 @@ impl Live {
         self.dedup.take_changes()
     }
 
-    /// Puts back a key from a checkpoint. Call `resume` after the last one.
+    /// Puts back a key of one of the plans from a checkpoint. Call `resume` after the last one.
     pub fn restore(&mut self, key: Key, state: State) {
-        let place = self.begin(key);
-        self.unknown -= usize::from(!state.is_nothing());
+        let Some(plan) = self.plans.place(key.entity()) else { return };
+        let place = self.begin(plan, key);
+        self.seen += usize::from(!state.is_nothing());
         self.entries[place as usize].state = state;
     }
 
-    /// Puts back the given values of a key, after its state where it has one.
+    /// Puts back the given values of a key of one of the plans, after its state where it has one.
     pub fn restore_given(&mut self, key: &Key, given: Given) {
-        let place = match self.places.get(key) {
-            Some(place) => *place,
-            None => self.begin(key.clone()),
+        let place = match (self.places.get(key), self.plans.place(key.entity())) {
+            (Some(place), _) => *place,
+            (None, Some(plan)) => self.begin(plan, key.clone()),
+            (None, None) => return,
         };
         self.entries[place as usize].given = given;
     }
@@ -425,14 +501,25 @@ impl Live {
         if now == NO_TIME {
             return;
         }
-        for place in 0..self.entries.len() {
-            self.arm(place as u32);
+        for place in 0..self.entries.len() as u32 {
+            self.arm(place);
+            let entry = &mut self.entries[place as usize];
+            // What an entity remembers by now is not what it remembered: of this key it knows nothing.
+            if entry.next == NO_TIMER && self.plans[entry.plan as usize].is_over(&entry.state, now) {
+                entry.next = now;
+                self.timers.entry(now).or_default().push(place);
+            }
         }
     }
 
-    /// Marks a key as changed, so that `drain` tells all of it; one never seen is passed over.
+    /// Marks a key as changed, so that `drain` tells all of it; one never seen is passed over, if its entity does not
+    /// forget: then it may have been seen.
     pub fn tell(&mut self, key: &Key) {
-        let Some(&place) = self.places.get(key) else { return };
+        let place = match (self.places.get(key), self.plans.place(key.entity())) {
+            (Some(place), _) => *place,
+            (None, Some(plan)) if self.plans[plan].hidden().is_some() => self.begin(plan, key.clone()),
+            (None, _) => return,
+        };
         let entry = &mut self.entries[place as usize];
         if entry.changed == 0 {
             self.untold.push_back(place);
@@ -442,7 +529,7 @@ impl Live {
 
     /// Marks every key as changed, so that `drain` tells all of them: for an empty or doubtful projection.
     pub fn tell_again(&mut self) {
-        for (place, entry) in self.entries.iter_mut().enumerate() {
+        for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {
             if entry.changed == 0 {
                 self.untold.push_back(place as u32);
             }

@@ -25,6 +25,8 @@ pub enum Output {
 #[cfg(test)]
 mod calendars;
 #[cfg(test)]
+mod entity_laws;
+#[cfg(test)]
 mod given_laws;
 #[cfg(test)]
 mod laws;

@@ -130,6 +130,11 @@ impl Plan {
         self.counters.len().checked_sub(1).filter(|last| self.counters[*last].tag == HIDDEN)
     }
 
+    /// The counters of tags: all but the hidden one.
+    pub fn own_counters(&self) -> &[Counter] {
+        &self.counters[..self.hidden().unwrap_or(self.counters.len())]
+    }
+
     /// Whether a key with this state is forgotten at `as_of`.
     pub fn is_over(&self, state: &State, as_of: Millis) -> bool {
         let over = |place: usize| {

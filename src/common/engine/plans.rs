@@ -9,16 +9,25 @@ use std::sync::Arc;
 pub struct Plans(Arc<[Arc<Plan>]>);
 
 impl Plans {
-    /// Plans that tell the tags `outputs`.
+    /// Plans that tell the tags `outputs` and compute all that events can tell. For a whole log.
     pub fn new(definitions: &Arc<Definitions>, outputs: &[usize]) -> Plans {
+        Plans::each(definitions, outputs, Plan::new)
+    }
+
+    /// Plans of the live path: of what `outputs` need they compute the realtime tags only.
+    pub fn live(definitions: &Arc<Definitions>, outputs: &[usize]) -> Plans {
+        Plans::each(definitions, outputs, Plan::live)
+    }
+
+    fn each(definitions: &Arc<Definitions>, outputs: &[usize], plan: fn(Arc<Definitions>, &[usize]) -> Plan) -> Plans {
         let of = |entity: usize| {
             let own: Vec<usize> =
                 outputs.iter().copied().filter(|tag| definitions.tags[*tag].entity == entity).collect();
-            (!own.is_empty()).then(|| Arc::new(Plan::new(definitions.clone(), &own)))
+            (!own.is_empty()).then(|| Arc::new(plan(definitions.clone(), &own)))
         };
         let mut plans: Vec<Arc<Plan>> = (0..definitions.entities.len()).filter_map(of).collect();
         if plans.is_empty() {
-            plans.push(Arc::new(Plan::new(definitions.clone(), &[])));
+            plans.push(Arc::new(plan(definitions.clone(), &[])));
         }
         Plans(plans.into())
     }

@@ -1,4 +1,4 @@
-//! CSV: a header of `userId` and the tags' codes, then a row for each profile; quoted as RFC 4180 has it, lines end in LF.
+//! CSV: a header of `userId`, or the name of another entity, and the tags' codes, then a row for each profile; quoted as RFC 4180 has it, lines end in LF.
 //!
 //! A missing value is an empty cell, and so is an empty string: NDJSON tells them apart. A datetime is in milliseconds.
 //! A cell that a spreadsheet would run as a formula gets a `'` in front, unless it is a plain number.
@@ -31,11 +31,11 @@ pub struct Csv<W: Write> {
 }
 
 impl<W: Write> Csv<W> {
-    /// Writes the header. `tags` are places in the definitions, a column each.
-    pub fn begin(out: W, definitions: &Definitions, tags: Vec<usize>, cells: Cells) -> io::Result<Csv<W>> {
+    /// Writes the header; `key` is the name of the column of keys. `tags` are places in the definitions, a column each.
+    pub fn begin(out: W, key: &str, definitions: &Definitions, tags: Vec<usize>, cells: Cells) -> io::Result<Csv<W>> {
         let out = ::csv::WriterBuilder::new().terminator(::csv::Terminator::Any(b'\n')).from_writer(out);
         let mut csv = Csv { out, tags, cells, cell: String::new() };
-        csv.put("userId", false)?;
+        csv.put(key, false)?;
         for i in 0..csv.tags.len() {
             csv.put(&definitions.tags[csv.tags[i]].code, false)?;
         }
@@ -44,7 +44,7 @@ impl<W: Write> Csv<W> {
     }
 
     pub fn row(&mut self, profile: &Profile) -> io::Result<()> {
-        self.put(profile.key.id(), false)?;
+        self.put(&profile.key.text(), false)?;
         for i in 0..self.tags.len() {
             match &profile.values[self.tags[i]] {
                 None => self.put("", false)?,
@@ -109,7 +109,7 @@ mod tests {
 
     fn cell(text: &str, cells: Cells) -> String {
         let definitions = Definitions::parse(TAGS, "test").expect("well formed");
-        let mut csv = Csv::begin(Vec::new(), &definitions, vec![0], cells).expect("written");
+        let mut csv = Csv::begin(Vec::new(), "userId", &definitions, vec![0], cells).expect("written");
         let values = vec![Some(Value::Str(text.into())), None];
         csv.row(&Profile { key: Key::user("", "u"), as_of: 0, values, others: Vec::new() }).expect("written");
         let out = String::from_utf8(csv.finish().expect("written")).expect("UTF-8");
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_profile_is_a_row_of_its_tags() {
         let definitions = Definitions::parse(TAGS, "test").expect("well formed");
-        let mut csv = Csv::begin(Vec::new(), &definitions, vec![1, 0], Cells::Safe).expect("written");
+        let mut csv = Csv::begin(Vec::new(), "userId", &definitions, vec![1, 0], Cells::Safe).expect("written");
         let values = vec![None, Some(Value::Int(-5))];
         csv.row(&Profile { key: Key::user("", "=u"), as_of: 0, values, others: Vec::new() }).expect("written");
         assert_eq!(csv.finish().expect("written"), b"userId,n,text\n'=u,-5,\n");

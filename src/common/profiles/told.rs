@@ -2,7 +2,7 @@
 
 use super::{From, Live, Profiles, Reader, check_still, published};
 use crate::engine::explain::{Explanation, explain};
-use crate::engine::plan::Plan;
+use crate::engine::plan::{HIDDEN, Plan};
 use crate::engine::tail::Tail;
 use crate::key::Key;
 use crate::ledger::{Decoder, Ledger, Warming};
@@ -129,12 +129,14 @@ fn told(
     value: Option<Value>,
     as_of: Millis,
 ) -> Result<Told, Error> {
-    let held = live.filter(|live| live.plan.outputs.contains(&tag));
+    let held = live.filter(|live| live.plans.iter().any(|plan| plan.outputs.contains(&tag)));
     let patch = entry.tags.iter().find(|patch| *patch.code == *definitions.tags[tag].code && patch.value.is_some());
     let told_live = |live: &Live| {
-        let has_events = entry.state.is_some();
-        let given = live.plan.given_of(entry.tags.iter().map(Tag::dated));
-        has_events || patch.is_none() || given.is_known() && live.plan.told_of(false).any(|told| told == tag)
+        let by_given = |plan: &Arc<Plan>| {
+            let given = plan.given_of(entry.tags.iter().map(Tag::dated));
+            given.is_known() && plan.told_of(false).any(|told| told == tag)
+        };
+        entry.state.is_some() || patch.is_none() || live.plans.of(entry.key.entity()).is_some_and(by_given)
     };
     if let Some(live) = held.filter(|live| told_live(live)) {
         let plan = Plan::live(definitions.clone(), &[tag]);
@@ -169,5 +171,9 @@ fn why(definitions: &Arc<Definitions>, live: Option<&Live>, tag: usize) -> Why {
     let plan = Plan::live(definitions.clone(), &[tag]);
     let unknown = plan.counters.iter().filter(|counter| live.ledger.complete_since(counter.fingerprint).is_none());
     let known_as = |tag: usize| live.ledger.known_as(&definitions.tags[tag].code);
-    unknown.map(|counter| counter.tag).find_map(known_as).map_or(Why::New, Why::OtherDefinition)
+    unknown
+        .map(|counter| counter.tag)
+        .filter(|tag| *tag != HIDDEN)
+        .find_map(known_as)
+        .map_or(Why::New, Why::OtherDefinition)
 }

@@ -5,10 +5,10 @@ use super::history::{self, History, states};
 use crate::engine::dedup::{hour_of, identity};
 use crate::engine::fold::Fold;
 use crate::engine::live::Live;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Counter, Plan};
 use crate::engine::state::State;
 use crate::engine::tail::Refused;
-use crate::key::Key;
+use crate::key::{Key, USER};
 use crate::log::Lock;
 use crate::rollup::file::{Reader, Stored, Writer};
 use crate::rollup::offer::{Offer, Shelf, each_id, end_of, ids};
@@ -184,18 +184,18 @@ pub enum Declined {
 /// Puts an offer into a live state, all of it or nothing.
 pub fn install(live: &mut Live, shelf: &Shelf, offer: &Offer) -> Result<(), Declined> {
     live.tail().accepts(offer.through).map_err(Declined::Refused)?;
-    let plan = live.plan().clone();
-    let lacking = plan.counters.iter().filter(|counter| !offer.file.counters.contains(&counter.fingerprint));
-    let lacking: Vec<String> = lacking.map(|counter| plan.definitions.tags[counter.tag].code.to_string()).collect();
-    if !lacking.is_empty() {
-        return Err(Declined::Lacks(lacking));
-    }
+    let plans = live.plans().clone();
+    let counters = plans.iter().flat_map(|plan| &plan.counters);
+    let lacking = counters.filter(|counter| !offer.file.counters.contains(&counter.fingerprint));
+    let code = |counter: &Counter| plans.definitions().tags.get(counter.tag).map(|tag| tag.code.to_string());
+    let lacking: Vec<String> = lacking.filter_map(code).collect();
+    let Some(plan) = plans.of(USER).filter(|_| lacking.is_empty()) else { return Err(Declined::Lacks(lacking)) };
     // Once to see that all of it can be read, and once more for good: it may be larger than memory has room for twice.
-    read(&plan, shelf, offer, |_, _| (), |_, _| ()).map_err(Declined::Unreadable)?;
+    read(plan, shelf, offer, |_, _| (), |_, _| ()).map_err(Declined::Unreadable)?;
     let install = live.install(offer.through, offer.at(), offer.newest).map_err(Declined::Refused)?;
     let install = std::cell::RefCell::new(install);
     let key = |key, state| install.borrow_mut().key(key, state);
-    read(&plan, shelf, offer, key, |hour, id| install.borrow_mut().id(hour, id)).map_err(Declined::HalfWay)?;
+    read(plan, shelf, offer, key, |hour, id| install.borrow_mut().id(hour, id)).map_err(Declined::HalfWay)?;
     install.into_inner().finish();
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use crate::bus::{Batch, BusError, Delivery, Event as Bus, Owned};
 use crate::dead::Place;
-use crate::engine::plan::Plan;
+use crate::engine::plans::Plans;
 use crate::event::{Code, Refusal, Rules, too_long};
 use crate::lines::{Line, Lines, Text};
 use crate::patch::Patch;
@@ -15,7 +15,6 @@ use crate::time::{Millis, utc_day};
 use crossbeam_channel::{Receiver, Sender};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// A parcel is sent at this many rows or bytes of text at the latest.
 const ROWS: usize = 4096;
@@ -75,8 +74,8 @@ pub struct Parser {
     pub now: fn() -> Millis,
     /// Events and patches after this instant do not count.
     pub until: Option<Millis>,
-    /// The plan that patches between the events are for; without one they are refused like anything that is no event.
-    pub plan: Option<Arc<Plan>>,
+    /// The plans that patches between the events are for; without one they are refused like anything that is no event.
+    pub plans: Option<Plans>,
     /// Whether rows are told on which day they were received.
     pub by_day: bool,
 }
@@ -289,12 +288,12 @@ impl Parcel {
 
 /// What a line that was refused as an event is as a patch; `None` for one that is none by the look of it.
 fn patch(parser: &Parser, refusal: &Refusal, text: Text<'_>) -> Option<Result<Patch, String>> {
-    let (plan, Text::Whole(bytes), Code::MissingField) = (parser.plan.as_ref()?, text, refusal.code) else {
+    let (plans, Text::Whole(bytes), Code::MissingField) = (parser.plans.as_ref()?, text, refusal.code) else {
         return None;
     };
     let text = std::str::from_utf8(bytes).ok()?;
     match Patch::parse(text) {
-        Ok(patch) => Some(plan.check(&patch).map(|()| patch)),
+        Ok(patch) => Some(plans.check(&patch).map(|()| patch)),
         Err(why) if text.contains("\"asOf\"") && !text.contains("\"eventType\"") => Some(Err(why)),
         Err(_) => None,
     }

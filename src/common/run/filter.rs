@@ -121,6 +121,11 @@ impl<'a> Filter<'a> {
             self.told = Instant::now();
             self.live.drain(usize::MAX, |patch| self.patches.push(patch));
         }
+        // Nothing is kept, and at the end all is told, so that forgotten keys can be let go.
+        if self.job.emit == Emit::Final {
+            self.live.forget_untold();
+        }
+        self.live.save(|_, _| {});
     }
 
     fn end(&mut self) {

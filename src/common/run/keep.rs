@@ -17,8 +17,8 @@ use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
 use crate::engine::given::Given;
 use crate::engine::live::{Live, Telling};
-use crate::engine::plan::Plan;
-use crate::key::{Key, USER};
+use crate::engine::plans::Plans;
+use crate::key::Key;
 use crate::ledger::{Counts, Decoder, Ledger, Source};
 use crate::patch::Patch;
 use crate::rollup::offer::end_of;
@@ -29,7 +29,6 @@ use bases::Bases;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -44,7 +43,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a state is made with.
 pub struct Setup {
-    pub plan: Arc<Plan>,
+    pub plans: Plans,
     pub clock: Clock,
     /// The wall clock.
     pub now: fn() -> Millis,
@@ -86,7 +85,8 @@ pub struct Keep {
     /// What became of the input before this run.
     before: Counts,
     told: Option<Told>,
-    numbers: Vec<u64>,
+    /// By plan.
+    numbers: Vec<Vec<u64>>,
     live: Live,
     store: Embedded,
     saver: Saver,
@@ -136,9 +136,11 @@ impl Keep {
             Some(base) => end_of(base),
             None => 0,
         };
-        ledger.number(&setup.plan, since);
-        let numbers = ledger.numbers_of(&setup.plan).into_iter().map(|n| n.expect("all were just numbered")).collect();
-        let live = Live::new(setup.plan, Telling::Drained, setup.horizon, ledger.progress.hash_key);
+        ledger.number(&setup.plans, since);
+        let numbered = |n: Option<u64>| n.expect("all were just numbered");
+        let numbers_of = |plan| ledger.numbers_of(plan).into_iter().map(numbered).collect();
+        let numbers = setup.plans.iter().map(|plan| numbers_of(plan)).collect();
+        let live = Live::new(setup.plans, Telling::Drained, setup.horizon, ledger.progress.hash_key);
         let mut keep = Keep {
             clock: setup.clock,
             now: setup.now,
@@ -169,16 +171,18 @@ impl Keep {
 
     fn restore(&mut self) -> Result<(), Error> {
         let store = self.store.clone();
-        let plan = self.live.plan().clone();
+        let plans = self.live.plans().clone();
         let old = self.ledger.has_no_days().then(|| utc_day((self.now)()));
-        let decoder = Decoder::new(&self.ledger, &plan).of_day(old);
+        let decoders: Vec<Decoder> = plans.iter().map(|plan| Decoder::new(&self.ledger, plan).of_day(old)).collect();
         for entry in store.scan_all() {
             let entry = entry?;
-            let given = plan.given_of(entry.tags.iter().map(Tag::dated));
+            // What is no longer told stays as it is.
+            let Some(plan) = plans.place(entry.key.entity()) else { continue };
+            let given = plans[plan].given_of(entry.tags.iter().map(Tag::dated));
             if let Some(bytes) = entry.state {
-                self.live.restore(entry.key.clone(), decoder.decode(&bytes)?);
+                self.live.restore(entry.key.clone(), decoders[plan].decode(&bytes)?);
             }
-            if given != Given::default() && is_user(&entry.key) {
+            if given != Given::default() && entry.key.tenant().is_empty() {
                 self.live.restore_given(&entry.key, given);
             }
         }
@@ -300,7 +304,7 @@ impl Keep {
         // With more waiting it goes on as soon as these are saved.
         self.listened = (traces.len() < HEARD_AT_ONCE).then(Instant::now);
         for (trace, tags) in traces {
-            if is_user(&trace.key) {
+            if trace.key.tenant().is_empty() {
                 for tag in tags {
                     let tags = vec![(tag.code.into(), tag.value)];
                     self.live.give(&Patch { key: trace.key.clone(), as_of: tag.as_of, tags }, &mut Vec::new());
@@ -391,12 +395,12 @@ impl Keep {
         observer.keep_letters().map_err(Error::Letters)?;
         self.saved = Instant::now();
         self.dirty = false;
-        let numbers = &self.numbers;
+        let (numbers, plans) = (&self.numbers, self.live.plans().clone());
         let mut states = Vec::with_capacity(self.live.unsaved());
         self.live.save(|key, state| {
-            let bytes = state.map(|state| {
+            let bytes = plans.place(key.entity()).zip(state).map(|(plan, state)| {
                 let mut bytes = Vec::new();
-                state.encode_days(numbers, &mut bytes);
+                state.encode_days(&numbers[plan], &mut bytes);
                 bytes
             });
             states.push((key.clone(), bytes));
@@ -456,11 +460,6 @@ enum End {
     Good,
     /// The input or the projection failed.
     Failed(Error),
-}
-
-/// Whether a key is one of those that the live state is about.
-fn is_user(key: &Key) -> bool {
-    key.entity() == USER && key.tenant().is_empty()
 }
 
 fn check_input(ledger: &Ledger, dir: &Path, topic: Option<&str>) -> Result<(), Error> {

@@ -1,13 +1,16 @@
-//! The rows of one user out of a log, in its order, duplicates and all.
+//! The rows that touch one key out of a log, in its order, duplicates and all.
 
 use super::batch::Refused;
 use super::history::parallel;
+use crate::engine::keys::Keys;
+use crate::engine::plan::Plan;
 use crate::event::{Refusal, Rules, too_long};
+use crate::expr::Scratch;
 use crate::key::Key;
 use crate::lines::Text;
 use crate::log::{Chunk, Error, Log};
 use crate::reader::Reader;
-use crate::rows::{Block, Projection};
+use crate::rows::Block;
 use crate::time::Millis;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,11 +20,12 @@ const BLOCK_TEXT: usize = 16 << 20;
 /// Progress is told after so many lines.
 const TELL_LINES: u64 = 1 << 16;
 
-/// A log that is searched for a user.
+/// A log that is searched for a key.
 pub struct Search<'a> {
     pub log: &'a Log,
-    pub user: &'a Key,
-    pub projection: &'a Projection,
+    pub key: &'a Key,
+    /// Of the key's entity.
+    pub plan: &'a Plan,
     pub rules: &'a Rules,
     /// The instant of receipt for events that carry none: now.
     pub received: Millis,
@@ -50,8 +54,7 @@ pub fn read(search: &Search<'_>) -> Result<Found, Error> {
     let chunks = search.log.chunks(CHUNK_BYTES);
     let mut all = Found::default();
     let work = |i: usize| {
-        let mut worker =
-            Worker { search, reader: Reader::new(search.projection, search.rules), found: Found::default() };
+        let mut worker = Worker::new(search);
         worker.read(&chunks[i]).map(|()| worker.found)
     };
     parallel::ordered(search.threads, chunks.len(), work, |_, found: Found| {
@@ -69,9 +72,25 @@ struct Worker<'a> {
     search: &'a Search<'a>,
     reader: Reader,
     found: Found,
+    /// A row by itself, and whom it touches.
+    row: Block,
+    keys: Keys,
+    scratch: Scratch,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(search: &'a Search<'a>) -> Worker<'a> {
+        let projection = &search.plan.definitions.projection;
+        Worker {
+            search,
+            reader: Reader::new(projection, search.rules),
+            found: Found::default(),
+            row: Block::new(projection),
+            keys: Keys::default(),
+            scratch: Scratch::new(),
+        }
+    }
+
     fn read(&mut self, chunk: &Chunk) -> Result<(), Error> {
         let mut lines = chunk.lines()?;
         let (mut told, mut n) = (0, 0u64);
@@ -111,11 +130,20 @@ impl Worker<'_> {
         if line.timestamp() <= self.search.as_of {
             self.found.newest = self.found.newest.max(Some(line.timestamp()));
         }
-        if line.text(line.user(), buf) != self.search.user.id().as_bytes() {
+        let plan = self.search.plan;
+        let touches = if plan.entity().is_declared() {
+            self.row.clear();
+            self.row.push_line(line, buf);
+            plan.keys(&self.row, 0, &mut self.keys, &mut self.scratch);
+            self.keys.iter().any(|key| key == self.search.key.as_str())
+        } else {
+            line.text(line.user(), buf) == self.search.key.id().as_bytes()
+        };
+        if !touches {
             return Ok(());
         }
         if self.found.rows.last().is_none_or(|block| block.text_len() >= BLOCK_TEXT) {
-            self.found.rows.push(Block::new(self.search.projection));
+            self.found.rows.push(Block::new(&plan.definitions.projection));
         }
         if let Some(block) = self.found.rows.last_mut() {
             block.push_line(line, buf);

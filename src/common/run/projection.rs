@@ -6,7 +6,7 @@
 use super::publish::{Answer, Offsets, Order, Publisher, Token};
 use super::stream::{Error, Observer, Report};
 use crate::engine::live::Live;
-use crate::engine::plan::Plan;
+use crate::engine::plans::Plans;
 use crate::key::Key;
 use crate::ledger::Progress;
 use crate::patch::Patch;
@@ -70,6 +70,8 @@ pub struct Publishing {
     /// What was handed over and is not answered.
     flying: Arc<Vec<Patch>>,
     looked: Instant,
+    /// Entities that forget, until it is known whether Redis shows keys that the state no longer has.
+    sweep: Vec<(String, usize)>,
     refused: HashSet<String>,
 }
 
@@ -82,7 +84,7 @@ impl Publishing {
         live: &mut Live,
     ) -> Result<Publishing, Error> {
         let Projection { mut redis, token: name, ends } = projection;
-        let plan = fingerprint(live.plan());
+        let plan = fingerprint(live.plans());
         let told = told.filter(|told| told.plan == plan);
         let round = told.as_ref().map_or(0, |told| told.round);
         let found = redis.token(&name)?.as_deref().and_then(Token::parse);
@@ -91,9 +93,13 @@ impl Publishing {
         for (partition, offset) in &mut silent_until {
             *offset = (*offset).min(ends.get(partition).copied().unwrap_or(0));
         }
+        let mut sweep = Vec::new();
         match told.and_then(|told| told.untold) {
             Some(keys) => keys.iter().filter_map(|key| Key::from_stored(key)).for_each(|key| live.tell(&key)),
-            None => live.tell_again(),
+            None => {
+                live.tell_again();
+                sweep = forgetful(live);
+            }
         }
         let state = progress.state_id.clone();
         let token = Token { state, round, batch: progress.published, reached: Offsets::new() };
@@ -107,6 +113,7 @@ impl Publishing {
             silent_until,
             flying: Arc::default(),
             looked: Instant::now(),
+            sweep,
             refused: HashSet::new(),
         })
     }
@@ -118,7 +125,7 @@ impl Publishing {
 
     /// Whether Redis shows everything, or must not be told more for now.
     pub fn is_done(&self, live: &Live) -> bool {
-        !self.publisher.is_busy() && (live.untold() == 0 || !self.silent_until.is_empty())
+        !self.publisher.is_busy() && (live.untold() == 0 && self.sweep.is_empty() || !self.silent_until.is_empty())
     }
 
     /// Batches that Redis has acknowledged.
@@ -154,6 +161,8 @@ impl Publishing {
         }
         if !self.claimed {
             self.publisher.order(Order::Claim { reached });
+        } else if !self.sweep.is_empty() {
+            self.publisher.order(Order::Sweep { entities: std::mem::take(&mut self.sweep) });
         } else if live.untold() > 0 {
             let mut patches = Vec::with_capacity(PUBLISH_KEYS.min(live.untold()));
             live.drain(PUBLISH_KEYS, |patch| patches.push(patch));
@@ -172,6 +181,7 @@ impl Publishing {
             Answer::Claimed { token, found, sound } => {
                 if !sound {
                     live.tell_again();
+                    self.sweep = forgetful(live);
                 }
                 if found.as_ref().is_some_and(|found| found.state != token.state) {
                     observer.say(&format!("took the projection over from another state: `{}`", self.name));
@@ -187,6 +197,8 @@ impl Publishing {
                 self.flying = Arc::default();
                 self.report_refused(refused, observer);
             }
+            // Of the keys that are there, all are told as they are; of the others, that they are not.
+            Answer::Swept { keys } => keys.iter().for_each(|key| live.tell(key)),
             Answer::Lost => {
                 observer.say("redis has lost data: all profiles are published again");
                 self.flying = Arc::default();
@@ -212,11 +224,17 @@ impl Publishing {
     }
 }
 
+/// The entities whose keys are forgotten, with the number of their parts.
+fn forgetful(live: &Live) -> Vec<(String, usize)> {
+    let plans = live.plans().iter().filter(|plan| plan.hidden().is_some());
+    plans.map(|plan| (plan.entity().name.to_string(), plan.entity().width())).collect()
+}
+
 /// Stands for the definitions and the tags that are told: with others Redis has to be told everything.
-fn fingerprint(plan: &Plan) -> u64 {
+fn fingerprint(plans: &Plans) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(0, 0);
-    hasher.write(plan.definitions.text.as_bytes());
-    for tag in &plan.outputs {
+    hasher.write(plans.definitions().text.as_bytes());
+    for tag in plans.iter().flat_map(|plan| &plan.outputs) {
         hasher.write_u64(*tag as u64);
     }
     hasher.finish()

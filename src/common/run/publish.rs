@@ -4,6 +4,7 @@
 //! offsets events may show in Redis. It changes in the transaction that writes a batch,
 //! so a batch is in or it is not, and whoever lost data or a race finds another token.
 
+use crate::key::Key;
 use crate::patch::Patch;
 use crate::store::redis::{Patience, Published, Redis};
 use crate::store::{Error, Kind};
@@ -59,6 +60,8 @@ pub enum Order {
     Patches { patches: Arc<Vec<Patch>>, reached: Offsets },
     /// See whether the token still stands.
     Look,
+    /// Name the keys of these entities that stand there, given with the number of their parts.
+    Sweep { entities: Vec<(String, usize)> },
 }
 
 /// What became of an order.
@@ -73,6 +76,9 @@ pub enum Answer {
     Done {
         batch: u64,
         refused: Vec<(String, String)>,
+    },
+    Swept {
+        keys: Vec<Key>,
     },
     /// Redis has lost data: it has to be claimed again.
     Lost,
@@ -177,6 +183,7 @@ impl Work {
             Order::Claim { reached } => self.claim(&reached),
             Order::Patches { patches, reached } => self.publish(&patches, &reached),
             Order::Look => self.look(),
+            Order::Sweep { entities } => self.sweep(&entities),
         };
         answer.unwrap_or_else(Answer::Failed)
     }
@@ -224,7 +231,7 @@ impl Work {
                     .patiently(|work| work.redis.apply_with_token(part, &work.name, work.expected.as_deref(), &new))?;
                 match published {
                     Published::Applied(written) => {
-                        refused.extend(written.refused.into_iter().map(|r| (r.key.redis(), r.why)));
+                        refused.extend(written.refused.into_iter().map(|r| (self.redis.name(&r.key), r.why)));
                         self.expected = Some(new);
                         break;
                     }
@@ -244,6 +251,17 @@ impl Work {
         } else {
             self.fenced(found.as_deref())
         })
+    }
+
+    fn sweep(&mut self, entities: &[(String, usize)]) -> Result<Answer, Error> {
+        let mut keys = Vec::new();
+        for (entity, parts) in entities {
+            keys.extend(self.patiently(|work| {
+                let scan = work.redis.scan("", entity, *parts);
+                scan.map(|entry| entry.map(|(key, _)| key)).collect::<Result<Vec<Key>, Error>>()
+            })?);
+        }
+        Ok(Answer::Swept { keys })
     }
 
     /// Another token than expected: an older one of ours or none means that Redis lost data.

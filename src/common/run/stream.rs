@@ -44,6 +44,8 @@ pub struct Report {
     pub unkeyed: u64,
     pub patches: u64,
     pub keys: usize,
+    /// Whether keys of other entities than users are among them.
+    pub others: bool,
     pub ids: usize,
     /// How far back every duplicate is noticed.
     pub horizon: Millis,
@@ -54,6 +56,7 @@ pub struct Report {
 impl Report {
     pub(super) fn look_at(&mut self, live: &Live) {
         self.keys = live.keys();
+        self.others = live.plans().iter().any(|plan| plan.entity().is_declared());
         self.ids = live.dedup().len();
         self.now = live.now();
         self.horizon = live.dedup().in_force(live.now());

@@ -69,6 +69,13 @@ impl Rule {
         matches
     }
 
+    /// The tags it looks at, by place in the definitions.
+    pub fn tags(&self) -> Vec<usize> {
+        let mut tags = Vec::new();
+        self.expr.slots(&mut tags);
+        tags
+    }
+
     /// The rule as SQL, the same text for all ways to write it.
     pub fn sql(&self) -> String {
         self.expr.canonical()

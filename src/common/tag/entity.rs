@@ -32,6 +32,7 @@ pub struct Entity {
     pub parts: Vec<KeyPart>,
     /// How far back it remembers at all; for ever without it.
     pub retain: Option<Retain>,
+    by_user: bool,
     /// What a fingerprint says of it.
     pub(super) meaning: String,
 }
@@ -58,7 +59,7 @@ pub struct Retain {
 impl Entity {
     pub(super) fn user() -> Entity {
         let meaning = format!("entity {USER}\n");
-        Entity { name: USER.into(), prefix: "profile".into(), parts: Vec::new(), retain: None, meaning }
+        Entity { name: USER.into(), prefix: "profile".into(), parts: Vec::new(), retain: None, by_user: true, meaning }
     }
 
     /// How many parts its keys have.
@@ -66,9 +67,14 @@ impl Entity {
         self.parts.len().max(1)
     }
 
-    /// Whether events of one user may touch keys that events of other users touch too.
-    pub fn is_shared(&self) -> bool {
+    /// Whether a file declares it: users are there without.
+    pub fn is_declared(&self) -> bool {
         !self.parts.is_empty()
+    }
+
+    /// Whether events of several users may touch one key: none of its parts is the `userId`.
+    pub fn is_shared(&self) -> bool {
+        self.is_declared() && !self.by_user
     }
 }
 
@@ -98,11 +104,11 @@ impl Builder<'_> {
         let prefix = match read.text("prefix") {
             Some(text) => {
                 self.well_formed(text, "prefix");
-                self.free_prefix(text);
+                self.free_prefix(text, &name);
                 text.value.clone()
             }
             None => {
-                read.text("name").into_iter().for_each(|name| self.free_prefix(name));
+                read.text("name").into_iter().for_each(|text| self.free_prefix(text, &name));
                 name.clone()
             }
         };
@@ -116,8 +122,14 @@ impl Builder<'_> {
             parts = texts.iter().filter_map(|text| self.key_part(text)).collect();
         }
         let window = read.text("retain").and_then(|text| self.retained(text));
+        let by_user = parts.iter().any(|part| match part {
+            KeyPart::One(expr) => {
+                expr.slot().is_some_and(|slot| self.fields.projection.fields[slot].path == ["userId"])
+            }
+            _ => false,
+        });
         let meaning = fingerprint::entity(&name, &parts, window, &self.fields.projection);
-        let mut entity = Entity { name: name.into(), prefix: prefix.into(), parts, retain: None, meaning };
+        let mut entity = Entity { name: name.into(), prefix: prefix.into(), parts, retain: None, by_user, meaning };
         entity.retain = window.map(|window| {
             let count = Aggregation {
                 function: Function::Count,
@@ -158,15 +170,14 @@ impl Builder<'_> {
     }
 
     /// Reports a prefix under which something else stands in Redis.
-    fn free_prefix(&mut self, text: &Text) {
+    fn free_prefix(&mut self, text: &Text, name: &str) {
         let whose = match text.value.as_str() {
             "t" => Some("tenants".to_string()),
             "adprof" => Some("adprof's own tokens".to_string()),
+            // A name that is there twice has been told of.
             prefix => {
-                let taken = self.entities.iter().find(|known| *known.prefix == *prefix && *known.name != *prefix);
-                // A name that is there twice has been told of.
-                let user = prefix == "profile" && !text.value.is_empty();
-                taken.or(self.entities.first().filter(|_| user)).map(|known| format!("entity `{}`", known.name))
+                let taken = self.entities.iter().find(|known| *known.prefix == *prefix && *known.name != *name);
+                taken.map(|known| format!("entity `{}`", known.name))
             }
         };
         if let Some(whose) = whose {

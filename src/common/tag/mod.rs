@@ -23,6 +23,7 @@ mod written;
 
 use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};
+use crate::key::Prefixes;
 use crate::pane::Window;
 use crate::rows::Projection;
 use crate::value::Type;
@@ -214,6 +215,12 @@ impl Definitions {
     /// The entity of a tag.
     pub fn entity_of(&self, tag: usize) -> &Entity {
         &self.entities[self.tags[tag].entity]
+    }
+
+    /// The names in Redis that entities ask for.
+    pub fn prefixes(&self) -> Prefixes {
+        let others = self.entities.iter().filter(|entity| entity.prefix != entity.name && entity.is_declared());
+        Prefixes::new(others.map(|entity| (&*entity.name, &*entity.prefix)))
     }
 
     /// The tags that one path computes, in the order of the file.

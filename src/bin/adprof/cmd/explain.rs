@@ -1,4 +1,4 @@
-//! `adprof explain`: how the value of one tag of one user comes about.
+//! `adprof explain`: how the value of one tag of one user, or of a key of another entity, comes about.
 //!
 //! What a store says and what a log says are both told by the engine, and compared where both are there.
 
@@ -8,8 +8,7 @@ mod ndjson;
 mod subject;
 mod text;
 
-use super::query::why_no_id;
-use crate::ask::{AskArgs, Asked, usage};
+use crate::ask::{AskArgs, Asked, Of, of_entity, usage};
 use crate::given;
 use crate::report::{self, Exit, Failure};
 use adprof::key::Key;
@@ -33,7 +32,7 @@ use subject::{Book, Sides, Store};
   adprof explain u-001 clicks_1h_count --log events/ --as-of 2026-11-20T10:00:00Z
   adprof explain u-001 segment_id --json | jq '.inputs[].value'")]
 pub struct Args {
-    /// The id of the user
+    /// The id of the user, or the key of --entity
     #[arg(value_name = "ID")]
     user: String,
     /// The code of the tag
@@ -63,15 +62,16 @@ enum Format {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    if let Some(why) = why_no_id(&args.user) {
-        return Err(usage(format!("not an id: {why}")).into());
-    }
-    let user = Key::user("", &args.user);
+    let read = |of: &Of| of.key(&args.user).map_err(|why| usage(format!("not an id: {why}")));
+    // An id of a user is looked at first: a wrong one needs no store to be wrong.
+    let early = if args.ask.names_entity() { None } else { Some(read(&Of::users())?) };
     let instant = args.ask.instant()?;
     let asked = match args.log[..] {
         [] => args.ask.open_at(instant)?,
         _ => args.ask.open_if_named(instant)?,
     };
+    let of = args.ask.of(asked.definitions())?;
+    let user = early.map_or_else(|| read(&of), Ok)?;
     let book = explain(&args, user, instant, asked)?;
     let usual = if io::stdout().is_terminal() { Format::Text } else { Format::Ndjson };
     let format = if args.json { Format::Ndjson } else { args.format.unwrap_or(usual) };
@@ -85,17 +85,16 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn explain(args: &Args, user: Key, instant: AsOf, asked: Asked) -> Result<Book> {
-    let definitions = match &asked {
-        Asked::Store(profiles, _) => profiles.definitions().clone(),
-        Asked::Nowhere(definitions) => definitions.clone(),
-    };
-    let lineage = definitions.lineage(tag(&definitions, &args.tag)?);
+    let definitions = asked.definitions().clone();
+    let tag = tag(&definitions, &args.tag)?;
+    of_entity(&[tag], &definitions, &args.ask.of(&definitions)?)?;
+    let lineage = definitions.lineage(tag);
     let store = match asked {
         Asked::Store(profiles, location) => Some(Store::ask(*profiles, &location, &user, &lineage)?),
         Asked::Nowhere(_) => None,
     };
     let as_of = instant.instant();
-    let log = if args.log.is_empty() { None } else { Some(log::read(&args.log, &definitions, &user, as_of)?) };
+    let log = if args.log.is_empty() { None } else { Some(log::read(&args.log, &definitions, tag, &user, as_of)?) };
     let sides = Sides { definitions, store, log, as_of, named: matches!(instant, AsOf::At(_)) };
     Ok(sides.book(user, &lineage))
 }

@@ -2,7 +2,7 @@
 //!
 //! A file named with `-o` is replaced when the new one is whole and on the disk, not before.
 
-use crate::ask::{AskArgs, RuleArgs, TagArgs, keeps, members};
+use crate::ask::{AskArgs, Of, RuleArgs, TagArgs, keeps, members};
 use crate::given::{grouped, rate};
 use crate::report;
 use crate::whole::into_file;
@@ -19,7 +19,7 @@ const BUFFER: usize = 1 << 16;
 
 /// Write profiles as CSV or NDJSON
 ///
-/// CSV has the column userId and one for each tag of the definitions; a missing value is an empty cell, a datetime
+/// CSV has the column userId, or one named as the entity, and one for each of its tags; a missing value is an empty cell, a datetime
 /// is in milliseconds. Cells that a spreadsheet would run as a formula (= + - @ TAB CR LF in front) get a ' in front,
 /// ids too; plain numbers stay. NDJSON has the profiles as `query` shows them.
 #[derive(clap::Args)]
@@ -57,9 +57,11 @@ pub fn run(args: Args) -> Result<()> {
     let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let format = args.format.unwrap_or_else(|| usual_format(output));
     let mut profiles = args.ask.open()?;
+    let of = args.ask.of(profiles.definitions())?;
     let job = Job {
-        rule: args.rule.read(profiles.definitions())?,
-        tags: args.tags.choose(profiles.definitions())?,
+        rule: args.rule.read(profiles.definitions(), &of)?,
+        tags: args.tags.choose(profiles.definitions(), &of)?,
+        of,
         format,
         cells: match (args.raw, output) {
             (true, _) => Cells::Raw,
@@ -92,6 +94,7 @@ fn usual_format(output: Option<&Path>) -> Format {
 
 /// What is to be written.
 struct Job {
+    of: Of,
     rule: Option<Rule>,
     tags: Option<Vec<usize>>,
     format: Format,
@@ -106,9 +109,12 @@ impl Job {
         let out = BufWriter::with_capacity(BUFFER, out);
         let (all, out) = match self.format {
             Format::Csv => {
-                let tags = self.tags.unwrap_or_else(|| (0..definitions.tags.len()).collect());
-                let mut csv = Csv::begin(out, &definitions, tags, self.cells)?;
-                let all = members(profiles, self.rule, |profile| {
+                let tags = self.tags.unwrap_or_else(|| {
+                    (0..definitions.tags.len()).filter(|tag| definitions.tags[*tag].entity == self.of.place).collect()
+                });
+                let key = if self.of.is_users() { "userId" } else { &self.of.name };
+                let mut csv = Csv::begin(out, key, &definitions, tags, self.cells)?;
+                let all = members(profiles, &self.of, self.rule, |profile| {
                     rows += 1;
                     Ok(csv.row(&profile)?)
                 })?;
@@ -118,7 +124,7 @@ impl Job {
                 let mut out = out;
                 let mut line = Vec::new();
                 let keep = |code: &str| keeps(self.tags.as_deref(), &definitions, code);
-                let all = members(profiles, self.rule, |profile| {
+                let all = members(profiles, &self.of, self.rule, |profile| {
                     rows += 1;
                     line.clear();
                     profile.push_line(&definitions, keep, &mut line);

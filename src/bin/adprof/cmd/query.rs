@@ -1,13 +1,12 @@
-//! `adprof query`: the profiles of users, by id.
+//! `adprof query`: the profiles of users, or of keys of another entity.
 //!
 //! Each profile is answered as of the moment its batch was asked, in the order of the ids.
 
 mod origin;
 
-use crate::ask::{AskArgs, TagArgs, keeps, usage};
+use crate::ask::{AskArgs, Of, TagArgs, keeps, usage};
 use crate::{given, report};
 use adprof::key::Key;
-use adprof::limits::USER_ID_MAX;
 use adprof::ndjson::shown;
 use adprof::profiles::{Profile, Profiles};
 use adprof::tag::Definitions;
@@ -30,7 +29,8 @@ const BATCH: usize = 1000;
   adprof query --tags clicks_1h_count,ltv_total u-001 u-002
   adprof query --as-of 2026-11-20T10:00:00Z u-001
   adprof query --store redis://127.0.0.1:6379 u-001 | jq .tags
-  cut -f1 users.tsv | adprof query -")]
+  cut -f1 users.tsv | adprof query -
+  adprof query --entity item i-9                       keys of another entity")]
 pub struct Args {
     /// Ids of users, or `-`: one a line on standard input, answered as they come
     #[arg(required = true, value_name = "ID")]
@@ -55,49 +55,40 @@ enum Format {
 
 pub fn run(args: Args) -> Result<()> {
     let from_stdin = args.ids == ["-"];
-    let keys = match from_stdin {
-        true => Vec::new(),
-        false => args.ids.iter().enumerate().map(|(i, id)| key(i, id)).collect::<Result<_>>()?,
+    let read = |of: &Of| match from_stdin {
+        true => Ok(Vec::new()),
+        false => args.ids.iter().enumerate().map(|(i, id)| key(of, i, id)).collect::<Result<Vec<Key>>>(),
     };
+    // Ids of users are looked at first: a wrong one needs no store to be wrong.
+    let early = if args.ask.names_entity() { None } else { Some(read(&Of::users())?) };
     let profiles = args.ask.open()?;
-    let chosen = args.tags.choose(profiles.definitions())?;
+    let of = args.ask.of(profiles.definitions())?;
+    let keys = early.map_or_else(|| read(&of), Ok)?;
+    let chosen = args.tags.choose(profiles.definitions(), &of)?;
     let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
     let origin = origin::Told::of(&profiles, chosen.as_deref());
     if args.origin || report::is_verbose() || io::stderr().is_terminal() {
         origin.note();
     }
     let origin = args.origin.then_some(origin);
-    let mut answers = Answers { profiles, chosen, format: args.format.unwrap_or(usual), origin, told: 0 };
+    let mut answers = Answers { profiles, of, chosen, format: args.format.unwrap_or(usual), origin, told: 0 };
     match from_stdin {
         true => answers.stream(io::stdin().lock()),
         false => keys.chunks(BATCH).try_for_each(|batch| answers.answer(batch)),
     }
 }
 
-fn key(place: usize, id: &str) -> Result<Key> {
+fn key(of: &Of, place: usize, id: &str) -> Result<Key> {
     if id == "-" {
         return Err(usage("`-` stands alone: ids come as arguments or from standard input").into());
     }
-    match why_no_id(id) {
-        None => Ok(Key::user("", id)),
-        Some(why) => Err(usage(format!("argument {}: not an id: {why}", place + 1)).into()),
-    }
-}
-
-/// Why no event can have had this id; `None` when one can.
-pub(super) fn why_no_id(id: &str) -> Option<String> {
-    if id.is_empty() {
-        return Some("it is empty".into());
-    }
-    if id.len() > USER_ID_MAX {
-        return Some(format!("it is longer than {USER_ID_MAX} bytes"));
-    }
-    id.contains(char::is_control).then(|| format!("it holds a control character: {}", shown(id)))
+    of.key(id).map_err(|why| usage(format!("argument {}: not an id: {why}", place + 1)).into())
 }
 
 /// Answers batch after batch.
 struct Answers {
     profiles: Profiles,
+    of: Of,
     chosen: Option<Vec<usize>>,
     format: Format,
     /// Where it is asked for.
@@ -108,7 +99,8 @@ struct Answers {
 impl Answers {
     /// Answers each line. A batch ends where no whole line is waiting, so that who asks slowly is answered at once.
     fn stream(&mut self, input: impl Read) -> Result<()> {
-        let mut ids = Ids { input: BufReader::with_capacity(1 << 16, input), line: 0, bytes: Vec::new() };
+        let mut ids =
+            Ids { input: BufReader::with_capacity(1 << 16, input), of: self.of.clone(), line: 0, bytes: Vec::new() };
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let next = ids.next();
@@ -165,6 +157,7 @@ impl Answers {
 /// Ids, one a line. CRLF, empty lines and a byte order mark at the very start are tolerated.
 struct Ids<R> {
     input: BufReader<R>,
+    of: Of,
     line: u64,
     bytes: Vec<u8>,
 }
@@ -174,7 +167,8 @@ impl<R: Read> Ids<R> {
     fn next(&mut self) -> Result<Option<Option<Key>>> {
         self.bytes.clear();
         // Room for the longest id with its line end and a mark: a line that fills it is too long.
-        let room = USER_ID_MAX as u64 + 8;
+        let longest = self.of.longest();
+        let room = longest as u64 + 8;
         if (&mut self.input).take(room).read_until(b'\n', &mut self.bytes)? == 0 {
             return Ok(None);
         }
@@ -188,14 +182,11 @@ impl<R: Read> Ids<R> {
             return Ok(Some(None));
         }
         let wrong = |why: String| usage(format!("standard input:{}: not an id: {why}", self.line));
-        if id.len() > USER_ID_MAX {
-            return Err(wrong(format!("it is longer than {USER_ID_MAX} bytes")).into());
+        if id.len() > longest {
+            return Err(wrong(format!("it is longer than {longest} bytes")).into());
         }
         let id = std::str::from_utf8(id).map_err(|_| wrong("it is not UTF-8".into()))?;
-        match why_no_id(id) {
-            None => Ok(Some(Some(Key::user("", id)))),
-            Some(why) => Err(wrong(why).into()),
-        }
+        self.of.key_of_line(id).map(|key| Some(Some(key))).map_err(|why| wrong(why).into())
     }
 
     fn has_line(&self) -> bool {
@@ -251,6 +242,7 @@ pub(super) fn readable(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adprof::limits::USER_ID_MAX;
 
     #[test]
     fn an_age_is_told_in_the_unit_people_think_in() {
@@ -269,7 +261,7 @@ mod tests {
     #[test]
     fn lines_are_ids_byte_for_byte() {
         let input = "\u{feff}u-001\r\n\n a b \nemoji 🎈".as_bytes();
-        let mut ids = Ids { input: BufReader::new(input), line: 0, bytes: Vec::new() };
+        let mut ids = Ids { input: BufReader::new(input), of: Of::users(), line: 0, bytes: Vec::new() };
         let mut read = Vec::new();
         while let Some(line) = ids.next().expect("ids") {
             read.extend(line.map(|key| key.id().to_string()));
@@ -287,7 +279,7 @@ mod tests {
             (long.as_bytes(), "standard input:1: not an id: it is longer than 256 bytes"),
             (endless.as_bytes(), "standard input:1: not an id: it is longer than 256 bytes"),
         ] {
-            let mut ids = Ids { input: BufReader::new(input), line: 0, bytes: Vec::new() };
+            let mut ids = Ids { input: BufReader::new(input), of: Of::users(), line: 0, bytes: Vec::new() };
             let error = (0..3).find_map(|_| ids.next().err()).expect("refused");
             assert_eq!(error.to_string(), why);
         }

@@ -66,13 +66,14 @@ pub fn run(args: Args) -> Result<()> {
 
 fn list(asked: Asked) -> Result<()> {
     let mut profiles = asked.ask.open()?;
-    let rule = asked.rule.read(profiles.definitions())?;
+    let of = asked.ask.of(profiles.definitions())?;
+    let rule = asked.rule.read(profiles.definitions(), &of)?;
     if rule.is_none() {
         return Err(no_rule().into());
     }
     let terminal = io::stdout().is_terminal();
     let mut out = Vec::with_capacity(CHUNK + 1024);
-    members(&mut profiles, rule, |profile| {
+    members(&mut profiles, &of, rule, |profile| {
         match asked.format {
             Format::Ids => push_id(&mut out, &profile.key, terminal),
             Format::Ndjson => {
@@ -93,20 +94,21 @@ fn list(asked: Asked) -> Result<()> {
 /// Byte for byte in a pipe, so that it is the same id for whoever reads it; harmless on a terminal.
 fn push_id(out: &mut Vec<u8>, key: &Key, terminal: bool) {
     match terminal {
-        true => out.extend_from_slice(shown(key.id()).as_bytes()),
-        false => out.extend_from_slice(key.id().as_bytes()),
+        true => out.extend_from_slice(shown(&key.text()).as_bytes()),
+        false => out.extend_from_slice(key.text().as_bytes()),
     }
     out.push(b'\n');
 }
 
 fn size(asked: Asked) -> Result<()> {
     let mut profiles = asked.ask.open()?;
-    let rule = asked.rule.read(profiles.definitions())?;
+    let of = asked.ask.of(profiles.definitions())?;
+    let rule = asked.rule.read(profiles.definitions(), &of)?;
     if rule.is_none() {
         return Err(no_rule().into());
     }
     let mut size = 0u64;
-    let all = members(&mut profiles, rule, |_| {
+    let all = members(&mut profiles, &of, rule, |_| {
         size += 1;
         Ok(())
     })?;

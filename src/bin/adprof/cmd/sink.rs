@@ -8,7 +8,7 @@ mod reader;
 mod refusals;
 mod target;
 
-use crate::given::{self, MaxErrors, grouped, rate};
+use crate::given::{self, DefinitionArgs, MaxErrors, grouped, rate};
 use crate::report::{self, Exit, Failure};
 use adprof::lines::{open_path, source_name};
 use anyhow::Result;
@@ -23,7 +23,8 @@ use target::Target;
 /// Write patches into Redis or an embedded store
 ///
 /// Reads patches, one JSON object a line, as `batch` and `stream` print them. In Redis each user is one HASH,
-/// `profile:USERID`, whose fields are the tags. Every value is absolute and null removes: the same patches again
+/// `profile:USERID`, whose fields are the tags, and a key of another entity one under the prefix that its definition
+/// names. Every value is absolute and null removes: the same patches again
 /// change nothing, so a run that was interrupted is simply repeated.
 ///
 /// Lines that are not patches go to the dead-letter file, and the others are written. When every line was bad, or more
@@ -44,6 +45,8 @@ pub struct Args {
     /// The address [default: REDIS_URL or redis://127.0.0.1:6379], or the directory [default: ./adprof-store]
     #[arg(value_name = "URL|DIR")]
     at: Option<String>,
+    #[command(flatten)]
+    definitions: DefinitionArgs,
     /// Where the patches are, gzip and zstd too; `-` is stdin
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
@@ -73,8 +76,9 @@ struct Totals {
 
 pub fn run(args: Args) -> Result<()> {
     let place = target::place(&args.to, args.at.as_deref())?;
+    let names = args.definitions.find()?.map(|definitions| definitions.prefixes()).unwrap_or_default();
     let input = open_path(&args.input).map_err(|e| report::io(&args.input, &e))?;
-    let mut target = if args.dry_run { Target::Nowhere } else { Target::open(&place)? };
+    let mut target = if args.dry_run { Target::Nowhere } else { Target::open(&place, names)? };
     let bar = report::progress(size(&args.input), "sink");
     let dead = (!args.dry_run).then_some(args.dead.as_path());
     let source = source_name(&args.input);

@@ -8,7 +8,7 @@ use adprof::bus::{Assignment, Consumer, Options, PartitionSet, StartOffsets};
 use adprof::dead::{DeadFile, DeadLetter};
 use adprof::engine::dedup::{HashKey, Horizon};
 use adprof::engine::live::{Live, Telling};
-use adprof::engine::plan::Plan;
+use adprof::engine::plans::Plans;
 use adprof::event::Rules;
 use adprof::lines;
 use adprof::run::feed::{self, Letter, News, Parser};
@@ -17,7 +17,7 @@ use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::redis::Redis;
 use adprof::store::{Embedded, Location, RedisUrl};
-use adprof::tag::Update;
+use adprof::tag::{Definitions, Part, Update};
 use adprof::time::{Millis, show_span};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, bounded};
@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
   adprof stream -b localhost:9092 -t realtime-events --store redis://localhost:6379
   adprof stream -b localhost:9092 -t realtime-events -p 0-3 --store file:./adprof-store
   adprof stream < events.jsonl                              patches on stdout
-  adprof stream --emit final --tags all < events.jsonl      one line a user at the end
+  adprof stream --emit final --tags all < events.jsonl      one line a key at the end
   adprof stream -b localhost:9092 -t realtime-events -e     to the end of the topic, then stop")]
 pub struct Args {
     #[command(flatten)]
@@ -124,12 +124,12 @@ pub fn run(args: Args) -> Result<()> {
             Failure::new(Exit::Definitions, format!("{} has no tag with update = \"realtime\"", definitions.source));
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
-    given::of_users(&definitions, &tags, "stream")?;
-    let plan = Arc::new(Plan::live(definitions.clone(), &tags));
+    args.of_whole_keys(&definitions, &tags)?;
+    let plans = Plans::live(&definitions, &tags);
     let started = Instant::now();
     let (report, max_errors) = match args.location()? {
-        None => (filter(&args, &plan)?, args.max_errors),
-        Some(location) => (keep(&args, &plan, location)?, args.max_errors),
+        None => (filter(&args, &plans)?, args.max_errors),
+        Some(location) => (keep(&args, &plans, location)?, args.max_errors),
     };
     tell(&report, started);
     given::check_errors(max_errors, report.counts.refused, report.counts.consumed)
@@ -148,6 +148,17 @@ impl Args {
             given::without_password(url)?;
         }
         Ok(Some(location))
+    }
+
+    /// Refuses tags of keys that a part of the partitions would know in part only.
+    fn of_whole_keys(&self, definitions: &Definitions, tags: &[usize]) -> Result<()> {
+        let shared = |tag: &&usize| definitions.entity_of(**tag).is_shared();
+        let (Some(_), Some(&tag)) = (&self.partitions, tags.iter().find(shared)) else { return Ok(()) };
+        let (code, entity) = (&definitions.tags[tag].code, &definitions.entity_of(tag).name);
+        let message = format!("with -p `{code}` would be wrong: events of one `{entity}` are in every partition");
+        let problem = definitions.problem(tag, Part::Entity, message);
+        let failure = Failure::new(Exit::Definitions, problem.to_string());
+        Err(failure.hint("read all partitions, or name tags of users with --tags").into())
     }
 
     fn clock(&self, usual: Which) -> Clock {
@@ -180,11 +191,11 @@ impl Args {
 }
 
 /// Starts the thread that reads and parses the input.
-fn feed(consumer: Option<&Consumer>, plan: &Arc<Plan>, until: Option<Millis>, by_day: bool) -> Receiver<News> {
-    let definitions = &plan.definitions;
+fn feed(consumer: Option<&Consumer>, plans: &Plans, until: Option<Millis>, by_day: bool) -> Receiver<News> {
+    let definitions = plans.definitions();
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let projection = definitions.projection.clone();
-    let parser = Parser { projection, rules, now: given::now, until, plan: Some(plan.clone()), by_day };
+    let parser = Parser { projection, rules, now: given::now, until, plans: Some(plans.clone()), by_day };
     let (out, news) = bounded(8);
     match consumer {
         Some(consumer) => {
@@ -202,7 +213,7 @@ fn feed(consumer: Option<&Consumer>, plan: &Arc<Plan>, until: Option<Millis>, by
     news
 }
 
-fn filter(args: &Args, plan: &Arc<Plan>) -> Result<Report> {
+fn filter(args: &Args, plans: &Plans) -> Result<Report> {
     let emit = match (args.every, args.emit) {
         (Some(span), _) => Emit::Every(Duration::from_millis(span.unsigned_abs())),
         (None, When::Each) => Emit::Each,
@@ -210,16 +221,16 @@ fn filter(args: &Args, plan: &Arc<Plan>) -> Result<Report> {
     };
     let telling = if emit == Emit::Each { Telling::Each } else { Telling::Drained };
     let until = args.as_of()?;
-    let mut live = Live::new(plan.clone(), telling, args.horizon(), hash_key());
+    let mut live = Live::new(plans.clone(), telling, args.horizon(), hash_key());
     let consumer = args.consumer(None)?;
-    let news = feed(consumer.as_ref(), plan, until, false);
+    let news = feed(consumer.as_ref(), plans, until, false);
     let mut desk = Desk::new(args, args.dead.clone());
     let job = filter::Job { clock: args.clock(Which::Event), emit, until };
     let report = filter::run(&mut live, &job, &news, stop::flag(), &mut io::stdout().lock(), &mut desk);
     report.map_err(of_stream)
 }
 
-fn keep(args: &Args, plan: &Arc<Plan>, location: Location) -> Result<Report> {
+fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     let (dir, url) = match location {
         Location::Embedded(dir) => (dir, None),
         Location::Redis(url) => (args.state.clone(), Some(url)),
@@ -228,9 +239,10 @@ fn keep(args: &Args, plan: &Arc<Plan>, location: Location) -> Result<Report> {
     let topic = settings.as_ref().map(|s| s.topic().to_string());
     // Redis first: a wrong address should not leave a state behind.
     let redis = url.as_ref().map(|url| Redis::connect(url, PATIENCE)).transpose().map_err(given::of_store)?;
+    let redis = redis.map(|redis| redis.with_names(plans.definitions().prefixes()));
     let mut desk = Desk::new(args, Some(args.dead.clone().unwrap_or_else(|| dir.join("dead.ndjson"))));
     let setup = Setup {
-        plan: plan.clone(),
+        plans: plans.clone(),
         clock: args.clock(Which::Wall),
         now: given::now,
         horizon: args.horizon(),
@@ -252,7 +264,7 @@ fn keep(args: &Args, plan: &Arc<Plan>, location: Location) -> Result<Report> {
     let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
     let projection = redis.map(|redis| Projection { redis, token, ends });
     report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
-    let news = feed(consumer.as_ref(), plan, None, true);
+    let news = feed(consumer.as_ref(), plans, None, true);
     let commit = |offsets| {
         if let Some(consumer) = &consumer {
             consumer.commit(offsets);
@@ -333,7 +345,8 @@ fn describe(report: &Report) -> String {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }
     }
-    words.push_str(&format!("; {} users", given::grouped(report.keys as u64)));
+    let noun = if report.others { "keys" } else { "users" };
+    words.push_str(&format!("; {} {noun}", given::grouped(report.keys as u64)));
     // An embedded store is told by its checkpoints, not by patches.
     if report.patches > 0 {
         words.push_str(&format!(", {} patches", given::grouped(report.patches)));

@@ -30,14 +30,15 @@ impl Live {
 
     /// Puts `base` in the place of what a key has of the days it holds, and remembers the key if that changes a value.
     fn rebase(&mut self, place: u32, day: Day, base: Option<State>) {
-        let plan = self.plan.clone();
         let entry = &mut self.entries[place as usize];
-        self.unknown -= usize::from(entry.state.is_nothing());
+        let plan = self.plans[entry.plan as usize].clone();
+        self.seen -= usize::from(!entry.state.is_nothing());
         let before = entry.values(&plan, self.now, &mut self.scratch);
         entry.state.rebase(&plan, day, base);
         entry.state.expire(&plan, self.now);
+        entry.forget_if_over(&plan, self.now);
         let after = entry.values(&plan, self.now, &mut self.scratch);
-        self.unknown += usize::from(entry.state.is_nothing());
+        self.seen += usize::from(!entry.state.is_nothing());
         if before != after {
             if entry.changed == 0 {
                 self.untold.push_back(place);
@@ -54,9 +55,10 @@ impl Live {
 impl Install<'_> {
     /// Takes what the base has of a key: each comes once.
     pub fn key(&mut self, key: Key, base: State) {
+        let Some(plan) = self.live.plans.place(key.entity()) else { return };
         let place = match self.live.places.get(&key) {
             Some(place) => *place,
-            None => self.live.begin(key),
+            None => self.live.begin(plan, key),
         };
         if let Some(seen) = self.seen.get_mut(place as usize) {
             *seen = true;

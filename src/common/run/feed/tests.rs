@@ -16,7 +16,7 @@ fn parser() -> Parser {
     for (path, ty) in [("category", Type::String), ("amount", Type::Decimal), ("properties.n", Type::Int)] {
         projection.slot(Field::new(path, ty));
     }
-    Parser { projection, rules: Rules::default(), now: || NOW, until: Some(UNTIL), plan: None, by_day: true }
+    Parser { projection, rules: Rules::default(), now: || NOW, until: Some(UNTIL), plans: None, by_day: true }
 }
 
 /// What came, parcels put together: rows, `consumed` and `outside`, letters.

@@ -93,14 +93,15 @@ impl Keep {
 
     /// Says which tags are not whole, and until when.
     pub(super) fn tell_warming(&mut self, observer: &mut dyn Observer) {
-        let plan = self.live.plan().clone();
+        let plans = self.live.plans().clone();
+        let definitions = plans.definitions();
         let now = self.live.now().max((self.now)());
         let told = |tag: &usize| {
-            let warming = self.ledger.warming(&plan.definitions, *tag, now)?;
-            Some(format!("{} {warming}", plan.definitions.tags[*tag].code))
+            let warming = self.ledger.warming(definitions, *tag, now)?;
+            Some(format!("{} {warming}", definitions.tags[*tag].code))
         };
-        let imported = |tag: &&usize| !matches!(plan.definitions.tags[**tag].kind, Kind::Imported);
-        let warm: Vec<String> = plan.outputs.iter().filter(imported).filter_map(told).collect();
+        let imported = |tag: &&usize| !matches!(definitions.tags[**tag].kind, Kind::Imported);
+        let warm: Vec<String> = plans.iter().flat_map(|plan| &plan.outputs).filter(imported).filter_map(told).collect();
         if !warm.is_empty() {
             observer.say(&format!("tags that are warming: {}", warm.join("; ")));
         }

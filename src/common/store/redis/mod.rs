@@ -18,8 +18,10 @@ pub use write::{Published, Refused, Written};
 
 use super::error::{Error, Kind};
 use super::location::RedisUrl;
+use crate::key::{Key, Prefixes};
 use ::redis::{Client, Connection, IntoConnectionInfo, Value};
 use fault::{Fault, Retry};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use write::Watch;
 
@@ -47,6 +49,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 pub struct Redis {
     url: RedisUrl,
     client: Client,
+    names: Arc<Prefixes>,
     patience: Patience,
     link: Option<Link>,
 }
@@ -56,6 +59,7 @@ struct Link {
     connection: Connection,
     /// A token that the server watches for this connection.
     watch: Option<Watch>,
+    names: Arc<Prefixes>,
     buffer: Vec<u8>,
 }
 
@@ -69,10 +73,22 @@ impl Redis {
         // Batches are whole when they are sent: waiting for more (Nagle) would only delay their ends.
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let client = Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
-        let mut redis = Redis { url: url.clone(), client, patience, link: None };
+        let mut redis = Redis { url: url.clone(), client, names: Arc::default(), patience, link: None };
         redis.link = Some(redis.dial().map_err(|fault| fault.into_error(&redis.url))?);
         redis.ping()?;
         Ok(redis)
+    }
+
+    /// The same, with the names that definitions ask for.
+    pub fn with_names(mut self, names: Prefixes) -> Redis {
+        self.names = Arc::new(names);
+        self.link.iter_mut().for_each(|link| link.names = self.names.clone());
+        self
+    }
+
+    /// The name of a key's HASH.
+    pub fn name(&self, key: &Key) -> String {
+        self.names.name(key)
     }
 
     /// The address, which prints without its password.
@@ -119,7 +135,7 @@ impl Redis {
         let connection = self.client.get_connection_with_timeout(self.patience.connect)?;
         connection.set_read_timeout(Some(self.patience.reply))?;
         connection.set_write_timeout(Some(self.patience.reply))?;
-        Ok(Link { connection, watch: None, buffer: Vec::new() })
+        Ok(Link { connection, watch: None, names: self.names.clone(), buffer: Vec::new() })
     }
 }
 

@@ -5,12 +5,13 @@
 
 use super::fault::{Fault, server_text};
 use super::{Link, Redis, resp};
-use crate::key::Key;
+use crate::key::{Key, Prefixes};
 use crate::store::error::Error;
 use ::redis::Value;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::collections::HashSet;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 /// The fields of one profile, sorted by name; or why it cannot be read, which is its fault alone.
 pub type Fields = Result<Vec<(String, String)>, String>;
@@ -25,7 +26,7 @@ impl Redis {
     pub fn get_many(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Error> {
         let mut profiles = Vec::with_capacity(keys.len());
         for batch in keys.chunks(BATCH_KEYS) {
-            profiles.extend(self.patiently(|link| link.profiles(batch.iter().map(Key::redis)))?);
+            profiles.extend(self.patiently(|link| link.profiles(batch))?);
         }
         Ok(profiles)
     }
@@ -36,9 +37,9 @@ impl Redis {
     /// Names that adprof does not write (not UTF-8, control characters, another number of parts) are passed over.
     /// Costs 16 bytes of memory a key, and all names of the server are looked at.
     pub fn scan(&mut self, tenant: &str, entity: &str, parts: usize) -> Scan<'_> {
-        let prefix = Key::new(tenant, entity, [""]).redis();
+        let prefix = self.names.name(&Key::new(tenant, entity, [""]));
         let pattern = format!("{}*", resp::glob_escaped(&prefix));
-        let of = Naming { tenant: tenant.into(), entity: entity.into(), parts, prefix };
+        let of = Naming { tenant: tenant.into(), entity: entity.into(), parts, prefix, names: self.names.clone() };
         Scan {
             redis: self,
             of,
@@ -52,14 +53,12 @@ impl Redis {
 }
 
 impl Link {
-    fn profiles(&mut self, names: impl Iterator<Item = String>) -> Result<Vec<Fields>, Fault> {
-        let mut count = 0;
-        for name in names {
-            resp::command(&mut self.buffer, &[b"HGETALL", name.as_bytes()]);
-            count += 1;
+    fn profiles(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Fault> {
+        for key in keys {
+            resp::command(&mut self.buffer, &[b"HGETALL", self.names.name(key).as_bytes()]);
         }
         self.send()?;
-        (0..count).map(|_| fields(self.receive_any()?)).collect()
+        (0..keys.len()).map(|_| fields(self.receive_any()?)).collect()
     }
 
     /// One step of a scan: the next cursor and some names.
@@ -111,22 +110,19 @@ struct Naming {
     entity: String,
     parts: usize,
     prefix: String,
+    names: Arc<Prefixes>,
 }
 
 impl Naming {
-    /// The inverse of `Key::redis` for this entity; `None` for a name that is not one of its.
+    /// The inverse of `Prefixes::name` for this entity; `None` for a name that is not one of its.
     fn key(&self, name: &str) -> Option<Key> {
         let rest = name.strip_prefix(&self.prefix)?;
         if rest.is_empty() || rest.contains(char::is_control) {
             return None;
         }
-        let parts: Vec<String> = match self.parts {
-            1 => vec![rest.into()],
-            _ => rest.split(':').map(|part| part.replace("%3A", ":").replace("%25", "%")).collect(),
-        };
-        let key = Key::new(&self.tenant, &self.entity, parts.iter().map(String::as_str));
+        let key = Key::typed(&self.tenant, &self.entity, self.parts, rest)?;
         // A name that would not be written so is somebody else's.
-        (parts.len() == self.parts && key.redis() == name).then_some(key)
+        (self.names.name(&key) == name).then_some(key)
     }
 }
 
@@ -170,11 +166,10 @@ impl Scan<'_> {
             let from = from.take().unwrap_or_else(|| b"0".to_vec());
             let (next, names) = link.names(&from, pattern)?;
             let fresh = |name: &String| !seen.contains(&hash(name));
-            let (keys, names): (Vec<Key>, Vec<String>) =
-                names.into_iter().filter(fresh).filter_map(|name| Some((of.key(&name)?, name))).unzip();
-            let mut profiles = Vec::with_capacity(names.len());
-            for batch in names.chunks(BATCH_KEYS) {
-                profiles.extend(link.profiles(batch.iter().cloned())?);
+            let keys: Vec<Key> = names.into_iter().filter(fresh).filter_map(|name| of.key(&name)).collect();
+            let mut profiles = Vec::with_capacity(keys.len());
+            for batch in keys.chunks(BATCH_KEYS) {
+                profiles.extend(link.profiles(batch)?);
             }
             Ok((next, keys, profiles))
         })?;
@@ -182,7 +177,7 @@ impl Scan<'_> {
         self.cursor = Some(next);
         let there = |(key, fields): &(Key, Fields)| {
             // One that has just gone has no fields; one that SCAN gives twice is there already.
-            fields.as_ref().map_or(true, |fields| !fields.is_empty()) && seen.insert(hash(&key.redis()))
+            fields.as_ref().map_or(true, |fields| !fields.is_empty()) && seen.insert(hash(&of.names.name(key)))
         };
         self.chunk = keys.into_iter().zip(profiles).filter(there).collect::<Vec<_>>().into_iter();
         Ok(())
@@ -208,6 +203,7 @@ mod tests {
             entity: entity.into(),
             parts,
             prefix: Key::new(tenant, entity, [""]).redis(),
+            names: Arc::default(),
         };
         let user = naming("", USER, 1);
         for id in ["u-001", "a:b%3A", "*", "päť", "%"] {

@@ -3,6 +3,7 @@
 //! A value is always an argument with its length before it, so no byte of it is ever
 //! read as a command.
 
+use crate::key::Prefixes;
 use crate::patch::Patch;
 use std::io::Write;
 
@@ -17,10 +18,10 @@ pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
 /// Appends the HSET and HDEL that make `patch` true; gives the number of commands (0 to 2).
 ///
 /// `scratch` is overwritten.
-pub(super) fn patch(out: &mut Vec<u8>, patch: &Patch, scratch: &mut Vec<u8>) -> usize {
+pub(super) fn patch(out: &mut Vec<u8>, patch: &Patch, names: &Prefixes, scratch: &mut Vec<u8>) -> usize {
     let removed = patch.tags.iter().filter(|(_, value)| value.is_none()).count();
     let set = patch.tags.len() - removed;
-    let name = patch.key.redis();
+    let name = names.name(&patch.key);
     if set > 0 {
         head(out, b'*', 2 + 2 * set);
         bulk(out, b"HSET");
@@ -79,7 +80,10 @@ mod tests {
     fn a_patch_is_a_set_of_what_is_there_and_a_removal_of_the_rest() {
         let line = r#"{"userId":"a b","asOf":1,"tags":{"n":null,"ltv":150.75,"seg":"x\r\n*1","list":[1,2]}}"#;
         let mut out = Vec::new();
-        assert_eq!(super::patch(&mut out, &Patch::parse(line).expect("a patch"), &mut Vec::new()), 2);
+        assert_eq!(
+            super::patch(&mut out, &Patch::parse(line).expect("a patch"), &Prefixes::default(), &mut Vec::new()),
+            2
+        );
         let want = "*8\r\n$4\r\nHSET\r\n$11\r\nprofile:a b\r\n$3\r\nltv\r\n$6\r\n150.75\r\n$3\r\nseg\r\n$5\r\nx\r\n*1\r\n\
                     $4\r\nlist\r\n$5\r\n[1,2]\r\n*3\r\n$4\r\nHDEL\r\n$11\r\nprofile:a b\r\n$1\r\nn\r\n";
         assert_eq!(String::from_utf8(out).expect("UTF-8"), want);

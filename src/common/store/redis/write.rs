@@ -132,7 +132,7 @@ impl Link {
         let mut commands = Vec::with_capacity(most.min(patches.len() - start));
         let mut end = start;
         while end < patches.len() && end - start < most && self.buffer.len() < BATCH_BYTES {
-            let count = resp::patch(&mut self.buffer, &patches[end], scratch);
+            let count = resp::patch(&mut self.buffer, &patches[end], &self.names, scratch);
             commands.extend(std::iter::repeat_n(end, count));
             end += 1;
         }
@@ -212,7 +212,7 @@ impl Link {
         let mut commands = Vec::with_capacity(patches.len() + 1);
         let mut scratch = Vec::new();
         for (i, patch) in patches.iter().enumerate() {
-            let count = resp::patch(&mut self.buffer, patch, &mut scratch);
+            let count = resp::patch(&mut self.buffer, patch, &self.names, &mut scratch);
             commands.extend(std::iter::repeat_n(i, count));
         }
         resp::command(&mut self.buffer, &[b"SET", token.as_bytes(), new.as_bytes()]);

@@ -166,7 +166,7 @@ impl Base {
             _ => base::plan(&definitions),
         };
         let setup = Setup {
-            plan: Arc::new(plan),
+            plans: Arc::new(plan).into(),
             clock: Clock::Event,
             now: given::now,
             horizon: Horizon::within(512 << 20),

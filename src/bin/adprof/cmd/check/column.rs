@@ -113,9 +113,9 @@ fn compare(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-/// One line a tag: its code, how many users have it, and its values.
-pub fn table(definitions: &Definitions, columns: &[Column], users: u64) -> String {
-    let rows: Vec<[String; 3]> = std::iter::once(["tag", "users", "values"].map(String::from))
+/// One line a tag: its code, how many users, or what else `noun` says, have it, and its values.
+pub fn table(definitions: &Definitions, columns: &[Column], users: u64, noun: &str) -> String {
+    let rows: Vec<[String; 3]> = std::iter::once(["tag", noun, "values"].map(String::from))
         .chain(columns.iter().map(|column| {
             let code = definitions.tags[column.tag].code.to_string();
             [code, format!("{} of {}", grouped(column.users), grouped(users)), column.summary()]

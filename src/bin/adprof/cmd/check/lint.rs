@@ -17,6 +17,38 @@ use std::collections::BTreeMap;
 /// Different event types remembered.
 const TYPES_MAX: usize = 10_000;
 
+/// The event types of a sample and how often each occurs.
+#[derive(Default)]
+pub struct Types(BTreeMap<String, u64>);
+
+impl Types {
+    pub fn add(&mut self, name: &str) {
+        if let Some(n) = self.0.get_mut(name) {
+            *n += 1;
+        } else if !self.is_full() {
+            self.0.insert(name.into(), 1);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() >= TYPES_MAX
+    }
+
+    /// `click (120), view (30)`: the types there are.
+    fn most_frequent(&self) -> String {
+        let mut types: Vec<(&String, &u64)> = self.0.iter().collect();
+        types.sort_by(|a, b| b.1.cmp(a.1));
+        let shown: Vec<String> =
+            types.iter().take(5).map(|(name, n)| format!("{} ({})", shown(name), grouped(**n))).collect();
+        shown.join(", ")
+    }
+}
+
+/// What the profiles of a plan are of, for people: users, or keys of an entity.
+pub fn noun(plan: &Plan) -> String {
+    if plan.entity().is_declared() { format!("keys of {}", plan.entity().name) } else { "users".into() }
+}
+
 /// What was seen of a sample.
 pub struct Lint<'p> {
     plan: &'p Plan,
@@ -24,7 +56,6 @@ pub struct Lint<'p> {
     matched: Vec<u64>,
     /// Events in which a field of the projection had a value of its type.
     present: Vec<u64>,
-    types: BTreeMap<String, u64>,
     events: u64,
     scratch: Scratch,
 }
@@ -35,18 +66,13 @@ impl<'p> Lint<'p> {
             plan,
             matched: vec![0; plan.counters.len()],
             present: vec![0; plan.definitions.projection.fields.len()],
-            types: BTreeMap::new(),
             events: 0,
             scratch: Scratch::new(),
         }
     }
 
-    pub fn event_type(&mut self, name: &str) {
-        if let Some(n) = self.types.get_mut(name) {
-            *n += 1;
-        } else if self.types.len() < TYPES_MAX {
-            self.types.insert(name.into(), 1);
-        }
+    pub fn plan(&self) -> &'p Plan {
+        self.plan
     }
 
     /// Tries every filter on every row.
@@ -65,16 +91,19 @@ impl<'p> Lint<'p> {
     }
 
     /// The warnings, in the order of the tags. `flagged` are the users of whom a counter left values out.
-    pub fn finish(&mut self, columns: &[Column], users: u64, flagged: &[u64]) -> Vec<String> {
-        let mut warnings = Vec::new();
+    pub fn finish(&self, types: &Types, columns: &[Column], users: u64, flagged: &[u64]) -> Vec<String> {
+        let (mut warnings, noun) = (Vec::new(), noun(self.plan));
         for column in columns {
             let tag = &self.plan.definitions.tags[column.tag];
             let mut why = match self.plan.counters.iter().position(|c| c.tag == column.tag) {
-                Some(place) => self.counter(place).into_iter().chain(left_out(tag, flagged[place], users)).collect(),
+                Some(place) => {
+                    let left_out = left_out(tag, flagged[place], users, &noun);
+                    self.counter(types, place).into_iter().chain(left_out).collect()
+                }
                 None => Vec::new(),
             };
             if column.users == 0 && why.is_empty() {
-                let message = format!("NULL for every one of {} users", grouped(users));
+                let message = format!("NULL for every one of {} {noun}", grouped(users));
                 why.push((message, null_hint(tag).map(String::from)));
             }
             warnings.extend(why.into_iter().map(|(message, hint)| self.at(tag, &message, hint)));
@@ -83,14 +112,14 @@ impl<'p> Lint<'p> {
     }
 
     /// What is strange about one aggregation.
-    fn counter(&self, place: usize) -> Vec<(String, Option<String>)> {
+    fn counter(&self, types: &Types, place: usize) -> Vec<(String, Option<String>)> {
         let counter = &self.plan.counters[place];
         let mut out = Vec::new();
-        for name in self.unseen_types(counter) {
-            let meant = nearest(&name, self.types.keys().map(String::as_str));
+        for name in self.unseen_types(types, counter) {
+            let meant = nearest(&name, types.0.keys().map(String::as_str));
             let hint = match meant {
                 Some(meant) => format!("did you mean '{}'?", shown(meant)),
-                None => format!("the sample has {}", self.most_frequent()),
+                None => format!("the sample has {}", types.most_frequent()),
             };
             out.push((format!("event type '{}' does not occur in the sample", shown(&name)), Some(hint)));
         }
@@ -106,12 +135,12 @@ impl<'p> Lint<'p> {
     }
 
     /// Event types that the tag's expressions compare with, and that no event has.
-    fn unseen_types(&self, counter: &Counter) -> Vec<String> {
+    fn unseen_types(&self, types: &Types, counter: &Counter) -> Vec<String> {
         let fields = &self.plan.definitions.projection.fields;
         let Some(slot) = fields.iter().position(|field| field.path == ["eventType"]) else { return Vec::new() };
         let mut out: Vec<String> = Vec::new();
         for name in expressions(counter).flat_map(|e| e.texts_compared_with(slot)) {
-            if self.types.len() < TYPES_MAX && !self.types.contains_key(name) && !out.iter().any(|o| o == name) {
+            if !types.is_full() && !types.0.contains_key(name) && !out.iter().any(|o| o == name) {
                 out.push(name.to_string());
             }
         }
@@ -123,15 +152,6 @@ impl<'p> Lint<'p> {
         expressions(counter).for_each(|e| e.slots(&mut slots));
         slots.retain(|slot| self.present[*slot] == 0);
         slots
-    }
-
-    /// `click (120), view (30)`: the types there are.
-    fn most_frequent(&self) -> String {
-        let mut types: Vec<(&String, &u64)> = self.types.iter().collect();
-        types.sort_by(|a, b| b.1.cmp(a.1));
-        let shown: Vec<String> =
-            types.iter().take(5).map(|(name, n)| format!("{} ({})", shown(name), grouped(**n))).collect();
-        shown.join(", ")
     }
 
     fn at(&self, tag: &Tag, message: &str, hint: Option<String>) -> String {
@@ -188,10 +208,10 @@ fn expressions(counter: &Counter) -> impl Iterator<Item = &Expr> {
 }
 
 /// That a tag keeps fewer different values than there are.
-fn left_out(tag: &Tag, flagged: u64, users: u64) -> Option<(String, Option<String>)> {
+fn left_out(tag: &Tag, flagged: u64, users: u64, noun: &str) -> Option<(String, Option<String>)> {
     let Kind::Aggregation(a) = &tag.kind else { return None };
     let message = format!(
-        "more than {} different values for {} of {} users: those with the smallest hash were kept",
+        "more than {} different values for {} of {} {noun}: those with the smallest hash were kept",
         grouped(a.keep as u64),
         grouped(flagged),
         grouped(users)

@@ -59,7 +59,7 @@ fn reason(told: &Told, store: &Store, log: &Found, as_of: Millis) -> String {
 pub fn nothing(why: Why) -> &'static str {
     match why {
         Why::NoState => "no stream has written into the store",
-        Why::NoEvent => "its live state has no event of the user",
+        Why::NoEvent => "its live state has seen no event of it",
         Why::New => "the stream does not run with this definition yet",
         Why::OtherDefinition(_) => "its live state holds the tag under another definition",
         Why::NoPatch => "no patch has brought one",

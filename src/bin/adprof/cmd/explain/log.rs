@@ -1,9 +1,10 @@
-//! The log's side: the rows of the user, read once for all tags.
+//! The log's side: the rows of the key, read once for all tags.
 
 use crate::given;
 use crate::letters::Letters;
 use crate::report::{self, Failure};
 use crate::whole_log;
+use adprof::engine::plan::Plan;
 use adprof::event::Rules;
 use adprof::key::Key;
 use adprof::run::key_rows::{self, Found, Search};
@@ -11,20 +12,22 @@ use adprof::tag::Definitions;
 use adprof::time::Millis;
 use anyhow::Result;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// Reads the log for the events of `user`; refused lines are told as `batch` tells them.
-pub fn read(paths: &[PathBuf], definitions: &Definitions, user: &Key, as_of: Millis) -> Result<Found> {
+/// Reads the log for the events that touch `key` of the entity of `tag`; refused lines are told as `batch` tells them.
+pub fn read(paths: &[PathBuf], definitions: &Arc<Definitions>, tag: usize, key: &Key, as_of: Millis) -> Result<Found> {
     let log = whole_log::open(paths)?;
     let letters = Letters::new(None);
     let progress = AtomicU64::new(0);
     let bar = report::progress(whole_log::plain_size(&log), "explain");
     let watching = report::watch(&bar, &progress);
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
+    let plan = Plan::new(definitions.clone(), &[tag]);
     let search = Search {
         log: &log,
-        user,
-        projection: &definitions.projection,
+        key,
+        plan: &plan,
         rules: &rules,
         received: given::now(),
         as_of,

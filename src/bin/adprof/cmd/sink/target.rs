@@ -2,6 +2,7 @@
 
 use super::usage;
 use crate::given::{self, STORE_HERE};
+use adprof::key::Prefixes;
 use adprof::patch::Patch;
 use adprof::store::redis::{Patience, Refused};
 use adprof::store::{Embedded, Kind, Location, Redis, RedisUrl};
@@ -87,11 +88,13 @@ pub struct Done {
 
 impl Target {
     /// Connects to a server; opens a directory that is a store already.
-    pub fn open(place: &Location) -> Result<Target> {
+    ///
+    /// `names`: what the names of keys begin with in Redis.
+    pub fn open(place: &Location, names: Prefixes) -> Result<Target> {
         match place {
             Location::Redis(url) => {
                 let redis = Redis::connect(url, Patience::default()).map_err(of_redis)?;
-                Ok(Target::Redis(Box::new(redis)))
+                Ok(Target::Redis(Box::new(redis.with_names(names))))
             }
             Location::Embedded(dir) => {
                 let store = if Embedded::exists(dir) { Some(open(dir)?) } else { None };
