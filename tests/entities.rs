@@ -115,8 +115,8 @@ fn profiles(lines: &str) -> Profiles {
 
 /// Says which keys differ, not hundreds of lines.
 fn same(found: &Profiles, wanted: &Profiles, when: &str) {
-    let keys = found.keys().chain(wanted.keys());
-    let differ = keys.filter(|key| found.get(*key) != wanted.get(*key)).next();
+    let mut keys = found.keys().chain(wanted.keys());
+    let differ = keys.find(|key| found.get(*key) != wanted.get(*key));
     let of = |all: &Profiles| differ.and_then(|key| all.get(key).cloned());
     assert!(differ.is_none(), "{when}: {differ:?}: {:?} is not {:?}", of(found), of(wanted));
 }

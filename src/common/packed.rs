@@ -432,6 +432,8 @@ mod tests {
             ("x", Type::Bool),
             ("x", Type::String),
             ("properties.name", Type::String),
+            ("properties.other", Type::List(&Type::String)),
+            ("x", Type::List(&Type::String)),
         ] {
             projection.slot(Field::new(path, ty));
         }
@@ -460,7 +462,7 @@ mod tests {
                 if let Some(category) = category { event["category"] = category.as_str().into(); }
                 if let Some(x) = x { event["x"] = serde_json::from_str(x).expect("JSON"); }
                 if let Some(tenant) = tenant { event["tenantId"] = tenant.as_str().into(); }
-                if i % 2 == 0 { event["properties"] = serde_json::json!({"name": user, "other": [1]}); }
+                if i % 2 == 0 { event["properties"] = serde_json::json!({"name": user, "other": [1, user]}); }
                 if let Some(cents) = cents { event["amount"] = serde_json::from_str(&format!("{}.{:02}", cents / 100, cents.abs() % 100)).expect("JSON"); }
                 let line = event.to_string();
                 prop_assert_eq!(reader.read_alone(line.as_bytes(), NOW).map_err(|r| r.reason), Ok(true));
