@@ -11,7 +11,6 @@ use adprof::event::{Event, Rules};
 use adprof::rows::Block;
 use adprof::sheet::Sheet;
 use adprof::tag::Definitions;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -114,7 +113,7 @@ fn measure(text: &str, rounds: usize, states: bool) {
                 columns.reserve(EVENTS);
                 taken.iter_mut().for_each(|block| columns.add(block));
                 added = Instant::now();
-                keys += columns.finish(&BTreeMap::new(), &mut out);
+                keys += columns.finish(&Default::default(), &mut out);
             }
             let told = added.elapsed();
             bytes += std::hint::black_box(&out).written().len() + std::hint::black_box(&lines).len();

@@ -230,8 +230,10 @@ fn a_query_tells_a_derived_tag_at_any_instant_and_of_users_without_events() {
     assert!(csv.contains("trusted") && csv.contains("vip now"), "{csv}");
     let explained = dir.adprof("explain u1 mood --store file:s --format text").ok();
     assert!(explained.contains("mood of u1  vip now") && explained.contains("a patch in file:s of "), "{explained}");
+    assert!(explained.contains("  ltv  150"), "{explained}");
     let explained = dir.adprof("explain u2 mood --store file:s --json").ok();
     assert!(explained.contains(r#""value":"trusted","from":"state""#), "{explained}");
+    assert!(explained.contains(r#""by":"event_or_patch""#), "{explained}");
     // A removal takes the derived tag of a user without events away.
     sink(patch(2, ts + 2000, "credit", None));
     let gone = query("u2", "").stdout;

@@ -182,10 +182,9 @@ impl Args {
     fn check_imports(&self, plan: &Plan) -> Result<()> {
         let (true, Some(given)) = (self.imports.is_empty(), plan.given.first()) else {
             // Looked for at once, and not after a long log.
-            let missing = self.imports.iter().filter(|path| path.as_os_str() != "-");
-            return missing
-                .map(|path| Ok(std::fs::metadata(path).map(|_| ()).map_err(|e| report::io(path, &e))?))
-                .collect();
+            let mut named = self.imports.iter().filter(|path| path.as_os_str() != "-");
+            return named
+                .try_for_each(|path| Ok(std::fs::metadata(path).map(|_| ()).map_err(|e| report::io(path, &e))?));
         };
         let code = |tag: usize| &plan.definitions.tags[tag].code;
         let named = plan.derivations.iter().find(|d| d.inputs.contains(given));

@@ -105,6 +105,7 @@ fn next(object: &mut Object<'_>, subject: &Subject) {
     let (by, change) = match subject.change() {
         Change::Time(at, then) => ("time", Some((at, then))),
         Change::Event => ("event", None),
+        Change::EventOrPatch => ("event_or_patch", None),
         Change::Clock => ("clock", None),
         Change::Patch => ("patch", None),
         Change::Unknown => ("unknown", None),

@@ -79,6 +79,8 @@ pub struct Subject {
     pub explanation: Option<Explanation>,
     /// In what store and log differ, and why.
     pub difference: Option<String>,
+    /// Whether it is computed from tags that patches bring.
+    over_given: bool,
 }
 
 /// What the log says of the tag.
@@ -132,7 +134,8 @@ impl Sides {
             (None, None) => None,
         };
         let explanation = told.as_ref().and_then(|told| told.explanation.clone()).or(from_log);
-        let mut subject = Subject { tag, depth, as_of, value, told, log, explanation, difference: None };
+        let over_given = self.store.is_some() && !self.plan(tag).given.is_empty();
+        let mut subject = Subject { tag, depth, as_of, value, told, log, explanation, difference: None, over_given };
         if let (Some(store), Some(log)) = (&self.store, &self.log) {
             subject.difference = difference::find(&subject, store, log, self.as_of);
         }
@@ -192,6 +195,8 @@ pub enum Change<'a> {
     Time(Millis, Option<&'a Value>),
     /// Nothing but an event.
     Event,
+    /// Nothing but an event, or a patch of a tag that it is made of.
+    EventOrPatch,
     /// Time alone, at any instant.
     Clock,
     /// A newer patch.
@@ -205,6 +210,7 @@ impl Subject {
             (_, Some(Origin::Patch(_))) => Change::Patch,
             (Some(explanation), _) => match &explanation.next {
                 Next::At(at, value) => Change::Time(*at, value.as_ref()),
+                Next::Never if self.over_given => Change::EventOrPatch,
                 Next::Never => Change::Event,
                 Next::Unsolved => Change::Clock,
             },

@@ -203,6 +203,7 @@ fn next(subject: &Subject) -> String {
     match subject.change() {
         Change::Time(at, then) => format!("{}, to {}, without an event", instant(at), value(then)),
         Change::Event => "never without an event".to_string(),
+        Change::EventOrPatch => "never without an event or a patch".to_string(),
         Change::Clock => "at any instant: it follows as_of()".to_string(),
         Change::Patch => "with the next patch that brings one".to_string(),
         Change::Unknown => "not known: the store does not say".to_string(),
