@@ -135,19 +135,39 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
+        let mut before: Option<&[Datum]> = None;
         for (row, key) in rows.chunks_exact_mut(width).zip(keys) {
-            self.derive(row);
+            self.derive(row, before);
+            before = Some(row);
+            let row = &*row;
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
 
-    /// Computes the derived tags of one key.
-    fn derive<'a>(&'a self, row: &mut [Datum<'a>]) {
+    /// Computes the derived tags of one key. What the key before had of the same inputs is not computed again: of many
+    /// keys all inputs are NULL.
+    fn derive<'a>(&'a self, row: &mut [Datum<'a>], before: Option<&[Datum<'a>]>) {
         let first = self.plan.counters.len();
         for (n, (derivation, inputs)) in self.plan.derivations.iter().zip(&self.sources.inputs).enumerate() {
+            if let Some(before) = before
+                && inputs.iter().all(|at| alike(row[*at], before[*at]))
+            {
+                row[first + n] = before[first + n];
+                continue;
+            }
             let inputs = self.scratch.alloc_slice_fill_iter(inputs.iter().map(|at| row[*at]));
             row[first + n] = derivation.value(inputs, self.as_of, &self.scratch);
         }
+    }
+}
+
+/// Whether two values are surely the same.
+fn alike(a: Datum, b: Datum) -> bool {
+    match (a, b) {
+        (Datum::Null, Datum::Null) => true,
+        (Datum::Int(a), Datum::Int(b)) => a == b,
+        (Datum::Decimal(a), Datum::Decimal(b)) => a == b,
+        _ => false,
     }
 }
 
