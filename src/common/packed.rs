@@ -3,6 +3,8 @@
 //! A row is some ten bytes of lengths and numbers and, behind them, its texts in one piece, as a block wants them.
 //! A text that a writer has met before in the same field is one byte, its number among the writer's `Words`.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::reader::{Cell, Line};
@@ -16,10 +18,22 @@ use words::{INLINE, SHORT};
 /// How the fields of a projection are packed.
 pub struct Packing {
     fields: Vec<How>,
+    /// Those that are written, which the row's own timestamp is not.
+    written: Vec<Written>,
     /// Bytes of the bits that say which fields are there.
     bits: usize,
     /// The fields that are texts.
     texts: Vec<usize>,
+    /// Bytes that a row needs at most, its texts aside.
+    room: usize,
+}
+
+struct Written {
+    how: How,
+    slot: usize,
+    /// Which of a row's bits says whether there is a value.
+    byte: usize,
+    bit: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -47,6 +61,8 @@ const TIMESTAMP_BITS: u32 = 48;
 const HEAD: usize = 10;
 /// Numbers are written by seven bits.
 const NUMBER_MAX: usize = 10;
+/// Of a line of so many bytes it is not counted which of them are wanted: that takes as long as a tenth of its packing.
+const SHORT_LINE: usize = 512;
 /// Texts are copied in steps of so many bytes.
 const STEP: usize = SHORT;
 
@@ -66,7 +82,11 @@ impl Packing {
             Type::Map(_) => How::Whole,
         };
         let fields: Vec<How> = projection.fields.iter().enumerate().map(how).collect();
-        Packing { bits: fields.len().div_ceil(8), fields, texts }
+        let written = fields.iter().enumerate().filter(|(_, how)| **how != How::Timestamp);
+        let written = written.map(|(slot, how)| Written { how: *how, slot, byte: slot / 8, bit: 1 << (slot % 8) });
+        let (written, bits) = (written.collect(), fields.len().div_ceil(8));
+        let room = HEAD + bits + NUMBER_MAX * fields.len() + 3 + STEP;
+        Packing { fields, written, bits, texts, room }
     }
 }
 
@@ -96,13 +116,18 @@ impl<'a> Packer<'a> {
         self.words
     }
 
-    /// Bytes in which the row of a line surely finds room.
+    /// Bytes in which the row of a line, of so many bytes, surely finds room.
     #[inline(always)]
-    pub fn room(&self, line: &Line) -> usize {
-        let cells = line.cells();
-        let texts: usize = self.packing.texts.iter().map(|slot| cells[*slot].text_len()).sum();
-        let ids = line.tenant().text_len() + line.user().text_len() + line.event_id().text_len();
-        HEAD + self.packing.bits + NUMBER_MAX * self.packing.fields.len() + 3 + ids + texts + STEP
+    pub fn room(&self, line: &Line, len: usize) -> usize {
+        // Ids lie apart in a line and so do fields, but an id may be a field as well.
+        self.packing.room + if len <= SHORT_LINE { 2 * len } else { self.texts(line) }
+    }
+
+    /// Bytes of all texts of a row.
+    fn texts(&self, line: &Line) -> usize {
+        let fields = self.packing.texts.iter().map(|slot| line.cells()[*slot]);
+        let ids = [line.tenant(), line.user(), line.event_id()];
+        fields.chain(ids).map(Cell::text_len).sum()
     }
 
     /// Adds a line that was read from `buf`; there must be `room` for it.
@@ -111,31 +136,29 @@ impl<'a> Packer<'a> {
         let packing = self.packing;
         let mut row = Row { bytes: &mut packed.bytes[packed.used..], at: HEAD + packing.bits };
         let cells = line.cells();
-        for (group, (fields, cells)) in packing.fields.chunks(8).zip(cells.chunks(8)).enumerate() {
-            let mut present = 0;
-            for (i, (how, cell)) in fields.iter().zip(cells).enumerate() {
-                match (how, *cell) {
-                    (How::Timestamp, _) | (_, Cell::Null) => continue,
-                    (How::Whole, Cell::Word(word)) => row.number(zigzag(word as i64)),
-                    (How::Double, Cell::Word(word)) => row.put(word.to_le_bytes()),
-                    (How::Text(n), cell) => {
-                        let code = self.words.code(*n, cell, buf);
-                        self.codes[*n] = code;
-                        row.put([code]);
-                        if code == INLINE {
-                            row.number(cell.text_len() as u64);
-                        }
+        // In steps: what is too much is overwritten.
+        (0..packing.bits).step_by(STEP).for_each(|at| *row.chunk(HEAD + at) = [0; STEP]);
+        for Written { how, slot, byte, bit } in &packing.written {
+            match (how, cells[*slot]) {
+                (How::Whole, Cell::Word(word)) => row.number(zigzag(word as i64)),
+                (How::Double, Cell::Word(word)) => row.put(word.to_le_bytes()),
+                (How::Text(n), cell @ (Cell::Read { .. } | Cell::Own { .. })) => {
+                    let code = self.words.code(*n, cell, buf);
+                    self.codes[*n] = code;
+                    row.put([code]);
+                    if code == INLINE {
+                        row.number(cell.text_len() as u64);
                     }
-                    (How::Whole | How::Double, Cell::Read { .. } | Cell::Own { .. }) => continue,
                 }
-                present |= 1 << i;
+                _ => continue,
             }
-            row.bytes[HEAD + group] = present;
+            row.bytes[HEAD + byte] |= bit;
         }
         let tenant = row.id(line.tenant(), line, buf);
         let user = row.id(line.user(), line, buf);
         let event_id = row.id(line.event_id(), line, buf);
         for (slot, code) in packing.texts.iter().zip(&self.codes) {
+            // What stood there in a row before may be left of a field that is NULL now: then nothing is written.
             if *code == INLINE {
                 row.text(cells[*slot], line, buf);
             }
@@ -204,8 +227,13 @@ struct Row<'a> {
 
 impl Row<'_> {
     #[inline(always)]
+    fn chunk<const N: usize>(&mut self, at: usize) -> &mut [u8; N] {
+        self.bytes[at..].first_chunk_mut().expect("there is room for the row")
+    }
+
+    #[inline(always)]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes[self.at..][..N].copy_from_slice(&bytes);
+        *self.chunk(self.at) = bytes;
         self.at += N;
     }
 
@@ -233,13 +261,14 @@ impl Row<'_> {
                 // Whole steps: what is too much is overwritten by what comes next.
                 let mut done = 0;
                 while done < len {
-                    let step: [u8; STEP] = *buf[from + done..].first_chunk().expect("a line has slack behind it");
-                    self.bytes[self.at + done..][..STEP].copy_from_slice(&step);
+                    let step: &[u8; STEP] = buf[from + done..].first_chunk().expect("a line has slack behind it");
+                    *self.chunk(self.at + done) = *step;
                     done += STEP;
                 }
                 len
             }
-            cell => {
+            Cell::Null | Cell::Word(_) => 0,
+            Cell::Own { .. } => {
                 let text = line.text(cell, buf);
                 self.bytes[self.at..][..text.len()].copy_from_slice(text);
                 text.len()
@@ -407,99 +436,6 @@ impl Heads<'_> {
                 return n;
             }
             shift += 7;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Event, Rules};
-    use crate::reader::Reader;
-    use proptest::prelude::*;
-
-    const NOW: Millis = 1_731_300_000_000;
-
-    fn projection() -> Projection {
-        let mut projection = Projection::default();
-        for (path, ty) in [
-            ("timestamp", Type::Datetime),
-            ("receivedAt", Type::Datetime),
-            ("category", Type::String),
-            ("amount", Type::Decimal),
-            ("x", Type::Double),
-            ("x", Type::Int),
-            ("x", Type::Bool),
-            ("x", Type::String),
-            ("properties.name", Type::String),
-            ("properties.other", Type::List(&Type::String)),
-            ("x", Type::List(&Type::String)),
-        ] {
-            projection.slot(Field::new(path, ty));
-        }
-        projection
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_packed_and_unpacked_or_pushed_line_by_line_is_the_block_of_the_same_events(
-            rows in proptest::collection::vec(
-                (
-                    "[a-zé日]{1,9}", "[a-z0-9]{1,36}", 1_731_200_000_000..NOW, proptest::option::of("[a-z\"\\\\é]{0,9}"),
-                    proptest::option::of(-1_000_000_000_000i64..1_000_000_000_000),
-                    proptest::option::of(prop_oneof![Just("true".to_string()), "-?[1-9][0-9]{0,17}", "-?[0-9]\\.[0-9]{1,4}", "\"[a-z]{0,4}\""]),
-                    proptest::option::of("[a-z]{1,4}"),
-                ), 0..40),
-        ) {
-            let (projection, rules) = (projection(), Rules::default());
-            let packing = Packing::new(&projection);
-            let mut reader = Reader::new(&projection, &rules);
-            let mut packer = Packer::new(&packing, 0);
-            let mut packed = packer.start(BytesMut::zeroed(1 << 16));
-            let (mut want, mut direct) = (Block::new(&projection), Block::new(&projection));
-            for (i, (user, id, timestamp, category, cents, x, tenant)) in rows.iter().enumerate() {
-                let mut event = serde_json::json!({"eventId": id, "userId": user, "eventType": "click", "timestamp": timestamp});
-                if let Some(category) = category { event["category"] = category.as_str().into(); }
-                if let Some(x) = x { event["x"] = serde_json::from_str(x).expect("JSON"); }
-                if let Some(tenant) = tenant { event["tenantId"] = tenant.as_str().into(); }
-                if i % 2 == 0 { event["properties"] = serde_json::json!({"name": user, "other": [1, user]}); }
-                if let Some(cents) = cents { event["amount"] = serde_json::from_str(&format!("{}.{:02}", cents / 100, cents.abs() % 100)).expect("JSON"); }
-                let line = event.to_string();
-                prop_assert_eq!(reader.read_alone(line.as_bytes(), NOW).map_err(|r| r.reason), Ok(true));
-                prop_assert!(packer.room(reader.line()) <= packed.free());
-                let before = packed.free();
-                packer.push(&mut packed, reader.line(), reader.spare());
-                prop_assert!(before - packed.free() <= packer.room(reader.line()) - STEP);
-                direct.push_line(reader.line(), reader.spare());
-                let event = Event::parse(line.as_bytes(), NOW, &rules).expect("valid").expect("not blank");
-                want.push(&event, &projection);
-            }
-            let again = packed.again(BytesMut::from(packed.written()));
-            let other = Packer::new(&packing, 1);
-            let words = [packer.finish(), other.finish()];
-            let mut unpacker = Unpacker::new(&projection, &packing, &words);
-            // What a block held before must not show, whoever wrote it.
-            unpacker.unpack(&Packed { writer: 1, ..Packed::default() });
-            unpacker.unpack(&packed);
-            let block = unpacker.unpack(&again);
-            for slot in 0..projection.fields.len() {
-                let column = block.column(slot);
-                for (i, j) in (0..block.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
-                    let alike = column.datum(i) == column.datum(j) && column.present[i];
-                    prop_assert!(!column.distinct || !alike || column.words[i] == column.words[j]);
-                }
-            }
-            for block in [&*block, &direct] {
-                prop_assert_eq!(block.len(), want.len());
-                for i in 0..want.len() {
-                    prop_assert_eq!(block.identity(i), want.identity(i));
-                    prop_assert_eq!((block.tenant(i), block.user(i), block.event_id(i)), (want.tenant(i), want.user(i), want.event_id(i)));
-                    prop_assert_eq!(block.timestamp(i), want.timestamp(i));
-                    for slot in 0..projection.fields.len() {
-                        prop_assert_eq!(block.datum(slot, i), want.datum(slot, i), "row {} slot {}", i, slot);
-                    }
-                }
-            }
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Words {
 }
 
 struct Vocabulary {
-    places: Box<[Place]>,
+    places: Box<[Place; PLACES]>,
     /// For each number, where the word lies in `text`, as a block has it.
     spans: Vec<u64>,
 }
@@ -40,7 +40,7 @@ struct Place {
 impl Words {
     /// For so many fields.
     pub fn new(fields: usize) -> Words {
-        let vocabulary = || Vocabulary { places: vec![Place::default(); PLACES].into(), spans: Vec::new() };
+        let vocabulary = || Vocabulary { places: Box::new([Place::default(); PLACES]), spans: Vec::new() };
         Words { fields: (0..fields).map(|_| vocabulary()).collect(), text: Vec::new() }
     }
 

@@ -1,7 +1,8 @@
 //! The reader: lines to rows, with only the fields that definitions look at, in three levels.
 //!
 //! 1. *Steps*: what stood between two values is remembered, and compared with whole words at a time. Producers write
-//!    the same keys in the same order, so this is nearly every field of nearly every line.
+//!    the same keys in the same order, so this is nearly every field of nearly every line. Lines whose values are also as
+//!    long as they were in a line before have its *shape*, and are compared with it as a whole.
 //! 2. *The scanner*: any key order, blanks, escapes and nesting; what it finds becomes a step.
 //! 3. *The judge*: `Event::parse`, which decides whatever the first two do not, and every refusal.
 //!
@@ -12,6 +13,7 @@ mod entry;
 mod json;
 mod line;
 mod number;
+mod shapes;
 mod step;
 mod steps;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
 pub use line::{Cell, Line};
 use line::{EVENT_ID, EVENT_TYPE, HEADS, NOWHERE, RECEIVED, TENANT, TIMESTAMP, USER};
+use shapes::{Found, Part, Shape, Shapes, Value};
 use step::Step;
 use steps::Steps;
 
@@ -36,6 +39,7 @@ pub type Read = Result<bool, Box<Refusal>>;
 
 /// Reads lines of one input, and learns how they are written.
 pub struct Reader {
+    shapes: Shapes,
     steps: Steps,
     rules: Rules,
     projection: Projection,
@@ -48,6 +52,7 @@ pub struct Reader {
 impl Reader {
     pub fn new(projection: &Projection, rules: &Rules) -> Reader {
         Reader {
+            shapes: Shapes::default(),
             steps: Steps::new(projection),
             rules: rules.clone(),
             projection: projection.clone(),
@@ -110,73 +115,26 @@ impl Reader {
     /// Levels one and two, and the end of the line; `None`: the judge decides.
     #[inline]
     fn fast(&mut self, buf: &[u8], from: usize, received: Millis) -> Option<usize> {
-        let Reader { steps, line, rules, projection, .. } = self;
+        let Reader { shapes, steps, line, rules, projection, .. } = self;
         steps.begin(projection);
         line.clear();
-        let mut scan = Scan { buf, line, texts: Texts::default() };
-        // The step last taken, and the known keys that stood there, as `Step::bits`.
-        let (mut now, mut at, mut seen) = (steps.start(), from, 0);
-        loop {
-            let near = bytes::near(buf, at);
-            let value;
-            (now, at, value) = match steps.usual(now, near) {
-                Some(next) => (next, at + next.advance as usize, next.behind(near)),
+        let to = match shapes.find(buf, from) {
+            Found::Known(shape) => match (Scan { buf, line, texts: Texts::default() }).shape(shape, from) {
+                Some(to) => to,
                 None => {
-                    let (next, at) = steps.other(buf, now.id, at, &mut scan.texts)?;
-                    (steps.get(next), at, bytes::sixteen(buf, at))
+                    line.clear();
+                    walk::<false>(steps, line, buf, from)?.0
                 }
-            };
-            if seen & now.bits != 0 {
-                return None;
+            },
+            Found::New => {
+                let (to, parts) = walk::<true>(steps, line, buf, from)?;
+                if let Some(parts) = parts {
+                    shapes.learn(buf, from, parts);
+                }
+                to
             }
-            seen |= now.bits;
-            if now.quoted {
-                let marks = vector::odd(value);
-                let (end, stop) = if marks != 0 {
-                    let len = now.length.first(marks);
-                    (at + len, value[len])
-                } else {
-                    let end = plain(buf, at + 16);
-                    (end, buf[end])
-                };
-                let len = (end - at) as u32;
-                if stop != b'"' || len.wrapping_sub(now.least) > now.span {
-                    at = scan.unusual(steps.entry(now), at, end)?;
-                    continue;
-                }
-                let [first, second] = now.places;
-                if first != NOWHERE as u32 {
-                    scan.line.put_text(first as usize, at as u32, len);
-                    if second != NOWHERE as u32 {
-                        scan.line.put_text(second as usize, at as u32, len);
-                    }
-                }
-                at = end + 1;
-            } else if now.end {
-                break;
-            } else if now.instant {
-                at = scan.number(steps, now, at, number::instant(buf, at, value))?;
-            } else if now.amount {
-                at = scan.number(steps, now, at, number::amount(buf, at))?;
-            } else {
-                at = match number::whole(value) {
-                    Some(len) if now.idle => at + len,
-                    _ => scan.other(steps.entry(now), at)?,
-                };
-            }
-        }
-        let Scan { texts, .. } = scan;
-        let to = if buf[at] == b'\n' { at } else { bytes::blanks(buf, at) };
-        if buf[to] != b'\n' || to - from > LINE_MAX {
-            return None;
-        }
-        let required = 1 << EVENT_ID | 1 << USER | 1 << EVENT_TYPE | 1 << TIMESTAMP;
-        if seen & required != required || (texts.escaped && texts.huge) {
-            return None;
-        }
-        if texts.odd && std::str::from_utf8(&buf[from..to]).is_err() {
-            return None;
-        }
+            Found::None => walk::<false>(steps, line, buf, from)?.0,
+        };
         let receipt = line.received().unwrap_or(received);
         let future =
             receipt > received.saturating_add(FUTURE_MS) || line.timestamp() > receipt.saturating_add(FUTURE_MS);
@@ -207,6 +165,105 @@ impl Reader {
     }
 }
 
+/// Reads the line that begins at `from` step by step. Gives the place of its newline and, if asked to `LEARN`, what was read
+/// where, unless that cannot be read again in the same way. `None`: the judge decides.
+#[inline]
+fn walk<const LEARN: bool>(
+    steps: &mut Steps,
+    line: &mut Line,
+    buf: &[u8],
+    from: usize,
+) -> Option<(usize, Option<Vec<Part>>)> {
+    let mut scan = Scan { buf, line, texts: Texts::default() };
+    let mut parts = Vec::new();
+    let mut several = false;
+    let mut learn = |at: usize, end: usize, value: Value| {
+        parts.push(Part { at: (at - from) as u32, end: (end - from) as u32, value });
+    };
+    // The step last taken, and the known keys that stood there, as `Step::bits`.
+    let (mut now, mut at, mut seen) = (steps.start(), from, 0);
+    loop {
+        let near = bytes::near(buf, at);
+        let value;
+        (now, at, value) = match steps.usual(now, near) {
+            Some(next) => (next, at + next.advance as usize, next.behind(near)),
+            None => {
+                let (next, at) = steps.other(buf, now.id, at, &mut scan.texts)?;
+                (steps.get(next), at, bytes::sixteen(buf, at))
+            }
+        };
+        if seen & now.bits != 0 {
+            return None;
+        }
+        seen |= now.bits;
+        if now.quoted {
+            let marks = vector::odd(value);
+            let (end, stop) = if marks != 0 {
+                let len = now.length.first(marks);
+                (at + len, value[len])
+            } else {
+                let end = plain(buf, at + 16);
+                (end, buf[end])
+            };
+            let len = (end - at) as u32;
+            if stop != b'"' || len.wrapping_sub(now.least) > now.span {
+                let behind = scan.unusual(steps.entry(now), at, end)?;
+                if LEARN {
+                    learn(at, behind - 1, Value::TextOf(Box::new(steps.entry(now).clone())));
+                }
+                at = behind;
+                continue;
+            }
+            scan.text(now.places, at, len);
+            if LEARN {
+                learn(at, end, Value::Text(now.places));
+            }
+            at = end + 1;
+        } else if now.end {
+            break;
+        } else {
+            let end = if now.instant {
+                scan.number(steps, now, at, number::instant(buf, at, value))?
+            } else if now.amount {
+                scan.number(steps, now, at, number::amount(buf, at))?
+            } else {
+                match number::whole(value) {
+                    Some(len) if now.idle => at + len,
+                    _ => scan.other(steps.entry(now), at)?,
+                }
+            };
+            if LEARN {
+                several |= now.several;
+                let is_null = buf[at] == b'n';
+                if now.instant && !is_null {
+                    learn(at, end, Value::Instant(now.places));
+                } else if now.amount && !is_null {
+                    learn(at, end, Value::Amount(now.places));
+                } else if now.idle && number::whole(value).is_some() {
+                    learn(at, end, Value::Whole);
+                } else if steps.entry(now).kind == Kind::Other {
+                    learn(at, end, Value::Other(Box::new(steps.entry(now).clone())));
+                }
+                // What is left is the NULL of a field that has a type: its bytes are its shape.
+            }
+            at = end;
+        }
+    }
+    let Scan { texts, .. } = scan;
+    let to = if buf[at] == b'\n' { at } else { bytes::blanks(buf, at) };
+    if buf[to] != b'\n' || to - from > LINE_MAX {
+        return None;
+    }
+    let required = 1 << EVENT_ID | 1 << USER | 1 << EVENT_TYPE | 1 << TIMESTAMP;
+    if seen & required != required || (texts.escaped && texts.huge) {
+        return None;
+    }
+    if texts.odd && std::str::from_utf8(&buf[from..to]).is_err() {
+        return None;
+    }
+    Some((to, (LEARN && !several).then_some(parts)))
+}
+
 /// What was found in values so far.
 #[derive(Clone, Copy, Default, Debug)]
 struct Texts {
@@ -227,6 +284,50 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// All values of a line of a known shape. The place of its newline; `None`: one of them is not as the shape has it.
+    #[inline(always)]
+    fn shape(&mut self, shape: &Shape, from: usize) -> Option<usize> {
+        for text in &shape.texts {
+            self.line.put_text(text.place as usize, (from + text.at as usize) as u32, text.len);
+        }
+        for part in &shape.parts {
+            let (at, wanted) = (from + part.at as usize, from + part.end as usize);
+            let near = bytes::sixteen(self.buf, at);
+            let end = match &part.value {
+                Value::Instant(places) => self.put(*places, number::instant(self.buf, at, near)?),
+                Value::Amount(places) => self.put(*places, number::amount(self.buf, at)?),
+                Value::Whole => at + number::whole(near)?,
+                Value::TextOf(entry) => self.unusual(entry, at, wanted)? - 1,
+                Value::Other(entry) => self.other(entry, at)?,
+                Value::Text(_) => wanted,
+            };
+            if end != wanted {
+                return None;
+            }
+        }
+        // Nothing is odd or escaped in a line that has an outline, so that `texts` has nothing to say.
+        Some(shape.newline(from))
+    }
+
+    /// A text that is taken as it is.
+    #[inline(always)]
+    fn text(&mut self, places: [u32; 2], at: usize, len: u32) {
+        let [first, second] = places.map(|place| place as usize);
+        if first != NOWHERE {
+            self.line.put_text(first, at as u32, len);
+            if second != NOWHERE {
+                self.line.put_text(second, at as u32, len);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, places: [u32; 2], (n, end): (i64, usize)) -> usize {
+        self.line.put_word(places[0] as usize, n as u64);
+        self.line.put_word(places[1] as usize, n as u64);
+        end
+    }
+
     /// A text with something in it besides printable ASCII, from `odd` on, or that not all want as it is.
     #[inline(never)]
     fn unusual(&mut self, entry: &Entry, at: usize, odd: usize) -> Option<usize> {
@@ -264,8 +365,7 @@ impl Scan<'_> {
     #[inline(always)]
     fn number(&mut self, steps: &Steps, step: &Step, at: usize, read: Option<(i64, usize)>) -> Option<usize> {
         let Some((n, end)) = read else { return self.null(steps.entry(step), at) };
-        self.line.put_word(step.places[0] as usize, n as u64);
-        self.line.put_word(step.places[1] as usize, n as u64);
+        self.put(step.places, (n, end));
         if step.several {
             for place in &steps.entry(step).targets {
                 self.line.put_word(*place, n as u64);

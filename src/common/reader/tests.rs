@@ -175,6 +175,67 @@ proptest! {
     }
 }
 
+/// Something to be done to a byte: another of its kind, or any other.
+fn change() -> impl Strategy<Value = (prop::sample::Index, Option<u8>, u8)> {
+    (any::<prop::sample::Index>(), proptest::option::weighted(0.1, any::<u8>()), 1..9u8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #[test]
+    fn a_line_as_long_as_one_before_is_what_the_judge_says(
+        lines in proptest::collection::vec(line(), 1..4),
+        changes in proptest::collection::vec(proptest::collection::vec(change(), 0..6), 1..12),
+    ) {
+        let (projection, rules) = (projection(), Rules::default());
+        let mut reader = Reader::new(&projection, &rules);
+        for (line, changes) in changes.iter().flat_map(|changes| lines.iter().map(move |line| (line, changes))) {
+            let mut line = line.clone();
+            for (at, byte, by) in changes {
+                let at = at.index(line.len());
+                line[at] = match line[at] {
+                    old @ b'0'..=b'9' => b'0' + (old - b'0' + by) % 10,
+                    old @ b'a'..=b'z' if byte.is_none() => b'a' + (old - b'a' + by) % 26,
+                    old => byte.unwrap_or(old),
+                };
+                if line[at] == b'\n' {
+                    line[at] = b'"';
+                }
+            }
+            let shown = String::from_utf8_lossy(&line);
+            prop_assert_eq!(read(&mut reader, &projection, &line), judge(&projection, &rules, &line), "{}", shown);
+        }
+    }
+}
+
+#[test]
+fn lines_of_few_lengths_are_read_by_their_shapes_and_others_by_steps() {
+    let projection = projection();
+    let mut reader = Reader::new(&projection, &Rules::default());
+    let mut read_all = |lines: usize, id: fn(usize) -> String, page: fn(usize) -> String| {
+        for n in 0..lines {
+            let line = format!(
+                r#"{{"eventId":"{}","userId":"u-{:07}","eventType":"{}","timestamp":{},"score":{},"amount":{},"receivedAt":null,"page":"{}"}}"#,
+                id(n),
+                n % 1000,
+                ["view", "click"][n % 2],
+                1_731_296_325_000 + n,
+                n % 10,
+                ["1.25", "12.5", "null"][n % 3],
+                page(n),
+            );
+            let seen = read(&mut reader, &projection, line.as_bytes());
+            assert_eq!(seen, judge(&projection, &Rules::default(), line.as_bytes()), "{line}");
+        }
+        (reader.shapes.hits(), reader.shapes.rests())
+    };
+    // All but the first of each type.
+    assert_eq!(read_all(1000, |n| format!("e{n:015}"), |n| format!("p{}", n % 7)), (998, false));
+    // Hardly any is as long as another in each part: not worth a look.
+    let (_, rests) = read_all(5000, |n| format!("e{}", "7".repeat(n * 37 % 120)), |n| "p".repeat(n * 53 % 97));
+    assert!(rests);
+}
+
 proptest! {
     #[test]
     fn a_message_on_several_lines_is_one_event_or_none(parts in proptest::collection::vec(line(), 1..4), after: bool, blank in 0..4usize) {

@@ -145,6 +145,7 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
+        let mut before: Option<&[Datum]> = None;
         for ((row, key), place) in rows.chunks_exact_mut(width).zip(keys).zip(places) {
             let has_events = (*place as usize) < with_events;
             if !has_events {
@@ -155,21 +156,40 @@ impl<'p> Columns<'p> {
                     *value = given.value(at).map_or(Datum::Null, Value::datum);
                 }
             }
-            self.derive(row, has_events);
+            self.derive(row, has_events, before);
+            let row = &*row;
+            before = has_events.then_some(row);
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
 
-    /// Computes the derived tags of one key.
-    fn derive<'a>(&'a self, row: &mut [Datum<'a>], has_events: bool) {
+    /// Computes the derived tags of one key. What the key before, which has events, had of the same inputs is not computed
+    /// again: of many keys all inputs are NULL.
+    fn derive<'a>(&'a self, row: &mut [Datum<'a>], has_events: bool, before: Option<&[Datum<'a>]>) {
         let first = self.plan.counters.len();
         for (n, (derivation, inputs)) in self.plan.derivations.iter().zip(&self.sources.inputs).enumerate() {
             if !has_events && !derivation.over_given {
                 continue;
             }
+            if let Some(before) = before
+                && inputs.iter().all(|at| alike(row[*at], before[*at]))
+            {
+                row[first + n] = before[first + n];
+                continue;
+            }
             let inputs = self.scratch.alloc_slice_fill_iter(inputs.iter().map(|at| row[*at]));
             row[first + n] = derivation.value(inputs, self.as_of, &self.scratch);
         }
+    }
+}
+
+/// Whether two values are surely the same.
+fn alike(a: Datum, b: Datum) -> bool {
+    match (a, b) {
+        (Datum::Null, Datum::Null) => true,
+        (Datum::Int(a), Datum::Int(b)) => a == b,
+        (Datum::Decimal(a), Datum::Decimal(b)) => a == b,
+        _ => false,
     }
 }
 

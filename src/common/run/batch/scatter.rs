@@ -158,7 +158,7 @@ impl<'a> Worker<'a> {
         if self.job.range.holds(line.timestamp()) {
             self.newest = self.newest.max(Some(line.timestamp()));
         }
-        self.open.push(self.piles, &mut self.packer, line, buf).map_err(Failure::Spill)?;
+        self.open.push(self.piles, &mut self.packer, line, buf, to - from).map_err(Failure::Spill)?;
         Ok((to, Ok(())))
     }
 
@@ -180,9 +180,9 @@ impl<'a> Worker<'a> {
 
 impl Open {
     #[inline(always)]
-    fn push(&mut self, piles: &Piles, packer: &mut Packer, line: &Line, buf: &[u8]) -> std::io::Result<()> {
+    fn push(&mut self, piles: &Piles, packer: &mut Packer, line: &Line, buf: &[u8], len: usize) -> std::io::Result<()> {
         let p = partition(line.text(line.user(), buf));
-        let room = packer.room(line);
+        let room = packer.room(line, len);
         if self.slabs[p].1.free() < room {
             self.replace(p, piles, packer.start(piles.memory(room)))?;
         }
