@@ -165,11 +165,7 @@ fn new_tags_count_from_now_on_and_a_person_is_told() {
     dir.write("adprof.toml", tag("n", "count(*)") + &tag("last", "last(category)"));
     let second: String = (0..2).map(|i| click(&format!("b{i}"), "u1", now() - 5 + i) + "\n").collect();
     let output = dir.adprof("stream --store file:s").stdin(second).exits(0);
-    assert!(
-        output.stderr.contains("tags that are warming: last counts events received since"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains("tags that are warming: last counts events received since"), "{}", output.stderr);
     assert!(output.stderr.contains("2 events; 1 users"), "this run's counts: {}", output.stderr);
     let profile = dir.adprof("query --store file:s u1").ok();
     assert!(profile.contains(r#""n":5"#) && profile.contains(r#""last":"c-b1""#), "{profile}");

@@ -11,7 +11,11 @@ fn a_base_may_come_before_the_stream_or_after_it_once_or_again() {
         world.is_whole("no base");
         let said = world.base(1, more);
         assert_eq!(said.code, 0, "{}", said.stderr);
-        assert!(said.stderr.contains(&format!("base through {} installed: 9 profiles", world.name(1))), "{}", said.stderr);
+        assert!(
+            said.stderr.contains(&format!("base through {} installed: 9 profiles", world.name(1))),
+            "{}",
+            said.stderr
+        );
         world.is_whole("base behind the stream");
         for _ in 0..2 {
             assert_eq!(world.base(2, more).code, 0);
@@ -34,7 +38,10 @@ fn a_store_that_has_only_a_base_begins_its_stream_at_the_beginning_and_drops_wha
         assert!(said.stderr.contains(" in the base; "), "{}", said.stderr);
         world.is_whole("stream days behind");
         let [consumed, absorbed, duplicates, refused] = crate::streams::counts(&world.dir.file("s"));
-        assert!(absorbed == 60 && duplicates == 6 && refused == 0 && consumed == 4 * 60 + 3 * 6, "{absorbed} {duplicates}");
+        assert!(
+            absorbed == 60 && duplicates == 6 && refused == 0 && consumed == 4 * 60 + 3 * 6,
+            "{absorbed} {duplicates}"
+        );
         let origin = world.dir.adprof("query --store file:s --origin u1").ok();
         let told = format!(
             "\"origin\":{{\"base\":\"{}\",\"tailFrom\":\"{}\",\"warming\":{{}}}}}}\n",
@@ -72,7 +79,10 @@ fn what_was_merged_is_not_cut_and_the_message_names_the_day_that_would_do() {
     world.stream(&world.lines(0..6));
     let refused = world.base(1, "");
     assert_eq!(refused.code, 2);
-    let why = format!("the state has merged what was received through {0}: {0} is the first day that would do", world.name(2));
+    let why = format!(
+        "the state has merged what was received through {0}: {0} is the first day that would do",
+        world.name(2)
+    );
     assert!(refused.stderr.contains(&why), "{}", refused.stderr);
     assert_eq!(world.base(2, "").code, 0);
     world.is_whole("the first day that does");

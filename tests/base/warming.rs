@@ -16,7 +16,11 @@ fn a_tag_that_the_base_lacks_is_warming_until_a_base_has_it() {
     world.dir.write("adprof.toml", format!("{ONE}{MORE}"));
     let since = (world.today) * DAY - 1;
     let said = world.stream(&world.lines(0..3));
-    let told = format!("spent counts events received since {} only, until a base through {}", adprof::time::show(since), world.name(1));
+    let told = format!(
+        "spent counts events received since {} only, until a base through {}",
+        adprof::time::show(since),
+        world.name(1)
+    );
     assert!(said.stderr.contains("warning: tags that are warming: ") && said.stderr.contains(&told), "{}", said.stderr);
     // What is derived from it is not whole either; what was there before is.
     let output = world.dir.adprof("query -v --store file:s --origin u1").exits(0);

@@ -14,8 +14,8 @@ use crate::patch::Patch;
 use crate::rows::Block;
 use crate::time::Millis;
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
 pub use install::Install;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// When changes are told.

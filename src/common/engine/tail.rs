@@ -37,7 +37,10 @@ impl fmt::Display for Refused {
             Refused::Older { installed } => write!(f, "a base through {} is installed", show_day(*installed)),
             Refused::Cuts { first } => {
                 let first = show_day(*first);
-                write!(f, "the state has merged what was received through {first}: {first} is the first day that would do")
+                write!(
+                    f,
+                    "the state has merged what was received through {first}: {first} is the first day that would do"
+                )
             }
         }
     }

@@ -74,7 +74,9 @@ impl Profiles {
     /// Why the live state does not have all events of a tag; `None` where it has, or does not tell the tag.
     pub fn warming(&self, tag: usize) -> Option<Warming> {
         match &self.from {
-            From::Embedded { live: Some(live), .. } => live.ledger.warming(&self.definitions, tag, self.as_of.instant()),
+            From::Embedded { live: Some(live), .. } => {
+                live.ledger.warming(&self.definitions, tag, self.as_of.instant())
+            }
             _ => None,
         }
     }

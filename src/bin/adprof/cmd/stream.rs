@@ -176,12 +176,7 @@ impl Args {
 }
 
 /// Starts the thread that reads and parses the input.
-fn feed(
-    consumer: Option<&Consumer>,
-    definitions: &Definitions,
-    until: Option<Millis>,
-    by_day: bool,
-) -> Receiver<News> {
+fn feed(consumer: Option<&Consumer>, definitions: &Definitions, until: Option<Millis>, by_day: bool) -> Receiver<News> {
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let parser = Parser { projection: definitions.projection.clone(), rules, now: given::now, until, by_day };
     let (out, news) = bounded(8);
@@ -321,9 +316,12 @@ fn tell(report: &Report, started: Instant) {
 fn describe(report: &Report) -> String {
     let counts = &report.counts;
     let mut words = format!("{} events", given::grouped(counts.absorbed));
-    for (n, what) in
-        [(counts.duplicates, "duplicates"), (counts.covered, "in the base"), (report.outside, "after the instant"), (counts.refused, "refused")]
-    {
+    for (n, what) in [
+        (counts.duplicates, "duplicates"),
+        (counts.covered, "in the base"),
+        (report.outside, "after the instant"),
+        (counts.refused, "refused"),
+    ] {
         if n > 0 {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }

@@ -57,7 +57,8 @@ impl BaseArgs {
         let dir = directory(store)?;
         let (start, end) = day_bounds(through, &TimeZone::UTC).map_err(|why| Failure::new(Exit::Usage, why))?;
         if end > given::now() {
-            let failure = Failure::new(Exit::TryAgain, format!("{through} is not over in UTC: its base would miss events"));
+            let failure =
+                Failure::new(Exit::TryAgain, format!("{through} is not over in UTC: its base would miss events"));
             return Err(failure.hint("give the base of a day that is over").into());
         }
         let last_day = log.clone().between(Some(through), through.tomorrow().ok());
@@ -95,8 +96,7 @@ fn directory(store: &str) -> Result<PathBuf> {
 fn check(dir: &Path, shelf: &Shelf, ledger: &Ledger, day: Day) -> Result<()> {
     let offered = shelf.load().ok().flatten().filter(|offer| offer.state_id == ledger.progress.state_id);
     let newer = offered.filter(|offer| offer.through > day).map(|offer| Refused::Older { installed: offer.through });
-    let tail =
-        if ledger.has_no_days() { Tail::of_old(utc_day(given::now())) } else { ledger.progress.tail };
+    let tail = if ledger.has_no_days() { Tail::of_old(utc_day(given::now())) } else { ledger.progress.tail };
     let refused = match (tail.accepts(day), newer) {
         (Err(refused), _) | (Ok(()), Some(refused)) => refused,
         (Ok(()), None) => return Ok(()),
