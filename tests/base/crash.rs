@@ -38,7 +38,7 @@ fn killed(world: &World, args: &str, calls: &str, n: u32) -> Option<bool> {
     Some(output.status.success())
 }
 
-const CALLS: &str = "fsync,fdatasync,rename,unlink";
+const CALLS: &str = "fsync,fdatasync,rename,unlink,pwrite64,pwritev";
 
 #[test]
 fn a_batch_killed_at_any_call_leaves_a_state_that_is_right_with_the_base_or_without() {

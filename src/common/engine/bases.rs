@@ -473,7 +473,9 @@ fn what_the_log_no_longer_has_goes_with_the_next_base() {
     };
     let lines = [line(1, 1, FIRST), line(2, 2, FIRST), line(3, 2, FIRST + 1)];
     let (rows, mut live) = (block(&lines), new_live());
-    (0..lines.len()).for_each(|i| drop(live.push(&rows, i, &mut Vec::new())));
+    for i in 0..lines.len() {
+        live.push(&rows, i, &mut Vec::new());
+    }
     live.save(|_, state| assert!(state.is_some()));
     let mut told = Profiles::new();
     live.drain(usize::MAX, |patch| apply(&mut told, patch));
