@@ -148,7 +148,7 @@ fn fill(dir: &Path, users: usize) {
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(CHUNK);
         live.save(|key, state| {
             let mut bytes = Vec::new();
-            state.encode(&numbers, &mut bytes);
+            state.expect("it is known").encode_days(&numbers, &mut bytes);
             states.push((key.clone(), Some(bytes)));
         });
         let (progress, numbering) = (ledger.progress(), ledger.numbering());
