@@ -8,6 +8,8 @@ mod crash;
 mod interleavings;
 #[path = "support/kafka.rs"]
 mod kafka;
+#[path = "base/old_state.rs"]
+mod old_state;
 mod streams;
 mod support;
 #[path = "base/warming.rs"]

@@ -60,6 +60,9 @@ pub struct Source {
     /// Partitions of the whole topic when reading began.
     pub partitions: i32,
     pub reached: Vec<Owned>,
+    /// Only some of them are read: the state has a part of the users.
+    #[serde(default)]
+    pub part: bool,
 }
 
 /// How far a live state has come.
@@ -235,6 +238,11 @@ impl Ledger {
         for known in self.numbers.iter_mut().filter(|known| !known.retired && known.since < day_start(day + 1)) {
             known.since = 0;
         }
+    }
+
+    /// Whether the state has the users of some partitions only.
+    pub fn is_part(&self) -> bool {
+        self.progress.source.as_ref().is_some_and(|source| source.part)
     }
 
     /// Whether the states have no days: what was received on which of them nobody knows.

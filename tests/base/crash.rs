@@ -12,7 +12,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("listed") {
         let path = entry.expect("an entry").path();
         let place = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &place) } else { drop(fs::copy(&path, &place).expect("copied")) }
+        if path.is_dir() {
+            copy(&path, &place);
+        } else {
+            fs::copy(&path, &place).expect("copied");
+        }
     }
 }
 
@@ -34,7 +38,7 @@ fn killed(world: &World, args: &str, calls: &str, n: u32) -> Option<bool> {
     Some(output.status.success())
 }
 
-const CALLS: &str = "fsync,fdatasync,rename,unlink";
+const CALLS: &str = "fsync,fdatasync,rename,unlink,pwrite64,pwritev";
 
 #[test]
 fn a_batch_killed_at_any_call_leaves_a_state_that_is_right_with_the_base_or_without() {

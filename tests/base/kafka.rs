@@ -35,6 +35,9 @@ fn a_base_given_beside_a_running_stream_is_installed_by_it() {
         stream.signal("KILL");
         stream.end();
         stream = world.dir.start(&args);
+        // What the store says may be what the one before it said.
+        let owner = format!("process {}\n", stream.pid());
+        wait_until("the stream", Duration::from_secs(30), || world.dir.read("s/writer.lock").ends_with(&owner));
         wait_until("the base", Duration::from_secs(30), || {
             let told = format!("\"base\":\"{}\"", world.name(day));
             world.dir.adprof("query --store file:s --origin u1").output().stdout.contains(&told)
@@ -46,4 +49,9 @@ fn a_base_given_beside_a_running_stream_is_installed_by_it() {
     stream.signal("TERM");
     assert_eq!(stream.end().0, 0);
     world.is_whole("and after it");
+    // A stream of some partitions has some users: a base would bring in those of others.
+    world.dir.adprof(&format!("stream -b {broker} -t {topic} -p 0 -e --store file:part")).exits(0);
+    let through = world.name(0);
+    let output = world.dir.adprof(&format!("batch --log log --through {through} --store file:part")).exits(2);
+    assert!(output.stderr.contains("the state those of some partitions only"), "{}", output.stderr);
 }

@@ -350,6 +350,11 @@ impl World {
         if self.wall && day_start(day + 1) > self.clock {
             return;
         }
+        // One in four is of a batch that looked before the newest base was there.
+        if self.chance.percent(25) {
+            self.offered = Some(day);
+            return;
+        }
         if self.offered.is_some_and(|offered| day < offered) {
             return;
         }
@@ -382,9 +387,8 @@ impl World {
         let to = self.live.newest().max(self.live.now());
         self.live.advance(to, &mut Vec::new());
         let through = self.live.tail().base;
-        let counts = |i: usize, line: &Line| {
-            through.is_some_and(|base| line.day() <= base) || (self.begins..self.at).contains(&i)
-        };
+        let in_base = |line: &Line| through.is_some_and(|base| line.day() <= base);
+        let counts = |i: usize, line: &Line| in_base(line) || (self.begins..self.at).contains(&i);
         let lines = self.lines.iter().enumerate().filter(|(i, line)| counts(*i, line)).map(|(_, line)| line.clone());
         let mut fold = Fold::new(&PLAN, [7, 8]);
         fold.add(&block(&lines.collect::<Vec<_>>()));
@@ -457,4 +461,36 @@ fn every_event_counts_once_whatever_comes_first() {
             });
         }
     });
+}
+
+#[test]
+fn what_the_log_no_longer_has_goes_with_the_next_base() {
+    let line = |id: u64, user: u32, day: Day| Line {
+        received: day_start(day),
+        timestamp: day_start(day),
+        id,
+        text: format!(r#"{{"eventId":"e{id}","userId":"u{user}","eventType":"view","timestamp":{}}}"#, day_start(day)),
+    };
+    let lines = [line(1, 1, FIRST), line(2, 2, FIRST), line(3, 2, FIRST + 1)];
+    let (rows, mut live) = (block(&lines), new_live());
+    for i in 0..lines.len() {
+        live.push(&rows, i, &mut Vec::new());
+    }
+    live.save(|_, state| assert!(state.is_some()));
+    let mut told = Profiles::new();
+    live.drain(usize::MAX, |patch| apply(&mut told, patch));
+    assert_eq!((live.keys(), told.len()), (2, 2));
+    // The log of the first day was emptied before the base was made.
+    live.install(FIRST, day_start(FIRST + 1) - 1, Millis::MIN).expect("accepted").finish();
+    live.drain(usize::MAX, |patch| apply(&mut told, patch));
+    let second = Key::user("", "u2");
+    assert_eq!((live.keys(), told.keys().collect::<Vec<_>>()), (1, vec![&second]));
+    let mut saved = Vec::new();
+    live.save(|key, state| saved.push((key.clone(), state.is_some())));
+    assert_eq!(saved, [(Key::user("", "u1"), false), (second, true)]);
+    // Seen again, it is as new.
+    let rows = block(&[line(4, 1, FIRST + 1)]);
+    live.push(&rows, 0, &mut Vec::new());
+    live.drain(usize::MAX, |patch| apply(&mut told, patch));
+    assert_eq!((live.keys(), told.len()), (2, 2));
 }

@@ -93,7 +93,7 @@ pub fn make(make: &Make<'_>) -> Result<Offer, Failure> {
     };
     let plan = plan(&make.job.plan.definitions);
     let rolled = match make.rollups {
-        Some(dir) => make.from_rollups(&plan, dir, &mut put)?,
+        Some(dir) => make.by_rollups(&plan, dir, &mut put)?,
         None => None,
     };
     match rolled {
@@ -102,7 +102,7 @@ pub fn make(make: &Make<'_>) -> Result<Offer, Failure> {
             counts.add(&rolled);
         }
         None => {
-            let summary = make.from_log(&plan, &mut put)?;
+            let summary = make.by_log(&plan, &mut put)?;
             counts.lines = summary.lines;
             counts.refused = summary.refused.iter().map(|(code, n)| (code.to_string(), *n)).collect();
         }
@@ -138,7 +138,7 @@ impl Make<'_> {
         (history::encode(plan, states, end_of(self.through), true).stored(p), keys)
     }
 
-    fn from_rollups(
+    fn by_rollups(
         &self,
         plan: &Plan,
         dir: &Path,
@@ -152,7 +152,7 @@ impl Make<'_> {
         states::states(&history, work, |p, packed| Ok(put(p, packed)?))
     }
 
-    fn from_log(
+    fn by_log(
         &self,
         plan: &Plan,
         put: &mut impl FnMut(usize, Packed) -> Result<(), Error>,

@@ -231,6 +231,14 @@ impl Keep {
             return Err(Error::OtherInput { why });
         }
         source.partitions = partitions;
+        source.part = assigned.len() < usize::try_from(partitions).unwrap_or(usize::MAX);
+        if source.part && self.live.tail().base.is_some() {
+            let why = format!(
+                "the state has a base, with users of all partitions of `{}`: `-p` leaves some out",
+                source.topic
+            );
+            return Err(Error::OtherInput { why });
+        }
         Ok(())
     }
 

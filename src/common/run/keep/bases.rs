@@ -76,6 +76,11 @@ impl Keep {
             observer.say(&format!("the base through {day} is passed over: it was made for another state"));
             return Ok(());
         }
+        if self.ledger.is_part() {
+            observer
+                .say(&format!("the base through {day} is passed over: the state has users of some partitions only"));
+            return Ok(());
+        }
         match install(&mut self.live, &self.bases.shelf, offer) {
             Ok(()) => {}
             Err(Declined::HalfWay(e)) => return Err(Error::Base(e)),

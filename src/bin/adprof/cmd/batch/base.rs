@@ -94,6 +94,11 @@ fn directory(store: &str) -> Result<PathBuf> {
 
 /// A base never takes the place of a newer one, nor of half of what was merged.
 fn check(dir: &Path, shelf: &Shelf, ledger: &Ledger, day: Day) -> Result<()> {
+    if ledger.is_part() {
+        let message = format!("{}: a base has all users, the state those of some partitions only", dir.display());
+        let hint = "a base is for a stream of all partitions: without -p";
+        return Err(Failure::new(Exit::Usage, message).hint(hint).into());
+    }
     let offered = shelf.load().ok().flatten().filter(|offer| offer.state_id == ledger.progress.state_id);
     let newer = offered.filter(|offer| offer.through > day).map(|offer| Refused::Older { installed: offer.through });
     let tail = if ledger.has_no_days() { Tail::of_old(utc_day(given::now())) } else { ledger.progress.tail };
