@@ -10,6 +10,7 @@ use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use crate::whole_log;
 use adprof::engine::plan::Plan;
+use adprof::engine::plans::Plans;
 use adprof::event::Rules;
 use adprof::run::batch::{self, Job, Range, Summary};
 use adprof::tag::Update;
@@ -91,13 +92,16 @@ pub fn run(args: Args) -> Result<()> {
     }
     let range = args.range()?;
     let log = args.history.cut(&args.log, whole_log::open(&args.log)?)?;
-    given::of_users(&definitions, &tags, "batch")?;
-    let plan = Plan::new(definitions.clone(), &tags);
+    let (users, others): (Vec<usize>, Vec<usize>) = tags.iter().partition(|tag| definitions.tags[**tag].entity == 0);
+    args.history.users_only(&definitions, &others)?;
+    let plan = Plan::new(definitions.clone(), &users);
+    let entities = if others.is_empty() { Vec::new() } else { Plans::new(&definitions, &others).to_vec() };
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
     let progress = AtomicU64::new(0);
     let job = Job {
         plan: &plan,
+        entities: &entities,
         log: &log,
         range,
         rules: &rules,
@@ -223,5 +227,14 @@ fn tell(summary: &Summary, started: Instant, rated: bool) {
     }
     let as_of = summary.as_of.map(|t| format!(" as of {}", time::show(t))).unwrap_or_default();
     let rate = if rated { format!(", {} events/s", given::rate(summary.lines, seconds)) } else { String::new() };
-    report::say(format_args!("{words}; {} profiles{as_of} in {seconds:.2} s{rate}", given::grouped(summary.keys)));
+    let told = profiles(summary);
+    report::say(format_args!("{words}; {told}{as_of} in {seconds:.2} s{rate}"));
+}
+
+/// `12 profiles`, `12 profiles, 7 keys of item`.
+fn profiles(summary: &Summary) -> String {
+    let users =
+        (summary.keys > 0 || summary.entities.is_empty()).then(|| format!("{} profiles", given::grouped(summary.keys)));
+    let of = |(name, keys): &(Arc<str>, u64)| format!("{} keys of {name}", given::grouped(*keys));
+    users.into_iter().chain(summary.entities.iter().map(of)).collect::<Vec<_>>().join(", ")
 }

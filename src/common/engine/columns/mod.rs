@@ -8,9 +8,12 @@ mod feeds;
 mod laws;
 mod places;
 mod seen;
+mod touched;
+#[cfg(test)]
+mod touched_laws;
 
 use super::fold::{Range, Tally};
-use super::plan::Plan;
+use super::plan::{HIDDEN, Plan};
 use crate::expr::{Scratch, convert};
 use crate::patch::Form;
 use crate::rows::{Block, Pick};
@@ -23,6 +26,7 @@ use places::Places;
 use seen::Seen;
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
+pub use touched::Touched;
 
 /// Keys told at once: their values fit the fastest cache.
 const TOLD_AT_ONCE: usize = 32;
@@ -83,6 +87,11 @@ impl<'p> Columns<'p> {
     ///
     /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.
     pub fn add(&mut self, block: &mut Block) {
+        self.add_then(block, |_, _| ());
+    }
+
+    /// The same, and shows the rows that count to `then` while they are there.
+    pub fn add_then<R>(&mut self, block: &mut Block, then: impl FnOnce(&Block, &[Pick]) -> R) -> R {
         self.hashes.clear();
         let hasher = &self.hasher;
         self.hashes.extend((0..block.len()).map(|row| Hashes::new(hasher, block, row)));
@@ -110,7 +119,9 @@ impl<'p> Columns<'p> {
         self.tally.duplicates += block.len() as u64 - fresh;
         self.tally.outside += fresh - self.picks.len() as u64;
         self.feeds.add(block, &self.picks, self.places.len(), &mut self.scratch);
+        let shown = then(block, &self.picks);
         self.seen.keep(block);
+        shown
     }
 
     /// Appends one patch line a key, in the order of keys, with all told tags. Returns the number of keys.
@@ -135,8 +146,14 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
+        let hidden = self.plan.hidden();
         for (row, key) in rows.chunks_exact_mut(width).zip(keys) {
-            self.derive(row);
+            // A key that is forgotten has no value at all, not even a count of zero.
+            if hidden.is_some_and(|at| matches!(row[at], Datum::Int(0))) {
+                row.fill(Datum::Null);
+            } else {
+                self.derive(row);
+            }
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
@@ -187,7 +204,7 @@ impl Sources {
         let known = plan.counters.len() + plan.derivations.len();
         let mut by_tag = vec![known; plan.definitions.tags.len()];
         let tags = plan.counters.iter().map(|c| c.tag).chain(plan.derivations.iter().map(|d| d.tag));
-        tags.enumerate().for_each(|(at, tag)| by_tag[tag] = at);
+        tags.enumerate().filter(|(_, tag)| *tag != HIDDEN).for_each(|(at, tag)| by_tag[tag] = at);
         Sources {
             width: known + 1,
             told: plan.outputs.iter().map(|tag| by_tag[*tag]).collect(),

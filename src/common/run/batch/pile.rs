@@ -139,6 +139,21 @@ impl Piles {
         Ok(slabs.into_iter().map(|(_, slab)| slab).collect())
     }
 
+    /// Gives out all slabs of a pile, in no order and without holding them all: many rows may be of one key.
+    pub fn each(&self, pile: usize, mut each: impl FnMut(Packed)) -> io::Result<()> {
+        let Pile { slabs, runs } = std::mem::take(&mut *self.lock(pile));
+        for (_, slab) in slabs {
+            self.held.fetch_sub(slab.capacity(), Ordering::Relaxed);
+            each(slab);
+        }
+        for run in runs {
+            let mut bytes = BytesMut::zeroed(run.len);
+            self.file()?.read_exact_at(&mut bytes, run.offset)?;
+            run.slabs.into_iter().for_each(|(_, slab)| each(slab.again(bytes.split_to(slab.used()))));
+        }
+        Ok(())
+    }
+
     /// Lets the system read what a partition has in the file, so that taking it need not wait.
     pub fn prefetch(&self, partition: usize) {
         let (Some(pile), Some(file)) = (self.piles.get(partition), self.file.get()) else { return };
