@@ -59,6 +59,15 @@ impl Packer<'_> {
     }
 }
 
+impl Packed {
+    /// Adds a row as the writer of these rows packed it; there must be room for it.
+    pub fn push_packed(&mut self, row: &[u8]) {
+        self.bytes[self.used..][..row.len()].copy_from_slice(row);
+        self.used += row.len();
+        self.rows += 1;
+    }
+}
+
 impl Row<'_> {
     fn bytes_of(&mut self, bytes: &[u8]) {
         self.bytes[self.at..][..bytes.len()].copy_from_slice(bytes);

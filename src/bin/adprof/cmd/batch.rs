@@ -1,4 +1,4 @@
-//! `adprof batch`: the nightly path, from the log to one patch a user.
+//! `adprof batch`: the nightly path, from the log to one patch a key.
 
 mod history;
 mod manifest;
@@ -24,11 +24,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-/// Compute tags from the log: one patch a user
+/// Compute tags from the log: one patch a user, item, or whatever tags are of
 ///
 /// Reads the whole log on all cores, drops duplicates exactly, and writes the values of the tags
 /// with `update = "daily"` (or those of --tags) as patches. The same log and the same instant give
-/// the same bytes, however the log is ordered, cut into files, or repeated.
+/// the same bytes, however the log is ordered, cut into files, or repeated. Patches of users come
+/// first, then those of other entities, one after the other.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   adprof batch | adprof sink redis                     last night's values into Redis

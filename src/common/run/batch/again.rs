@@ -32,7 +32,7 @@ impl<'a> Again<'a> {
         let open = (0..PARTITIONS * self.job.entities.len()).map(|_| Packed::default()).collect();
         let (keys, scratch) = (Keys::default(), Scratch::new());
         let packer = Packer::new(self.packing, thread as u32);
-        Writer { again: self, thread, packer, open, handed: 0, keys, scratch, goals: Vec::new() }
+        Writer { again: self, thread, packer, open, handed: 0, keys, scratch, goals: Vec::new(), row: Vec::new() }
     }
 
     /// What is needed to unpack the rows, by writer.
@@ -56,8 +56,9 @@ pub struct Writer<'a> {
     handed: usize,
     keys: Keys,
     scratch: Scratch,
-    /// Where the row at hand goes.
+    /// Where the row at hand goes, and the row where that is more than one place.
     goals: Vec<usize>,
+    row: Vec<u8>,
 }
 
 impl Writer<'_> {
@@ -75,20 +76,32 @@ impl Writer<'_> {
                 }
             }
             self.goals.dedup();
-            if self.goals.is_empty() {
-                continue;
-            }
+            let Some((&first, _)) = self.goals.split_first() else { continue };
             let room = self.packer.room_of_row(block, row);
-            for n in 0..self.goals.len() {
+            self.ready(first, room)?;
+            let start = self.open[first].used();
+            self.packer.push_row(&mut self.open[first], block, row);
+            if self.goals.len() > 1 {
+                self.row.clear();
+                self.row.extend_from_slice(&self.open[first].written()[start..]);
+            }
+            for n in 1..self.goals.len() {
                 let goal = self.goals[n];
-                if self.open[goal].free() < room {
-                    let next = self.packer.start(self.again.piles.memory(room));
-                    self.replace(goal, next)?;
-                }
-                self.packer.push_row(&mut self.open[goal], block, row);
+                self.ready(goal, self.row.len())?;
+                self.open[goal].push_packed(&self.row);
             }
         }
         Ok(())
+    }
+
+    /// Makes sure that a row of so many bytes finds room.
+    #[inline]
+    fn ready(&mut self, goal: usize, room: usize) -> io::Result<()> {
+        if self.open[goal].free() >= room {
+            return Ok(());
+        }
+        let next = self.packer.start(self.again.piles.memory(room));
+        self.replace(goal, next)
     }
 
     #[cold]
