@@ -91,8 +91,9 @@ impl Piles {
     /// Puts a full slab on a pile.
     pub fn put(&self, partition: usize, place: Place, slab: Packed) -> io::Result<()> {
         let bytes = slab.capacity();
-        self.lock(partition).slabs.push((place, slab));
+        // Counted before it lies there: who takes it at once takes it from the count, too.
         let mut held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.lock(partition).slabs.push((place, slab));
         while held as u64 > self.budget.bytes {
             held = self.spill()?;
         }
