@@ -90,6 +90,11 @@ fn an_event_counts_once_for_each_key_it_touches_and_its_duplicate_for_none() {
         ]
     );
     assert!(told.stderr.contains("2 events, 2 duplicates; 2 profiles, 2 keys of item as of"), "{}", told.stderr);
+    // Of so many keys several fall into one partition: there too each is touched once.
+    let many: Vec<String> = (0..400).map(|n| format!("\"k{n}\"")).collect();
+    let told = dir.adprof("batch --tags n --log -").stdin(event("u", &format!("[{}]", many.join(",")))).exits(0);
+    assert_eq!(told.stdout.lines().filter(|line| line.ends_with("{\"n\":1}}")).count(), 400);
+    assert_eq!(told.stdout.lines().count(), 400);
     // Without tags of users there is no profile; `update = "daily"` is what batch computes by itself.
     let told = dir.adprof("batch -o out.ndjson --manifest").exits(0);
     assert!(told.stderr.contains("2 events, 2 duplicates; 2 keys of item as of"), "{}", told.stderr);
