@@ -146,14 +146,12 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
+        // A key that is forgotten has no value at all, not even a count of zero.
         let hidden = self.plan.hidden();
+        let gone = self.scratch.alloc_slice_fill_copy(hidden.map_or(0, |_| width), Datum::Null);
         for (row, key) in rows.chunks_exact_mut(width).zip(keys) {
-            // A key that is forgotten has no value at all, not even a count of zero.
-            if hidden.is_some_and(|at| matches!(row[at], Datum::Int(0))) {
-                row.fill(Datum::Null);
-            } else {
-                self.derive(row);
-            }
+            self.derive(row);
+            let row = if hidden.is_some_and(|at| matches!(row[at], Datum::Int(0))) { &*gone } else { &*row };
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
