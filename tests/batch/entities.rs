@@ -98,7 +98,7 @@ fn an_event_counts_once_for_each_key_it_touches_and_its_duplicate_for_none() {
     // Without tags of users there is no profile; `update = "daily"` is what batch computes by itself.
     let told = dir.adprof("batch -o out.ndjson --manifest").exits(0);
     assert!(told.stderr.contains("2 events, 2 duplicates; 2 keys of item as of"), "{}", told.stderr);
-    assert!(dir.read("out.ndjson").lines().eq([patches[1], patches[0]]), "by partition, then by key");
+    assert!(dir.read("out.ndjson").lines().eq([patches[0], patches[1]]), "by partition, then by key");
     let manifest: serde_json::Value = serde_json::from_str(&dir.read("out.ndjson.manifest.json")).expect("JSON");
     assert_eq!((&manifest["output"]["rows"], &manifest["keys"]), (&2.into(), &serde_json::json!({"item": 2})));
     let checked = dir.adprof("check --data out.ndjson --json").exits(0);

@@ -222,7 +222,7 @@ mod tests {
         );
         let definitions = Arc::new(Definitions::parse(&text, "d").unwrap_or_else(|e| panic!("{}", e[0])));
         let line = format!(r#"{{"eventId":"e","userId":"u","eventType":"click","timestamp":3725000{fields}}}"#);
-        let event = Event::parse(line.as_bytes(), 0, &Rules::default()).expect("valid").expect("not blank");
+        let event = Event::parse(line.as_bytes(), 3_725_000, &Rules::default()).expect("valid").expect("not blank");
         let mut block = Block::new(&definitions.projection);
         block.push(&event, &definitions.projection);
         let plan = Plan::new(definitions, &[0]);

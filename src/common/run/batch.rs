@@ -111,7 +111,8 @@ impl From<Error> for Failure {
 
 /// Folds the log and writes one patch a key to `out`.
 ///
-/// Patches come entity by entity, users first, partition by partition, in the order of keys within each: always the same order.
+/// Patches come entity by entity, users first, partition by partition, in the order of keys within each: always the same
+/// order.
 pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     let piles = Piles::new(PARTITIONS * (1 + job.entities.len()), job.threads, job.budget.clone());
     let projection = &job.plan.definitions.projection;
@@ -138,7 +139,8 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     Ok(summary)
 }
 
-/// The partition of a user, or of a key as it is stored, by a hash that is the same everywhere and for ever: partitions are part of the output's order.
+/// The partition of a user, or of another key as it is stored, by a hash that is the same everywhere and for ever:
+/// partitions are part of the output's order.
 pub(super) fn partition(user_id: &[u8]) -> usize {
     // Odd numbers without a pattern; the upper half of a product depends on all bits of both factors.
     const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
