@@ -8,6 +8,8 @@ mod bad;
 mod bytes;
 #[path = "batch/definitions.rs"]
 mod definitions;
+#[path = "batch/entities.rs"]
+mod entities;
 #[path = "batch/instants.rs"]
 mod instants;
 #[path = "batch/memory.rs"]

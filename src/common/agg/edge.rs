@@ -1,9 +1,10 @@
 //! `first(x)`, `last(x)`: the value of the earliest and of the latest event where x is not NULL.
 //!
-//! Earliest and latest by (timestamp, eventId), so two events of one millisecond have an order too.
+//! Earliest and latest by (timestamp, eventId), so two events of one millisecond have an order too. Two users may have an
+//! event of one id and instant: where both touch a key, the smaller and the larger value decide, byte by byte.
 
 use super::cells::{Arena, Cell, Text};
-use super::codec::{get_byte, get_i64, get_str, get_value, put_bytes, put_i64, put_value};
+use super::codec::{get_byte, get_i64, get_str, get_value, put_bytes, put_datum, put_i64, put_value};
 use super::lanes::Lane;
 use super::{Aggregate, Input, one_argument};
 use crate::time::Millis;
@@ -25,14 +26,37 @@ pub struct First(Option<Box<Captured>>);
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Last(Option<Box<Captured>>);
 
-/// Whether an event takes the place of the one captured before, by (timestamp, eventId).
+/// Whether an event takes the place of the one captured before; `old` is its value.
 #[inline]
-fn wins(old: Option<(Millis, &[u8])>, timestamp: Millis, event_id: &str, wanted: Ordering) -> bool {
-    old.is_none_or(|old| (timestamp, event_id.as_bytes()).cmp(&old) == wanted)
+fn wins<'a>(
+    before: Option<(Millis, &[u8])>,
+    old: impl FnOnce() -> Datum<'a>,
+    (timestamp, event_id, value): (Millis, &str, &Datum),
+    wanted: Ordering,
+) -> bool {
+    before.is_none_or(|before| match (timestamp, event_id.as_bytes()).cmp(&before) {
+        Ordering::Equal => tie(&old(), value) == wanted,
+        order => order == wanted,
+    })
+}
+
+/// The order of two values of one instant and id.
+#[cold]
+fn tie(old: &Datum, new: &Datum) -> Ordering {
+    let bytes = |datum| {
+        let mut out = Vec::new();
+        put_datum(&mut out, datum);
+        out
+    };
+    bytes(new).cmp(&bytes(old))
 }
 
 fn place(slot: &Option<Box<Captured>>) -> Option<(Millis, &[u8])> {
     slot.as_ref().map(|captured| (captured.timestamp, captured.event_id.as_bytes()))
+}
+
+fn captured(slot: &Option<Box<Captured>>) -> Datum<'_> {
+    slot.as_ref().map_or(Datum::Null, |captured| captured.value.datum())
 }
 
 /// What many keys have captured.
@@ -56,7 +80,8 @@ impl Captures {
         let Captures { slots, texts } = self;
         let slot = &mut slots[place];
         let old = (!matches!(slot.value, Cell::Null)).then(|| (slot.timestamp, texts.bytes(slot.event_id)));
-        if wins(old, input.timestamp, input.event_id, wanted) {
+        let value = || texts.datum(slot.value);
+        if wins(old, value, (input.timestamp, input.event_id, &input.args[0]), wanted) {
             slot.timestamp = input.timestamp;
             slot.event_id = texts.put(slot.event_id, input.event_id.as_bytes());
             texts.put_cell(&mut slot.value, &input.args[0]);
@@ -122,7 +147,8 @@ macro_rules! edge {
             }
 
             fn add(&mut self, input: &Input) {
-                if wins(place(&self.0), input.timestamp, input.event_id, $wanted)
+                let new = (input.timestamp, input.event_id, &input.args[0]);
+                if wins(place(&self.0), || captured(&self.0), new, $wanted)
                     && let Some(value) = input.args[0].to_value()
                 {
                     let event_id = input.event_id.into();
@@ -132,7 +158,8 @@ macro_rules! edge {
 
             fn merge(&mut self, other: &Self) {
                 if let Some(theirs) = &other.0
-                    && wins(place(&self.0), theirs.timestamp, &theirs.event_id, $wanted)
+                    && let new = (theirs.timestamp, &*theirs.event_id, &theirs.value.datum())
+                    && wins(place(&self.0), || captured(&self.0), new, $wanted)
                 {
                     self.0 = Some(theirs.clone());
                 }
@@ -140,7 +167,7 @@ macro_rules! edge {
 
             /// Of nothing: NULL.
             fn datum(&self, _: Type) -> Datum<'_> {
-                self.0.as_ref().map_or(Datum::Null, |captured| captured.value.datum())
+                captured(&self.0)
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -156,3 +183,30 @@ macro_rules! edge {
 
 edge!(First, Firsts, Ordering::Less);
 edge!(Last, Lasts, Ordering::Greater);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_users_events_of_one_id_and_instant_have_an_order_too() {
+        fn of<P: Aggregate>(values: &[&'static str]) -> [Option<Value>; 2] {
+            let (mut partial, mut merged, mut lane) = (P::default(), P::default(), P::Lane::default());
+            lane.grow(1);
+            for value in values {
+                let input = Input { args: &[Datum::Str(value)], timestamp: 5, event_id: "e" };
+                let mut other = P::default();
+                partial.add(&input);
+                other.add(&input);
+                merged.merge(&other);
+                lane.add(0, &input);
+            }
+            assert_eq!(partial.datum(Type::String), merged.datum(Type::String));
+            [partial.datum(Type::String).to_value(), lane.datum(0, Type::String).to_value()]
+        }
+        for values in [["a", "b", "c"], ["c", "b", "a"], ["b", "c", "a"]] {
+            assert_eq!(of::<First>(&values), [(); 2].map(|()| Some(Value::Str("a".into()))));
+            assert_eq!(of::<Last>(&values), [(); 2].map(|()| Some(Value::Str("c".into()))));
+        }
+    }
+}

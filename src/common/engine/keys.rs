@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::limits::{FIELD_MAX, KEYS_MAX};
 use crate::ndjson::push_int;
 use crate::rows::{Block, Row};
-use crate::tag::KeyPart;
+use crate::tag::{Entity, KeyPart};
 use crate::time::Millis;
 use crate::value::Datum;
 use serde::de::IgnoredAny;
@@ -67,6 +67,11 @@ impl Plan {
             Key::write_user(tenant, user, keys.next());
             return;
         }
+        if entity.parts.iter().all(KeyPart::is_one) {
+            entity.only_key(block, i, keys, scratch);
+            scratch.reset();
+            return;
+        }
         let Keys { joined, values, .. } = keys;
         joined.clear();
         joined.push(format!("\0{}", entity.name));
@@ -84,12 +89,57 @@ impl Plan {
     }
 }
 
+impl Entity {
+    /// The one key of a row, whose parts have one value each; written in place, since most keys are such.
+    fn only_key(&self, block: &Block, i: usize, keys: &mut Keys, scratch: &Scratch) {
+        let row = block.row(i);
+        let key = keys.next();
+        key.push('\0');
+        key.push_str(&self.name);
+        for part in &self.parts {
+            key.push('\0');
+            let value = match part {
+                KeyPart::One(expr) => expr.eval(&row, scratch),
+                KeyPart::Slices { at, size, step } => match at.eval(&row, scratch) {
+                    Datum::Time(at) | Datum::Int(at) => starts(at, *size, *step).next().map_or(Datum::Null, Datum::Int),
+                    _ => Datum::Null,
+                },
+                KeyPart::Each(_) => Datum::Null,
+            };
+            match value {
+                Datum::Str(text) if is_part(text) => key.push_str(text),
+                Datum::Int(n) | Datum::Time(n) => key.push_str(itoa::Buffer::new().format(n)),
+                Datum::Bool(b) => key.push_str(if b { "true" } else { "false" }),
+                _ => {
+                    keys.len = 0;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a text can be a part of a key.
+fn is_part(text: &str) -> bool {
+    let plain = || text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    !text.is_empty() && text.len() <= FIELD_MAX && (plain() || !text.contains(char::is_control))
+}
+
 impl KeyPart {
+    /// Whether it has one value in a row, or none.
+    fn is_one(&self) -> bool {
+        match self {
+            KeyPart::One(_) => true,
+            KeyPart::Each(_) => false,
+            KeyPart::Slices { size, step, .. } => size == step,
+        }
+    }
+
     /// Adds the texts of the part's values in a row, in any order and with repetitions.
     fn values(&self, block: &Block, i: usize, out: &mut Vec<String>, scratch: &Scratch) {
         let row = block.row(i);
         let mut keep = |text: &str| {
-            if !text.is_empty() && text.len() <= FIELD_MAX && !text.contains(char::is_control) {
+            if is_part(text) {
                 out.push(text.to_string());
             }
         };

@@ -2,6 +2,7 @@
 
 use super::column::{Column, TagFigures};
 use super::scan::scan;
+use crate::limits::ENTITIES_MAX;
 use crate::ndjson;
 use crate::patch::Patch;
 use crate::tag::Definitions;
@@ -20,10 +21,23 @@ pub struct Figures {
     types: Arc<BTreeMap<String, Type>>,
     codes: Vec<Arc<str>>,
     columns: Vec<Column>,
-    /// As they stand in a line: `"code":`.
-    keys: Vec<Vec<u8>>,
+    /// The lists of tags that lines had; those of one entity mostly have the same.
+    forms: Vec<Form>,
+    /// The form of the line before.
+    usual: usize,
     values: Vec<Range<usize>>,
 }
+
+/// The tags of a line, in their order.
+#[derive(Clone, Debug, Default)]
+struct Form {
+    columns: Vec<usize>,
+    /// As they stand in a line: `"code":`.
+    keys: Vec<Vec<u8>>,
+}
+
+/// So many forms are known at most: there is one for each entity.
+const FORMS: usize = ENTITIES_MAX + 1;
 
 /// What an output adds up to.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -44,18 +58,40 @@ impl Figures {
     pub fn add(&mut self, patch: &Patch) {
         self.rows += 1;
         self.as_of = self.as_of.max(Some(patch.as_of));
+        let mut columns = Vec::with_capacity(patch.tags.len());
         for (i, (code, value)) in patch.tags.iter().enumerate() {
             let column = self.column(i, code);
             self.columns[column].add(value.as_ref());
+            columns.push(column);
+        }
+        self.known(columns);
+    }
+
+    /// Makes a form the usual one.
+    fn known(&mut self, columns: Vec<usize>) {
+        if self.forms.get(self.usual).is_some_and(|form| form.columns == columns) {
+            return;
+        }
+        if let Some(at) = self.forms.iter().position(|form| form.columns == columns) {
+            self.usual = at;
+        } else if self.forms.len() < FORMS {
+            let key = |column: &usize| {
+                let mut key = Vec::new();
+                ndjson::push_str(&mut key, &self.codes[*column]);
+                key.push(b':');
+                key
+            };
+            self.usual = self.forms.len();
+            self.forms.push(Form { keys: columns.iter().map(key).collect(), columns });
         }
     }
 
     /// Adds a line, without its newline; the error says why it is no patch.
     ///
-    /// A line of the form that adprof writes, with the tags of the lines before it, is not checked any further.
+    /// A line of the form that adprof writes, with the tags of the line before it, is not checked any further.
     pub fn add_line(&mut self, line: &[u8]) -> Result<(), String> {
         let mut values = std::mem::take(&mut self.values);
-        let as_of = if self.keys.is_empty() { None } else { scan(line, &self.keys, &mut values) };
+        let as_of = self.forms.get(self.usual).and_then(|form| scan(line, &form.keys, &mut values));
         let known = as_of.is_some_and(|as_of| self.add_raw(line, as_of, &values).is_some());
         self.values = values;
         if known {
@@ -73,8 +109,8 @@ impl Figures {
         }
         self.rows += 1;
         self.as_of = self.as_of.max(Some(as_of));
-        for (column, value) in self.columns.iter_mut().zip(&read) {
-            column.add(value.as_ref());
+        for (column, value) in self.forms[self.usual].columns.iter().zip(&read) {
+            self.columns[*column].add(value.as_ref());
         }
         Some(())
     }
@@ -87,10 +123,6 @@ impl Figures {
         if let Some(at) = self.codes.iter().position(|there| **there == **code) {
             return at;
         }
-        let mut key = Vec::new();
-        ndjson::push_str(&mut key, code);
-        key.push(b':');
-        self.keys.push(key);
         self.codes.push(Arc::clone(code));
         self.columns.push(Column::new(self.types.get(&**code).copied()));
         self.codes.len() - 1
@@ -101,7 +133,8 @@ impl Figures {
         self.rows += other.rows;
         self.as_of = self.as_of.max(other.as_of);
         if self.codes.is_empty() {
-            (self.types, self.codes, self.columns, self.keys) = (other.types, other.codes, other.columns, other.keys);
+            (self.types, self.codes, self.columns) = (other.types, other.codes, other.columns);
+            (self.forms, self.usual) = (other.forms, other.usual);
             return;
         }
         for (code, column) in other.codes.iter().zip(other.columns) {
@@ -147,7 +180,7 @@ mod tests {
             let one = |(id, values, all): (String, Vec<Option<Value>>, bool)| {
                 let id = id.replace(char::is_control, "_");
                 let tags = ["a", "b", "c"].map(Arc::<str>::from).into_iter().zip(values);
-                let tags = tags.take(if all { 3 } else { 1 }).collect();
+                let tags = tags.skip(if all { 0 } else { id.len() % 3 }).collect();
                 Patch { key: crate::key::Key::user("", &id), as_of: 5, tags }
             };
             rows.into_iter().map(one).collect()

@@ -30,6 +30,9 @@ pub struct Manifest {
     pub through: Option<String>,
     pub definitions: Made,
     pub output: Written,
+    /// The keys of each entity besides users that is told, by its name; the other rows are of users.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, u64>,
     pub events: Events,
     pub tags: BTreeMap<String, TagFigures>,
 }

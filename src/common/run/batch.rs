@@ -1,9 +1,12 @@
 //! The nightly path: a whole log through the engine on all cores, one patch a key.
 //!
 //! Lines are read in chunks and handed to partitions by key (`scatter`); each partition is folded
-//! in the order of the log and its patches written (`gather`). What comes out depends on the events
+//! in the order of the log and its patches written (`gather`). Where entities are told, the rows that count are scattered
+//! again by the keys they touch (`again`) and folded once more (`entities`). What comes out depends on the events
 //! alone, not on threads, memory, files, their order, or duplicates.
 
+mod again;
+mod entities;
 mod gather;
 pub mod parts;
 mod pile;
@@ -21,19 +24,24 @@ use crate::lines::Text;
 use crate::log::{Error, Log, LogFile, Torn};
 use crate::packed::{Packing, Unpacker};
 use crate::time::Millis;
+use again::Again;
 pub use pile::Budget;
 use pile::Piles;
 use scatter::Scattered;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
 pub(super) const PARTITIONS: usize = 256;
 /// One run over a log.
 pub struct Job<'a> {
+    /// The tags of users that are told, or none of them.
     pub plan: &'a Plan,
+    /// Those of other entities, in the order they are told.
+    pub entities: &'a [Arc<Plan>],
     pub log: &'a Log,
     pub range: Range,
     /// Files of patches with the values of tags that the plan needs and cannot compute.
@@ -67,7 +75,10 @@ pub struct Summary {
     pub lines: u64,
     pub events: Tally,
     pub refused: BTreeMap<Code, u64>,
+    /// Of users.
     pub keys: u64,
+    /// The keys of each other entity that is told, by its name, in the order they are told.
+    pub entities: Vec<(Arc<str>, u64)>,
     pub as_of: Option<Millis>,
     /// Last lines that nothing ended: a write cut short.
     pub torn: Vec<Torn>,
@@ -106,9 +117,10 @@ impl From<Error> for Failure {
 
 /// Folds the log and writes one patch a key to `out`.
 ///
-/// Patches come partition by partition, in the order of keys within each: always the same order.
+/// Patches come entity by entity, users first, partition by partition, in the order of keys within each: always the same
+/// order.
 pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
-    let piles = Piles::new(PARTITIONS, job.threads, job.budget.clone());
+    let piles = Piles::new(PARTITIONS * (1 + job.entities.len()), job.threads, job.budget.clone());
     let projection = &job.plan.definitions.projection;
     let packing = Packing::new(projection);
     let Scattered { mut summary, newest, words } = scatter::scatter(job, &piles, &packing)?;
@@ -118,14 +130,25 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     match summary.as_of {
         Some(as_of) => {
             let imports = Imports::read(job.imports, job.plan, as_of).map_err(Failure::Imports)?;
-            (summary.events, summary.keys) = gather::gather(job, &piles, &imports, unpacker, as_of, out)?
+            let again = (!job.entities.is_empty()).then(|| Again::new(job, &piles, &packing));
+            (summary.events, summary.keys) =
+                gather::gather(job, &piles, &imports, unpacker, again.as_ref(), as_of, out)?;
+            if let Some(again) = again {
+                let words = again.finish();
+                summary.spilled = piles.spilled();
+                let unpacker = || Unpacker::new(projection, &packing, &words);
+                let keys = entities::gather(job, &piles, unpacker, as_of, out)?;
+                let names = job.entities.iter().map(|plan| plan.entity().name.clone());
+                summary.entities = names.zip(keys).collect();
+            }
         }
         None => summary.events.outside = summary.lines - summary.refused_total(),
     }
     Ok(summary)
 }
 
-/// The partition of a user, by a hash that is the same everywhere and for ever: partitions are part of the output's order.
+/// The partition of a user, or of another key as it is stored, by a hash that is the same everywhere and for ever:
+/// partitions are part of the output's order.
 pub(super) fn partition(user_id: &[u8]) -> usize {
     // Odd numbers without a pattern; the upper half of a product depends on all bits of both factors.
     const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];

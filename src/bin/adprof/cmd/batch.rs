@@ -1,4 +1,4 @@
-//! `adprof batch`: the nightly path, from the log to one patch a user.
+//! `adprof batch`: the nightly path, from the log to one patch a key.
 
 mod base;
 mod history;
@@ -11,6 +11,7 @@ use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use crate::whole_log;
 use adprof::engine::plan::Plan;
+use adprof::engine::plans::Plans;
 use adprof::event::Rules;
 use adprof::run::batch::{self, Job, Range, Summary};
 use adprof::run::imports;
@@ -25,11 +26,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-/// Compute tags from the log: one patch a user
+/// Compute tags from the log: one patch a user, item, or whatever tags are of
 ///
 /// Reads the whole log on all cores, drops duplicates exactly, and writes the values of the tags
 /// with `update = "daily"` (or those of --tags) as patches. The same log and the same instant give
-/// the same bytes, however the log is ordered, cut into files, or repeated.
+/// the same bytes, however the log is ordered, cut into files, or repeated. Patches of users come
+/// first, then those of other entities, one after the other.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   adprof batch | adprof sink redis                     last night's values into Redis
@@ -101,14 +103,18 @@ pub fn run(args: Args) -> Result<()> {
     }
     let range = args.range()?;
     let log = args.history.cut(&args.log, whole_log::open(&args.log)?)?;
-    given::of_users(&definitions, &tags, "batch")?;
-    let plan = Plan::new(definitions.clone(), &tags);
+    let (users, others): (Vec<usize>, Vec<usize>) = tags.iter().partition(|tag| definitions.tags[**tag].entity == 0);
+    args.history.users_only(&definitions, &others)?;
+    let plan = Plan::new(definitions.clone(), &users);
     args.check_imports(&plan)?;
+    let entities = if others.is_empty() { Vec::new() } else { Plans::new(&definitions, &others).to_vec() };
+    entities.iter().try_for_each(|plan| nothing_imported(plan))?;
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
     let progress = AtomicU64::new(0);
     let job = Job {
         plan: &plan,
+        entities: &entities,
         log: &log,
         range,
         imports: &args.imports,
@@ -175,6 +181,18 @@ pub fn of_imports(error: imports::Error) -> anyhow::Error {
             .hint("an import is read whole or not at all; mend the line, or take it out")
             .into(),
     }
+}
+
+/// Refuses tags of an entity over imported ones: `--imports` are of users.
+fn nothing_imported(plan: &Plan) -> Result<()> {
+    let Some(given) = plan.given.first() else { return Ok(()) };
+    let message = format!(
+        "a tag of entity `{}` needs `{}`, which is imported: batch has imported values of users only",
+        plan.entity().name,
+        plan.definitions.tags[*given].code
+    );
+    let hint = "`stream` and `query` tell it; leave it out here with --tags";
+    Err(Failure::new(Exit::Definitions, message).hint(hint).into())
 }
 
 impl Args {
@@ -275,5 +293,14 @@ fn tell(summary: &Summary, started: Instant, rated: bool) {
     }
     let as_of = summary.as_of.map(|t| format!(" as of {}", time::show(t))).unwrap_or_default();
     let rate = if rated { format!(", {} events/s", given::rate(summary.lines, seconds)) } else { String::new() };
-    report::say(format_args!("{words}; {} profiles{as_of} in {seconds:.2} s{rate}", given::grouped(summary.keys)));
+    let told = profiles(summary);
+    report::say(format_args!("{words}; {told}{as_of} in {seconds:.2} s{rate}"));
+}
+
+/// `12 profiles`, `12 profiles, 7 keys of item`.
+fn profiles(summary: &Summary) -> String {
+    let users =
+        (summary.keys > 0 || summary.entities.is_empty()).then(|| format!("{} profiles", given::grouped(summary.keys)));
+    let of = |(name, keys): &(Arc<str>, u64)| format!("{} keys of {name}", given::grouped(*keys));
+    users.into_iter().chain(summary.entities.iter().map(of)).collect::<Vec<_>>().join(", ")
 }

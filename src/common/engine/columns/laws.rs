@@ -11,7 +11,7 @@ use crate::time::Millis;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-const DECLARED: &str = r#"
+pub(super) const DECLARED: &str = r#"
 [[field]]
 path = "properties.duration"
 type = "int"
@@ -86,7 +86,7 @@ fn sample() -> impl Strategy<Value = Sample> {
 }
 
 /// An aggregation, and the type it is declared to have.
-fn aggregation() -> impl Strategy<Value = String> {
+pub(super) fn aggregation() -> impl Strategy<Value = String> {
     let value = prop::sample::select(vec![
         ("count(*)", ""),
         ("count(*)", "decimal"),

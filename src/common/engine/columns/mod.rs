@@ -8,10 +8,13 @@ mod feeds;
 mod laws;
 mod places;
 mod seen;
+mod touched;
+#[cfg(test)]
+mod touched_laws;
 
 use super::fold::{Range, Tally};
 use super::given::Given;
-use super::plan::Plan;
+use super::plan::{HIDDEN, Plan};
 use crate::expr::{Scratch, convert};
 use crate::key::Key;
 use crate::patch::Form;
@@ -26,6 +29,7 @@ use seen::Seen;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
+pub use touched::Touched;
 
 /// Keys told at once: their values fit the fastest cache.
 const TOLD_AT_ONCE: usize = 32;
@@ -86,6 +90,11 @@ impl<'p> Columns<'p> {
     ///
     /// An event outside the range hides its duplicates too: which of them counts rests on the log, not on the question.
     pub fn add(&mut self, block: &mut Block) {
+        self.add_then(block, |_, _| ());
+    }
+
+    /// The same, and shows the rows that count to `then` while they are there.
+    pub fn add_then<R>(&mut self, block: &mut Block, then: impl FnOnce(&Block, &[Pick]) -> R) -> R {
         self.hashes.clear();
         let hasher = &self.hasher;
         self.hashes.extend((0..block.len()).map(|row| Hashes::new(hasher, block, row)));
@@ -113,7 +122,9 @@ impl<'p> Columns<'p> {
         self.tally.duplicates += block.len() as u64 - fresh;
         self.tally.outside += fresh - self.picks.len() as u64;
         self.feeds.add(block, &self.picks, self.places.len(), &mut self.scratch);
+        let shown = then(block, &self.picks);
         self.seen.keep(block);
+        shown
     }
 
     /// Appends one patch line a key, in the order of keys, with all told tags: of keys with events, and of those with a
@@ -145,6 +156,9 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
+        // A key that is forgotten has no value at all, not even a count of zero.
+        let hidden = self.plan.hidden();
+        let gone = self.scratch.alloc_slice_fill_copy(hidden.map_or(0, |_| width), Datum::Null);
         let mut before: Option<&[Datum]> = None;
         for ((row, key), place) in rows.chunks_exact_mut(width).zip(keys).zip(places) {
             let has_events = (*place as usize) < with_events;
@@ -159,6 +173,7 @@ impl<'p> Columns<'p> {
             self.derive(row, has_events, before);
             let row = &*row;
             before = has_events.then_some(row);
+            let row = if hidden.is_some_and(|at| matches!(row[at], Datum::Int(0))) { &*gone } else { row };
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }
@@ -238,7 +253,7 @@ impl Sources {
         let known = plan.counters.len() + plan.derivations.len();
         let mut by_tag = vec![known; plan.definitions.tags.len()];
         let tags = plan.counters.iter().map(|c| c.tag).chain(plan.derivations.iter().map(|d| d.tag));
-        tags.enumerate().for_each(|(at, tag)| by_tag[tag] = at);
+        tags.enumerate().filter(|(_, tag)| *tag != HIDDEN).for_each(|(at, tag)| by_tag[tag] = at);
         plan.given.iter().enumerate().for_each(|(at, tag)| by_tag[*tag] = known + 1 + at);
         Sources {
             width: known + 1 + plan.given.len(),

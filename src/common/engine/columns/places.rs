@@ -32,6 +32,18 @@ impl Places {
     /// The place of a user, a new one for a new user. One user's hash is always the same.
     #[inline]
     pub fn of_user(&mut self, tenant: &str, user: &str, hash: u64) -> u32 {
+        let is = |stored: &[u8]| Key::is_user(stored, tenant, user);
+        self.place(hash, is, |key| Key::write_user(tenant, user, key))
+    }
+
+    /// The place of a key as it is stored, a new one for a new key. One key's hash is always the same.
+    #[inline]
+    pub fn of_key(&mut self, key: &str, hash: u64) -> u32 {
+        self.place(hash, |stored| stored == key.as_bytes(), |out| key.clone_into(out))
+    }
+
+    #[inline(always)]
+    fn place(&mut self, hash: u64, is: impl Fn(&[u8]) -> bool, write: impl FnOnce(&mut String)) -> u32 {
         if self.ends.len() * 3 >= self.slots.len() * 2 {
             self.grow();
         }
@@ -40,14 +52,14 @@ impl Places {
         let mut at = tag as usize & mask;
         while self.slots[at] != 0 {
             let (known, place) = (self.slots[at] >> 32, self.slots[at] as u32 - 1);
-            if known == tag && Key::is_user(self.bytes(place as usize), tenant, user) {
+            if known == tag && is(self.bytes(place as usize)) {
                 return place;
             }
             at = (at + 1) & mask;
         }
         let place = u32::try_from(self.ends.len()).expect("fewer than 2^32 keys in one part of a log");
         self.slots[at] = tag << 32 | u64::from(place + 1);
-        Key::write_user(tenant, user, &mut self.key);
+        write(&mut self.key);
         self.arena.push_str(&self.key);
         self.ends.push(u32::try_from(self.arena.len()).expect("the keys of one part of a log are below 4 GiB"));
         place
@@ -139,6 +151,9 @@ mod tests {
                     }
                     prop_assert_eq!(&keys[place], &key);
                     prop_assert_eq!(places.key(place), key.as_str());
+                }
+                for (place, key) in keys.iter().enumerate() {
+                    prop_assert_eq!(places.of_key(key.as_str(), hasher.hash_one(key.id())) as usize, place);
                 }
                 let in_order: Vec<Key> = places.in_order().iter().map(|place| keys[*place as usize].clone()).collect();
                 keys.sort();

@@ -91,8 +91,9 @@ impl Piles {
     /// Puts a full slab on a pile.
     pub fn put(&self, partition: usize, place: Place, slab: Packed) -> io::Result<()> {
         let bytes = slab.capacity();
-        self.lock(partition).slabs.push((place, slab));
+        // Counted before it lies there: who takes it at once takes it from the count, too.
         let mut held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.lock(partition).slabs.push((place, slab));
         while held as u64 > self.budget.bytes {
             held = self.spill()?;
         }
@@ -102,7 +103,9 @@ impl Piles {
     /// Writes what the next partition has in memory in one piece. Returns the bytes still held.
     fn spill(&self) -> io::Result<usize> {
         let partition = self.turn.fetch_add(1, Ordering::Relaxed) % self.piles.len();
-        let slabs = std::mem::take(&mut self.lock(partition).slabs);
+        // Locked until all is written: who takes the pile meanwhile must find what is on its way to the file.
+        let mut pile = self.lock(partition);
+        let slabs = std::mem::take(&mut pile.slabs);
         let freed: usize = slabs.iter().map(|(_, slab)| slab.capacity()).sum();
         if !slabs.is_empty() {
             let mut bytes = Vec::with_capacity(freed);
@@ -111,7 +114,7 @@ impl Piles {
             self.file()?.write_all_at(&bytes, offset)?;
             let without_bytes = |(place, slab): &(Place, Packed)| (*place, slab.without_bytes());
             let run = Run { offset, len: bytes.len(), slabs: slabs.iter().map(without_bytes).collect() };
-            self.lock(partition).runs.push(run);
+            pile.runs.push(run);
             slabs.into_iter().for_each(|(_, slab)| self.give_back(slab));
         }
         Ok(self.held.fetch_sub(freed, Ordering::Relaxed) - freed)
@@ -137,6 +140,21 @@ impl Piles {
         }
         slabs.sort_unstable_by_key(|(place, _)| *place);
         Ok(slabs.into_iter().map(|(_, slab)| slab).collect())
+    }
+
+    /// Gives out all slabs of a pile, in no order and without holding them all: many rows may be of one key.
+    pub fn each(&self, pile: usize, mut each: impl FnMut(Packed)) -> io::Result<()> {
+        let Pile { slabs, runs } = std::mem::take(&mut *self.lock(pile));
+        for (_, slab) in slabs {
+            self.held.fetch_sub(slab.capacity(), Ordering::Relaxed);
+            each(slab);
+        }
+        for run in runs {
+            let mut bytes = BytesMut::zeroed(run.len);
+            self.file()?.read_exact_at(&mut bytes, run.offset)?;
+            run.slabs.into_iter().for_each(|(_, slab)| each(slab.again(bytes.split_to(slab.used()))));
+        }
+        Ok(())
     }
 
     /// Lets the system read what a partition has in the file, so that taking it need not wait.
@@ -170,6 +188,37 @@ mod tests {
             packer.push(&mut packed, reader.line(), reader.spare());
         }
         packed
+    }
+
+    #[test]
+    fn a_pile_that_is_taken_while_others_are_filled_is_whole() {
+        let (projection, packing) = (Projection::default(), Packing::new(&Projection::default()));
+        let words = [Packer::new(&packing, 0).finish()];
+        let rows = |slabs: Vec<Packed>| slabs.iter().map(Packed::len).sum::<usize>();
+        for _ in 0..200 {
+            let piles = Piles::new(3, 1, Budget { bytes: 8 * SLAB_LEAST as u64, spill: std::env::temp_dir() });
+            let mut packer = Packer::new(&packing, 0);
+            (0..4).for_each(|i| piles.put(i % 2, (i, 0), slab(&mut packer, i * 10)).expect("written"));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut packer = Packer::new(&packing, 0);
+                    (0..12).for_each(|i| piles.put(2, (i, 0), slab(&mut packer, i * 10)).expect("written"));
+                });
+                for partition in 0..2 {
+                    assert_eq!(rows(piles.take(partition).expect("read")), 20);
+                }
+            });
+            assert!(piles.spilled() > 0);
+            let (mut ids, mut unpacker) = (Vec::new(), Unpacker::new(&projection, &packing, &words));
+            let each = |packed: Packed| {
+                let block = unpacker.unpack(&packed);
+                ids.extend((0..block.len()).map(|i| block.event_id(i).parse::<usize>().expect("a number")));
+            };
+            piles.each(2, each).expect("read");
+            ids.sort_unstable();
+            assert!(ids.into_iter().eq(0..120));
+            assert_eq!(piles.held.load(Ordering::Relaxed), 0);
+        }
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Work<'_> {
             |base: &Base| self.manifest.through(&base.through).filter(|(name, _)| !self.read.contains(*name)).count();
         let (from_base, read) = (sources.base.map_or(0, in_base), self.read.len());
         Report {
-            summary: Summary { lines, events, refused, keys, as_of: Some(self.as_of), torn, spilled: 0 },
+            summary: Summary { lines, events, refused, keys, as_of: Some(self.as_of), torn, ..Summary::default() },
             from_base,
             from_rollups: all.len().saturating_sub(from_base + read),
             read,

@@ -52,8 +52,11 @@ pub struct Live {
 impl<'a> Work<'a> {
     pub fn new(job: &'a Job<'a>, dir: &'a Path, as_of: Millis, manifest: Manifest) -> Work<'a> {
         let definitions = &job.plan.definitions;
-        let aggregations = |tag: &usize| matches!(definitions.tags[*tag].kind, Kind::Aggregation(_));
-        let tags: Vec<usize> = (0..definitions.tags.len()).filter(aggregations).collect();
+        // Roll-ups hold what users have done.
+        let kept = |tag: &usize| {
+            definitions.tags[*tag].entity == 0 && matches!(definitions.tags[*tag].kind, Kind::Aggregation(_))
+        };
+        let tags: Vec<usize> = (0..definitions.tags.len()).filter(kept).collect();
         Work {
             job,
             dir,

@@ -61,7 +61,7 @@ pub fn with(
     close: impl FnOnce(Summary) -> Result<()>,
 ) -> Result<()> {
     let (summary, outcome, written) = into_file(output, |file| {
-        let mut observed = Observed::new(file, job.plan, job.threads);
+        let mut observed = Observed::new(file, &job.plan.definitions, about.tags.len(), job.threads);
         let summary = fold(&mut observed)?;
         let (outcome, written) = observed.finish()?;
         close(summary.clone())?;
@@ -86,6 +86,7 @@ fn manifest(plan: &Plan, about: &About<'_>, summary: &Summary, outcome: Outcome,
         through: about.through.map(|day| day.to_string()),
         definitions: Made::with(definitions, about.tags),
         output,
+        keys: summary.entities.iter().map(|(name, keys)| (name.to_string(), *keys)).collect(),
         events: events(summary),
         tags,
     }
@@ -122,14 +123,15 @@ pub struct Observed<W> {
 }
 
 impl<W: Write> Observed<W> {
-    pub fn new(inner: W, plan: &Plan, threads: usize) -> Observed<W> {
+    /// `tags`: how many are told.
+    pub fn new(inner: W, definitions: &Definitions, tags: usize, threads: usize) -> Observed<W> {
         // Each has up to 400 KB for a tag: many tags are looked at by few threads.
-        let threads = threads.min(COLUMNS / plan.outputs.len().max(1)).clamp(1, 8);
+        let threads = threads.min(COLUMNS / tags.max(1)).clamp(1, 8);
         let (send, receive) = mpsc::sync_channel::<Vec<u8>>(threads);
         let receive = Arc::new(Mutex::new(receive));
         let readers = (0..threads)
             .map(|_| {
-                let (receive, mut figures) = (Arc::clone(&receive), Figures::new(&plan.definitions));
+                let (receive, mut figures) = (Arc::clone(&receive), Figures::new(definitions));
                 std::thread::spawn(move || {
                     loop {
                         let piece = receive.lock().expect("a panic ends the program").recv();
