@@ -38,7 +38,8 @@ pub struct Make<'a> {
 
 /// A plan of everything that a base holds: all aggregations there are.
 pub fn plan(definitions: &Arc<Definitions>) -> Plan {
-    let aggregations = |tag: &usize| matches!(definitions.tags[*tag].kind, Kind::Aggregation(_));
+    let aggregations =
+        |tag: &usize| definitions.tags[*tag].entity == 0 && matches!(definitions.tags[*tag].kind, Kind::Aggregation(_));
     let tags: Vec<usize> = (0..definitions.tags.len()).filter(aggregations).collect();
     Plan::new(definitions.clone(), &tags)
 }

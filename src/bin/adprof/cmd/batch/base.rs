@@ -5,7 +5,7 @@ use crate::cmd::stream::{hash_key, of_stream, state_id};
 use crate::given;
 use crate::report::{self, Exit, Failure};
 use adprof::engine::dedup::{HashKey, Horizon};
-use adprof::engine::plan::Plan;
+use adprof::engine::plans::Plans;
 use adprof::engine::tail::{Refused, Tail};
 use adprof::ledger::Ledger;
 use adprof::log::{Lock, Log, partition_of};
@@ -129,6 +129,7 @@ impl Base {
             budget: job.budget.clone(),
             hash_key: self.hash_key,
             imports: &[],
+            entities: &[],
             refused: &silent,
             progress: &progress,
         };
@@ -161,17 +162,17 @@ impl Base {
 
     fn install(&self, definitions: Arc<Definitions>) -> Result<()> {
         let ledger = bases::begin(&self.dir, state_id(), hash_key(), given::now()).map_err(given::of_store)?;
-        let plan = match ledger.definitions().map_err(given::of_store)? {
+        let plans = match ledger.definitions().map_err(given::of_store)? {
             // What the stream counts, which need not be what the file has by now.
             Some(kept) if !ledger.progress.only_base => {
                 let kept = Arc::new(kept);
                 let held = ledger.held(&kept);
-                Plan::new(kept, &held)
+                Plans::new(&kept, &held)
             }
-            _ => base::plan(&definitions),
+            _ => Arc::new(base::plan(&definitions)).into(),
         };
         let setup = Setup {
-            plans: Arc::new(plan).into(),
+            plans,
             clock: Clock::Event,
             now: given::now,
             horizon: Horizon::within(512 << 20),
