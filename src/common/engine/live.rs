@@ -342,8 +342,8 @@ impl Live {
         let entry = &mut self.entries[place as usize];
         let plan = &self.plans[entry.plan as usize];
         let mut next = entry.state.next_change(plan, self.now).unwrap_or(NO_TIMER);
-        if entry.is_known() && plan.derivations.iter().any(|d| d.expr.uses_as_of()) {
-            let values = entry.values(plan, self.now, &mut self.scratch);
+        if entry.is_known() && plan.follows_clock() {
+            let values = plan.clock_inputs(entry.known(), &entry.given, self.now, &mut self.scratch);
             let derived = plan.next_derived_change(&values, self.now, &mut self.scratch);
             next = next.min(derived.unwrap_or(NO_TIMER));
         }

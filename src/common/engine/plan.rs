@@ -56,6 +56,8 @@ pub struct Plan {
     pub given: Vec<usize>,
     /// For each tag, the counters and, behind them, the given tags it depends on.
     masks: Vec<u64>,
+    /// For each tag, whether a derived tag that follows the clock is made of it.
+    clock_inputs: Vec<bool>,
 }
 
 /// The tag of the counter by which a key of an entity that forgets is known to be there: `count(*)` over what it
@@ -122,7 +124,8 @@ impl Plan {
         outputs.sort_unstable();
         outputs.dedup();
         let masks = masks(definitions.tags.len(), &counters, &given, &derivations);
-        Plan { definitions, entity, counters, derivations, outputs, given, masks }
+        let clock_inputs = clock_inputs(definitions.tags.len(), &derivations);
+        Plan { definitions, entity, counters, derivations, outputs, given, masks, clock_inputs }
     }
 
     /// The place of the hidden counter, of an entity that forgets.
@@ -152,6 +155,27 @@ impl Plan {
     /// The values of a key's tags at `as_of`. A key without events (no `state`), or forgotten, has no counts, not even of zero,
     /// and what is derived from nothing but counts neither. One never heard of has no values at all.
     pub fn values(&self, state: Option<&State>, given: &Given, as_of: Millis, scratch: &mut Scratch) -> Values {
+        self.compute(state, given, as_of, scratch, |_| true)
+    }
+
+    /// The same, of those tags only that the derived tags that follow the clock are made of.
+    pub fn clock_inputs(&self, state: Option<&State>, given: &Given, as_of: Millis, scratch: &mut Scratch) -> Values {
+        self.compute(state, given, as_of, scratch, |tag| self.clock_inputs[tag])
+    }
+
+    /// Whether a derived tag follows the clock.
+    pub fn follows_clock(&self) -> bool {
+        self.derivations.iter().any(|d| d.expr.uses_as_of())
+    }
+
+    fn compute(
+        &self,
+        state: Option<&State>,
+        given: &Given,
+        as_of: Millis,
+        scratch: &mut Scratch,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Values {
         let mut values: Values = vec![None; self.definitions.tags.len()];
         let state = state.filter(|state| !self.is_over(state, as_of));
         if state.is_none() && !given.is_known() {
@@ -161,17 +185,29 @@ impl Plan {
             values[*tag] = given.value(place).cloned();
         }
         if let Some(state) = state {
-            for (i, counter) in self.counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
+            let counters = self.counters.iter().enumerate();
+            for (i, counter) in counters.filter(|(_, counter)| counter.tag != HIDDEN && wanted(counter.tag)) {
                 values[counter.tag] = state.value(i, counter, as_of);
             }
         }
-        self.derive(&mut values, state.is_some(), as_of, scratch);
+        self.derive_of(&mut values, state.is_some(), as_of, scratch, wanted);
         values
     }
 
     /// Computes the derived tags from the values of the others; of a key without events those over given tags.
     pub fn derive(&self, values: &mut Values, has_events: bool, as_of: Millis, scratch: &mut Scratch) {
-        for derivation in self.derivations.iter().filter(|d| has_events || d.over_given) {
+        self.derive_of(values, has_events, as_of, scratch, |_| true);
+    }
+
+    fn derive_of(
+        &self,
+        values: &mut Values,
+        has_events: bool,
+        as_of: Millis,
+        scratch: &mut Scratch,
+        wanted: impl Fn(usize) -> bool,
+    ) {
+        for derivation in self.derivations.iter().filter(|d| (has_events || d.over_given) && wanted(d.tag)) {
             let row = Tags { values, inputs: &derivation.inputs, as_of };
             values[derivation.tag] = derivation.expr.eval(&row, scratch).to_value();
             scratch.reset();
@@ -234,6 +270,18 @@ fn hidden(retain: Retain) -> Counter {
         ty: Type::Int,
         fingerprint: retain.fingerprint,
     }
+}
+
+/// For each tag whether a derived tag that follows the clock is made of it.
+fn clock_inputs(tags: usize, derivations: &[Derivation]) -> Vec<bool> {
+    let mut of = vec![false; tags];
+    // From the last to the first: who reads a tag stands behind it.
+    for d in derivations.iter().rev() {
+        if d.expr.uses_as_of() || of[d.tag] {
+            d.inputs.iter().for_each(|input| of[*input] = true);
+        }
+    }
+    of
 }
 
 /// The counters and given tags each tag depends on, as bits; a tag that follows the clock depends on all.
