@@ -103,8 +103,15 @@ fn an_event_counts_once_for_each_key_it_touches_and_its_duplicate_for_none() {
     assert_eq!((&manifest["output"]["rows"], &manifest["keys"]), (&2.into(), &serde_json::json!({"item": 2})));
     let checked = dir.adprof("check --data out.ndjson --json").exits(0);
     assert!(checked.stdout.contains("\"n\""), "{}", checked.stdout);
+    let since = dir.adprof(&format!("batch --tags all --since {} --as-of {}", START + 1, START + 2)).exits(0);
+    assert!(
+        since.stdout.is_empty() && since.stderr.contains("2 outside the range"),
+        "{}{}",
+        since.stdout,
+        since.stderr
+    );
     let sunk = dir.adprof("sink file store -i out.ndjson").exits(0);
-    assert!(sunk.stderr.contains("2 patches"), "{}", sunk.stderr);
+    assert!(sunk.stderr.contains("wrote 2 profiles (2 tags)"), "{}", sunk.stderr);
 }
 
 #[test]

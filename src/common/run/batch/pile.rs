@@ -204,6 +204,10 @@ mod tests {
                     let mut packer = Packer::new(&packing, 0);
                     (0..12).for_each(|i| piles.put(2, (i, 0), slab(&mut packer, i * 10)).expect("written"));
                 });
+                // The first pile is on its way to the file just now.
+                while piles.spilled() == 0 {
+                    std::hint::spin_loop();
+                }
                 for partition in 0..2 {
                     assert_eq!(rows(piles.take(partition).expect("read")), 20);
                 }
