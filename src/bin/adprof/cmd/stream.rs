@@ -117,6 +117,8 @@ enum Which {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    // Told to stop while a large state is still being read, it ends as if it had run.
+    stop::flag();
     let definitions = Arc::new(args.definitions.load()?);
     let tags = given::tags(&definitions, &args.tags, Update::Realtime)?;
     if tags.is_empty() {
