@@ -12,15 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
-for arg; do
-    case $arg in
-    -h | --help)
-        usage_of scripts/bench-cliffs.sh
-        echo
-        PYTHONPATH=scripts exec python3 -B -m bench.cliffs --help
-        ;;
-    esac
-done
+bench_manual scripts/bench-cliffs.sh bench.cliffs "$@"
 
 need_build_tools
 need python3 python3 || exit 1

@@ -16,15 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/lib.sh
 # shellcheck source=scripts/peers.sh
 source scripts/peers.sh
-for arg; do
-    case $arg in
-    -h | --help)
-        usage_of scripts/bench-large.sh
-        echo
-        PYTHONPATH=scripts exec python3 -B -m bench.large --help
-        ;;
-    esac
-done
+bench_manual scripts/bench-large.sh bench.large "$@"
 
 need_build_tools
 need python3 python3 || exit 1

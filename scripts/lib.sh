@@ -6,6 +6,16 @@
 # Prints the comment block on top of the script in $1: its manual.
 usage_of() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$1"; }
 
+# The manual of the benchmark script $1 and of its Python module $2, when -h or --help is among the arguments after them.
+bench_manual() {
+    local script=$1 module=$2
+    shift 2
+    [[ " $* " == *' -h '* || " $* " == *' --help '* ]] || return 0
+    usage_of "$script"
+    echo
+    PYTHONPATH=scripts exec python3 -B -m "$module" --help
+}
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$@"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }

@@ -95,8 +95,8 @@ impl Work<'_> {
         Ok(merged)
     }
 
-    /// One part of all files, each late event among its states whatever its time.
-    pub fn whole_part(&self, p: usize, files: &[Source<'_>]) -> Result<states::Part, Error> {
+    /// The states of one part of all files, and its late events, those through `at` being due.
+    fn load(&self, p: usize, files: &[Source<'_>], at: Millis) -> Result<(Keys, Late), Error> {
         let mut keys = Keys { places: HashMap::new(), states: Vec::new() };
         let projection = &self.plan.definitions.projection;
         let reader = Reader::new(projection, self.job.rules);
@@ -105,8 +105,14 @@ impl Work<'_> {
             part::states(&source.file, p, |key, bytes| {
                 keys.state(key, || State::new(&self.plan))?.absorb(&self.plan, &source.places, bytes)
             })?;
-            self.sort_late(p, &source.file, Millis::MAX, &mut late)?;
+            self.sort_late(p, &source.file, at, &mut late)?;
         }
+        Ok((keys, late))
+    }
+
+    /// One part of all files, each late event among its states whatever its time.
+    pub fn whole_part(&self, p: usize, files: &[Source<'_>]) -> Result<states::Part, Error> {
+        let (mut keys, late) = self.load(p, files, Millis::MAX)?;
         let mut fold = Fold::new(&self.plan, self.manifest.hash_key);
         fold.add(&late.due);
         let (newest, absorbed) = (fold.tally.times.map(|(_, last)| last), fold.tally.absorbed);
@@ -158,16 +164,7 @@ impl Work<'_> {
         wants_patches: bool,
         wants_base: bool,
     ) -> Result<Part, Error> {
-        let mut keys = Keys { places: HashMap::new(), states: Vec::new() };
-        let projection = &self.plan.definitions.projection;
-        let reader = Reader::new(projection, self.job.rules);
-        let mut late = Late { reader, due: Block::new(projection), later: Vec::new() };
-        for source in files {
-            part::states(&source.file, p, |key, bytes| {
-                keys.state(key, || State::new(&self.plan))?.absorb(&self.plan, &source.places, bytes)
-            })?;
-            self.sort_late(p, &source.file, at, &mut late)?;
-        }
+        let (mut keys, late) = self.load(p, files, at)?;
         for day in live {
             for (key, state) in &day.states[p] {
                 keys.merge(key, state, &self.plan);
