@@ -32,6 +32,7 @@ finish() {
     exit "$code"
 }
 
+bench_manual scripts/bench.sh bench "$@"
 # What is to be prepared depends on what is to be measured; the program reads its flags itself.
 peers=duckdb,chdb,polars,spark,flink only=batch,sink
 args=("$@")
@@ -39,11 +40,6 @@ for ((i = 0; i < $#; i++)); do
     arg=${args[i]} value=${args[i]#*=}
     [[ $arg == *=* ]] || value=${args[i + 1]-}
     case ${arg%%=*} in
-    -h | --help)
-        usage_of scripts/bench.sh
-        echo
-        PYTHONPATH=scripts exec python3 -B -m bench --help
-        ;;
     --peers) peers=$value ;;
     --only) only=$value ;;
     esac
