@@ -3,6 +3,7 @@
 //! A row is some ten bytes of lengths and numbers and, behind them, its texts in one piece, as a block wants them.
 //! A text that a writer has met before in the same field is one byte, its number among the writer's `Words`.
 
+mod lazy;
 mod row;
 #[cfg(test)]
 mod tests;

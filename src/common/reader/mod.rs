@@ -2,7 +2,8 @@
 //!
 //! 1. *Steps*: what stood between two values is remembered, and compared with whole words at a time. Producers write
 //!    the same keys in the same order, so this is nearly every field of nearly every line. Lines whose values are also as
-//!    long as they were in a line before have its *shape*, and are compared with it as a whole.
+//!    long as they were in a line before have its *shape*, and are compared with it as a whole. Who reads *lazily* takes
+//!    their texts from where the shape's *layout* has them.
 //! 2. *The scanner*: any key order, blanks, escapes and nesting; what it finds becomes a step.
 //! 3. *The judge*: `Event::parse`, which decides whatever the first two do not, and every refusal.
 //!
@@ -11,6 +12,7 @@
 mod bytes;
 mod entry;
 mod json;
+mod layout;
 mod line;
 mod number;
 mod shapes;
@@ -28,6 +30,7 @@ use crate::value::Type;
 pub use bytes::SLACK;
 use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
+pub use layout::{Layout, Lazy, Place};
 pub use line::{Cell, Line};
 use line::{EVENT_ID, EVENT_TYPE, HEADS, NOWHERE, RECEIVED, TENANT, TIMESTAMP, USER};
 use shapes::{Found, Part, Shape, Shapes, Value};
@@ -47,6 +50,8 @@ pub struct Reader {
     /// A line with slack behind it, where it came without.
     spare: Vec<u8>,
     judged: u64,
+    /// The shape of the line read last, if its texts were left where they are.
+    laid: Option<usize>,
 }
 
 impl Reader {
@@ -59,6 +64,7 @@ impl Reader {
             line: Line::new(projection.fields.len()),
             spare: Vec::new(),
             judged: 0,
+            laid: None,
         }
     }
 
@@ -68,7 +74,7 @@ impl Reader {
     /// one the buffer has `SLACK` bytes.
     #[inline]
     pub fn read(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Read) {
-        match self.fast(buf, from, received) {
+        match self.fast::<false>(buf, from, received) {
             Some(to) => (to, Ok(true)),
             None => self.slow(buf, from, received),
         }
@@ -96,9 +102,10 @@ impl Reader {
         outcome.map_err(|refusal| *refusal)
     }
 
-    /// The event of the line read last.
+    /// The event of the line read last, unless that was read lazily.
     #[inline(always)]
     pub fn line(&self) -> &Line {
+        debug_assert!(self.laid.is_none(), "the texts are not in the line");
         &self.line
     }
 
@@ -114,12 +121,24 @@ impl Reader {
 
     /// Levels one and two, and the end of the line; `None`: the judge decides.
     #[inline]
-    fn fast(&mut self, buf: &[u8], from: usize, received: Millis) -> Option<usize> {
-        let Reader { shapes, steps, line, rules, projection, .. } = self;
+    fn fast<const LAZY: bool>(&mut self, buf: &[u8], from: usize, received: Millis) -> Option<usize> {
+        let Reader { shapes, steps, line, rules, projection, laid, .. } = self;
+        *laid = None;
         steps.begin(projection);
+        let found = shapes.find(buf, from);
+        if let Found::Known(n) = found
+            && let shape = shapes.get(n)
+            && let Some(layout) = shape.layout.as_ref().filter(|_| LAZY)
+        {
+            line.all[RECEIVED] = Cell::Null;
+            if let Some(to) = (Scan { buf, line, texts: Texts::default() }).parts(shape, from) {
+                *laid = Some(n);
+                return allows(rules, line, layout.event_type.of(&buf[from..]), received).then_some(to);
+            }
+        }
         line.clear();
-        let to = match shapes.find(buf, from) {
-            Found::Known(shape) => match (Scan { buf, line, texts: Texts::default() }).shape(shape, from) {
+        let to = match found {
+            Found::Known(n) => match (Scan { buf, line, texts: Texts::default() }).shape(shapes.get(n), from) {
                 Some(to) => to,
                 None => {
                     line.clear();
@@ -135,16 +154,11 @@ impl Reader {
             }
             Found::None => walk::<false>(steps, line, buf, from)?.0,
         };
-        let receipt = line.received().unwrap_or(received);
-        let future =
-            receipt > received.saturating_add(FUTURE_MS) || line.timestamp() > receipt.saturating_add(FUTURE_MS);
-        if future || !rules.allow(line.text(line.all[EVENT_TYPE], buf)) {
-            return None;
-        }
-        Some(to)
+        allows(rules, line, line.text(line.all[EVENT_TYPE], buf), received).then_some(to)
     }
 
     fn judge(&mut self, bytes: &[u8], received: Millis) -> Read {
+        self.laid = None;
         let Some(event) = Event::parse(bytes, received, &self.rules).map_err(Box::new)? else { return Ok(false) };
         self.judged += 1;
         let line = &mut self.line;
@@ -163,6 +177,14 @@ impl Reader {
         }
         Ok(true)
     }
+}
+
+/// Whether the times of a line, and the type of its event, are such that the judge need not be asked.
+#[inline(always)]
+fn allows(rules: &Rules, line: &Line, event_type: &[u8], received: Millis) -> bool {
+    let receipt = line.received().unwrap_or(received);
+    let future = receipt > received.saturating_add(FUTURE_MS) || line.timestamp() > receipt.saturating_add(FUTURE_MS);
+    !future && rules.allow(event_type)
 }
 
 /// Reads the line that begins at `from` step by step. Gives the place of its newline and, if asked to `LEARN`, what was read
@@ -289,6 +311,18 @@ impl Scan<'_> {
     fn shape(&mut self, shape: &Shape, from: usize) -> Option<usize> {
         for text in &shape.texts {
             self.line.put_text(text.place as usize, (from + text.at as usize) as u32, text.len);
+        }
+        self.parts(shape, from)
+    }
+
+    /// The same without the texts that are taken as they are.
+    #[inline(always)]
+    fn parts(&mut self, shape: &Shape, from: usize) -> Option<usize> {
+        let (at, wanted, places) = shape.timestamp;
+        let at = from + at as usize;
+        let timestamp = number::instant(self.buf, at, bytes::sixteen(self.buf, at))?;
+        if self.put(places, timestamp) != from + wanted as usize {
+            return None;
         }
         for part in &shape.parts {
             let (at, wanted) = (from + part.at as usize, from + part.end as usize);

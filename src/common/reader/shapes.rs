@@ -5,7 +5,8 @@
 //! a value has to be found before the next one can be looked at.
 
 use super::entry::Entry;
-use super::line::NOWHERE;
+use super::layout::Layout;
+use super::line::{NOWHERE, TIMESTAMP};
 use super::vector::{Masked, begins, outline};
 
 /// Lines are compared in pieces of so many bytes.
@@ -49,7 +50,7 @@ pub enum Value {
 
 impl Value {
     /// The places it is written to.
-    fn places(&self) -> Vec<usize> {
+    pub fn places(&self) -> Vec<usize> {
         match self {
             Value::Text(places) | Value::Instant(places) | Value::Amount(places) => {
                 places.iter().map(|place| *place as usize).filter(|place| *place != NOWHERE).collect()
@@ -69,8 +70,12 @@ pub struct Shape {
     pieces: Vec<Masked>,
     /// The texts that are taken as they are.
     pub texts: Vec<Text>,
+    /// Where the timestamp is, which every line has, and the places it is written to.
+    pub timestamp: (u32, u32, [u32; 2]),
     /// All other values.
     pub parts: Vec<Part>,
+    /// If all texts are taken as they are.
+    pub layout: Option<Layout>,
 }
 
 /// A text that is taken as it is.
@@ -81,7 +86,7 @@ pub struct Text {
 }
 
 impl Shape {
-    fn new(line: &[u8], len: usize, quotes: &[u64], mut parts: Vec<Part>) -> Shape {
+    fn new(line: &[u8], len: usize, quotes: &[u64], mut parts: Vec<Part>) -> Option<Shape> {
         // The newline belongs to it.
         let mut mask = vec![u8::MAX; len + 1];
         parts.iter().for_each(|part| mask[part.at as usize..part.end as usize].fill(0));
@@ -93,8 +98,15 @@ impl Shape {
             _ => Vec::new(),
         };
         let texts = parts.iter().flat_map(text).filter(|text| text.place as usize != NOWHERE).collect();
-        parts.retain(|part| !matches!(part.value, Value::Text(_)));
-        Shape { len, quotes: quotes[..pieces.len()].to_vec(), pieces, texts, parts }
+        let layout = Layout::new(&parts);
+        let timestamp = |part: &Part| match part.value {
+            Value::Instant(places) if places[0] == TIMESTAMP as u32 => Some((part.at, part.end, places)),
+            _ => None,
+        };
+        let timestamp = parts.iter().find_map(timestamp)?;
+        parts.retain(|part| !matches!(part.value, Value::Text(_)) && part.at != timestamp.0);
+        let quotes = quotes[..pieces.len()].to_vec();
+        Some(Shape { len, quotes, pieces, texts, timestamp, parts, layout })
     }
 
     /// Whether these are its quotes, those of a line of the same length.
@@ -126,8 +138,10 @@ pub struct Shapes {
 }
 
 /// Where a line is among the shapes.
-pub enum Found<'a> {
-    Known(&'a Shape),
+#[derive(Clone, Copy)]
+pub enum Found {
+    /// By number, until another line is looked at.
+    Known(usize),
     /// Not yet known: to be learned.
     New,
     None,
@@ -143,7 +157,7 @@ impl Default for Shapes {
 impl Shapes {
     /// The shape of the line that begins at `from`.
     #[inline(always)]
-    pub fn find(&mut self, buf: &[u8], from: usize) -> Found<'_> {
+    pub fn find(&mut self, buf: &[u8], from: usize) -> Found {
         if self.rest > 0 {
             self.rest -= 1;
             return Found::None;
@@ -167,12 +181,17 @@ impl Shapes {
                     let shape = &self.shapes[n - 1];
                     if shape.len == len && shape.has(quotes) && begins(line, &shape.pieces) {
                         self.hits += 1;
-                        return Found::Known(&self.shapes[n - 1]);
+                        return Found::Known(n - 1);
                     }
                 }
             }
         }
         Found::None
+    }
+
+    #[inline(always)]
+    pub fn get(&self, shape: usize) -> &Shape {
+        &self.shapes[shape]
     }
 
     /// Remembers the line that was found to be new, and what was then read in it.
@@ -183,7 +202,8 @@ impl Shapes {
             // Of a field twice the last value counts, but a shape knows no order.
             return;
         }
-        self.shapes.push(Shape::new(&buf[from..], self.len, &self.quotes, parts));
+        let Some(shape) = Shape::new(&buf[from..], self.len, &self.quotes, parts) else { return };
+        self.shapes.push(shape);
         self.table[self.free] = self.shapes.len() as u16;
     }
 

@@ -7,8 +7,9 @@ use crate::event::{Refusal, too_long};
 use crate::lines::Text;
 use crate::log::{self, Block, Chunk};
 use crate::packed::{Packed, Packer, Packing, Words};
-use crate::reader::{Line, Reader};
+use crate::reader::{Lazy, Reader};
 use crate::time::Millis;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// Small enough that threads end together, large enough that finding its first line costs nothing.
@@ -147,18 +148,19 @@ impl<'a> Worker<'a> {
     /// Takes one line in, be it inside the range or not: its duplicates are found later on. Gives the place of its newline.
     #[inline]
     fn line(&mut self, buf: &[u8], from: usize) -> Result<(usize, Result<(), Refusal>), Failure> {
-        let (to, outcome) = self.reader.read(buf, from, self.job.received);
+        let (to, outcome) = self.reader.read_lazily(buf, from, self.job.received);
         match outcome {
             Err(refusal) => return Ok((to, Err(*refusal))),
             Ok(false) => return Ok((to, Ok(()))),
             Ok(true) => {}
         }
         self.summary.lines += 1;
-        let line = self.reader.line();
-        if self.job.range.holds(line.timestamp()) {
-            self.newest = self.newest.max(Some(line.timestamp()));
+        let event = self.reader.lazy();
+        let timestamp = event.timestamp();
+        if self.job.range.holds(timestamp) {
+            self.newest = self.newest.max(Some(timestamp));
         }
-        self.open.push(self.piles, &mut self.packer, line, buf, to - from).map_err(Failure::Spill)?;
+        self.open.push(self.piles, &mut self.packer, &event, buf, from..to).map_err(Failure::Spill)?;
         Ok((to, Ok(())))
     }
 
@@ -180,13 +182,20 @@ impl<'a> Worker<'a> {
 
 impl Open {
     #[inline(always)]
-    fn push(&mut self, piles: &Piles, packer: &mut Packer, line: &Line, buf: &[u8], len: usize) -> std::io::Result<()> {
-        let p = partition(line.text(line.user(), buf));
-        let room = packer.room(line, len);
+    fn push(
+        &mut self,
+        piles: &Piles,
+        packer: &mut Packer,
+        event: &Lazy,
+        buf: &[u8],
+        line: Range<usize>,
+    ) -> std::io::Result<()> {
+        let p = partition(event.user(buf, line.start));
+        let room = packer.room_lazy(event, line.len());
         if self.slabs[p].1.free() < room {
             self.replace(p, piles, packer.start(piles.memory(room)))?;
         }
-        packer.push(&mut self.slabs[p].1, line, buf);
+        packer.push_lazy(&mut self.slabs[p].1, event, buf, line.start);
         Ok(())
     }
 
