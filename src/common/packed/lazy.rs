@@ -40,7 +40,7 @@ impl Packer<'_> {
                     row.put([code]);
                     if code == INLINE {
                         inline = true;
-                        row.number(text.len() as u64);
+                        row.number(text.size() as u64);
                     }
                 }
                 (how, None) => match (how, numbers.cells()[*slot]) {
@@ -64,10 +64,10 @@ impl Packer<'_> {
                 }
             }
         }
-        let head = numbers.timestamp() as u64 | (layout.user.len() as u64) << TIMESTAMP_BITS;
+        let head = numbers.timestamp() as u64 | (layout.user.size() as u64) << TIMESTAMP_BITS;
         row.bytes[..8].copy_from_slice(&head.to_le_bytes());
-        row.bytes[8] = layout.event_id.len() as u8;
-        row.bytes[9] = layout.tenant.len() as u8;
+        row.bytes[8] = layout.event_id.size() as u8;
+        row.bytes[9] = layout.tenant.size() as u8;
         packed.used += row.at;
         packed.rows += 1;
     }

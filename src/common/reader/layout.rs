@@ -96,7 +96,7 @@ impl Place {
     }
 
     #[inline(always)]
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         self.len as usize
     }
 }
