@@ -262,6 +262,7 @@ impl Keep {
         while end.is_none() && !stop.load(Ordering::Relaxed) {
             end = self.hear(news, observer)?;
             end = end.or(self.publish(&mut publishing, observer, Duration::ZERO).err().map(End::Failed));
+            self.report.stands_by = publishing.as_ref().is_some_and(Publishing::stands_by);
             let (free, covered) = self.saver.poll()?;
             self.saved(covered, commit);
             if free {
@@ -280,7 +281,10 @@ impl Keep {
     /// A checkpoint is on the disk.
     fn saved(&mut self, covered: Option<Covered>, commit: &dyn Fn(Vec<(i32, i64)>)) {
         if let Some(covered) = covered {
-            commit(covered);
+            // The group's lag is that of whoever publishes.
+            if !self.report.stands_by {
+                commit(covered);
+            }
             self.bases.saved();
         }
     }
@@ -369,6 +373,9 @@ impl Keep {
                 trouble = trouble.and(told);
                 break;
             }
+        }
+        if !matches!(trouble, Err(Error::Store(_) | Error::Fenced { .. })) {
+            publishing.iter_mut().for_each(|publishing| publishing.leave(self.reached()));
         }
         let covered = self.saver.wait()?;
         self.saved(covered, commit);

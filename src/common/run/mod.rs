@@ -11,4 +11,5 @@ pub mod keep;
 mod projection;
 mod publish;
 mod saver;
+mod standby;
 pub mod stream;

@@ -4,6 +4,7 @@
 //! the input, in silence up to where the token says that events may show: then both are told.
 
 use super::publish::{Answer, Offsets, Order, Publisher, Token};
+use super::standby::{SIGN_OF_LIFE, Standby};
 use super::stream::{Error, Observer, Report};
 use crate::engine::live::Live;
 use crate::engine::plans::Plans;
@@ -22,8 +23,8 @@ use std::time::{Duration, Instant};
 const PUBLISH_KEYS: usize = 10_000;
 /// So many untold keys are named in a checkpoint; of more it says that all are to be told.
 const NAMED: usize = 20_000;
-/// How often an idle stream looks whether Redis still holds what it was told.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long a stream that stops waits for its last sign of life to be taken.
+const LEAVE: Duration = Duration::from_secs(2);
 /// So many profiles that Redis refuses are named.
 const SHOWN: usize = 20;
 
@@ -34,6 +35,8 @@ pub struct Projection {
     pub token: String,
     /// Where each partition ended when reading began: nothing behind it can have been published.
     pub ends: Offsets,
+    /// Publish only after whoever does so now has been silent for so long.
+    pub standby: Option<Duration>,
 }
 
 /// The name under which a checkpoint keeps what Redis lacks.
@@ -63,6 +66,12 @@ pub struct Publishing {
     token: Token,
     plan: u64,
     claimed: bool,
+    /// While another publishes: what is seen of it.
+    standby: Option<Standby>,
+    /// Being fenced it stands by again, for so long.
+    span: Option<Duration>,
+    /// The token by which it was decided to take over: nothing else is claimed then.
+    over: Option<Option<String>>,
     /// The token that was found at the start.
     first: Option<Token>,
     /// Publish nothing until every partition was read to here: Redis may show it already.
@@ -83,7 +92,7 @@ impl Publishing {
         told: Option<Told>,
         live: &mut Live,
     ) -> Result<Publishing, Error> {
-        let Projection { mut redis, token: name, ends } = projection;
+        let Projection { mut redis, token: name, ends, standby: span } = projection;
         let plan = fingerprint(live.plans());
         let told = told.filter(|told| told.plan == plan);
         let round = told.as_ref().map_or(0, |told| told.round);
@@ -102,13 +111,17 @@ impl Publishing {
             }
         }
         let state = progress.state_id.clone();
-        let token = Token { state, round, batch: progress.published, reached: Offsets::new() };
+        let batch = progress.published;
+        let token = Token { state, round, batch, beat: 0, left: false, reached: Offsets::new() };
         Ok(Publishing {
             publisher: Publisher::start(redis, name.clone(), token.clone()),
             name,
             token,
             plan,
             claimed: false,
+            standby: span.map(Standby::new),
+            span,
+            over: None,
             first: found,
             silent_until,
             flying: Arc::default(),
@@ -125,7 +138,22 @@ impl Publishing {
 
     /// Whether Redis shows everything, or must not be told more for now.
     pub fn is_done(&self, live: &Live) -> bool {
-        !self.publisher.is_busy() && (live.untold() == 0 && self.sweep.is_empty() || !self.silent_until.is_empty())
+        let told = live.untold() == 0 && self.sweep.is_empty();
+        !self.publisher.is_busy() && (told || !self.silent_until.is_empty() || self.stands_by())
+    }
+
+    /// Whether another stream publishes, and this one waits for its end.
+    pub fn stands_by(&self) -> bool {
+        self.standby.is_some()
+    }
+
+    /// Tells a standby that it need not wait: nothing is published after this.
+    pub fn leave(&mut self, reached: Offsets) {
+        if self.claimed && !self.publisher.is_busy() {
+            self.publisher.order(Order::Beat { reached, left: true });
+            // Without an answer the standby waits for silence.
+            self.publisher.answer(LEAVE);
+        }
     }
 
     /// Batches that Redis has acknowledged.
@@ -135,7 +163,9 @@ impl Publishing {
 
     /// What a checkpoint of `live` has to say.
     pub fn told(&self, live: &Live) -> Vec<u8> {
-        let untold = (live.untold() + self.flying.len() <= NAMED).then(|| {
+        // While it stands by it takes no note of what Redis is told.
+        let named = !self.stands_by() && live.untold() + self.flying.len() <= NAMED;
+        let untold = named.then(|| {
             let flying = self.flying.iter().map(|patch| &patch.key);
             flying.chain(live.untold_keys()).map(|key| key.as_str().to_string()).collect()
         });
@@ -155,12 +185,19 @@ impl Publishing {
         if let Some(answer) = self.publisher.answer(wait) {
             self.take(answer, live, observer)?;
         }
+        if let Some(standby) = &self.standby {
+            live.forget_untold();
+            if !self.publisher.is_busy() && standby.is_due(Instant::now()) {
+                self.publisher.order(Order::Watch);
+            }
+            return Ok(());
+        }
         self.silent_until.retain(|partition, offset| reached.get(partition).copied().unwrap_or(0) < *offset);
         if self.publisher.is_busy() || !self.silent_until.is_empty() {
             return Ok(());
         }
         if !self.claimed {
-            self.publisher.order(Order::Claim { reached });
+            self.publisher.order(Order::Claim { reached, only: self.over.take() });
         } else if !self.sweep.is_empty() {
             self.publisher.order(Order::Sweep { entities: std::mem::take(&mut self.sweep) });
         } else if live.untold() > 0 {
@@ -169,9 +206,9 @@ impl Publishing {
             report.patches += patches.len() as u64;
             self.flying = Arc::new(patches);
             self.publisher.order(Order::Patches { patches: self.flying.clone(), reached });
-        } else if self.looked.elapsed() >= LOOK {
+        } else if self.looked.elapsed() >= SIGN_OF_LIFE / 2 {
             self.looked = Instant::now();
-            self.publisher.order(Order::Look);
+            self.publisher.order(Order::Beat { reached, left: false });
         }
         Ok(())
     }
@@ -205,12 +242,39 @@ impl Publishing {
                 self.claimed = false;
                 live.tell_again();
             }
-            Answer::Fenced => return Err(Error::Fenced { token: self.name.clone() }),
+            Answer::Seen { text } => self.see(text, live, observer),
+            Answer::Fenced => match self.span {
+                Some(span) => {
+                    self.flying = Arc::default();
+                    (self.claimed, self.standby) = (false, Some(Standby::new(span)));
+                }
+                None => return Err(Error::Fenced { token: self.name.clone() }),
+            },
             Answer::Failed(e) => return Err(Error::Store(e)),
             Answer::Down { why } => observer.say(&format!("redis cannot be reached, waiting for it: {why}")),
-            Answer::Back { after } => observer.say(&format!("redis is back after {:.1} s", after.as_secs_f64())),
+            Answer::Back { after } => {
+                self.standby.iter_mut().for_each(Standby::interrupted);
+                observer.say(&format!("redis is back after {:.1} s", after.as_secs_f64()));
+            }
         }
         Ok(())
+    }
+
+    /// The token of another stream was read. When that one is gone, everything will be told: what it knew, nobody knows.
+    fn see(&mut self, text: Option<String>, live: &mut Live, observer: &mut dyn Observer) {
+        let Some(standby) = &mut self.standby else { return };
+        if standby.is_new() {
+            observer.note(&format!("standing by: `{}` is another stream's until that falls silent", self.name));
+        }
+        if !standby.see(text.clone(), Instant::now()) {
+            return;
+        }
+        self.standby = None;
+        self.first = text.as_deref().and_then(Token::parse);
+        self.silent_until = self.first.as_ref().map(|found| found.reached.clone()).unwrap_or_default();
+        self.over = Some(text);
+        live.tell_again();
+        self.sweep = forgetful(live);
     }
 
     /// Names each key that Redis refuses once.

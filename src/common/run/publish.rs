@@ -32,6 +32,12 @@ pub struct Token {
     pub round: u64,
     /// Its batches so far.
     pub batch: u64,
+    /// Signs of life since: they carry nothing, so that losing them loses nothing.
+    #[serde(default)]
+    pub beat: u64,
+    /// Its writer has stopped in good order: whoever stands by need not wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
     /// For each partition the offset below which every event that shows lies: published anew from an
     /// earlier one, a profile would go backwards.
     pub reached: Offsets,
@@ -46,6 +52,11 @@ impl Token {
         serde_json::to_string(self).expect("plain data has a JSON form")
     }
 
+    /// Whether `ours`, which was written after it, has nothing more in it but signs of life.
+    fn lacks_only_signs_of(&self, ours: &Token) -> bool {
+        (&self.state, self.round, self.batch) == (&ours.state, ours.round, ours.batch) && self.beat < ours.beat
+    }
+
     /// Whether Redis holds all that `known`, read from a checkpoint, says was published.
     fn continues(&self, known: &Token) -> bool {
         self.state == known.state && self.round == known.round && self.batch >= known.batch
@@ -54,12 +65,14 @@ impl Token {
 
 /// What to do next.
 pub enum Order {
-    /// Take the projection over, whatever token is found.
-    Claim { reached: Offsets },
+    /// Take the projection over: whatever token is found, or `only` while this one stands there.
+    Claim { reached: Offsets, only: Option<Option<String>> },
     /// Write these patches, made when the input was read up to `reached`.
     Patches { patches: Arc<Vec<Patch>>, reached: Offsets },
-    /// See whether the token still stands.
-    Look,
+    /// Give a sign of life, or with `left` the last one; so it is seen whether the token still stands.
+    Beat { reached: Offsets, left: bool },
+    /// Read the token, which is another's.
+    Watch,
     /// Name the keys of these entities that stand there, given with the number of their parts.
     Sweep { entities: Vec<(String, usize)> },
 }
@@ -79,6 +92,10 @@ pub enum Answer {
     },
     Swept {
         keys: Vec<Key>,
+    },
+    /// The token as it stands there.
+    Seen {
+        text: Option<String>,
     },
     /// Redis has lost data: it has to be claimed again.
     Lost,
@@ -180,18 +197,23 @@ struct Work {
 impl Work {
     fn follow(&mut self, order: Order) -> Answer {
         let answer = match order {
-            Order::Claim { reached } => self.claim(&reached),
+            Order::Claim { reached, only } => self.claim(&reached, only.as_ref()),
             Order::Patches { patches, reached } => self.publish(&patches, &reached),
-            Order::Look => self.look(),
+            Order::Beat { reached, left } => self.beat(&reached, left),
+            Order::Watch => self.patiently(|work| work.redis.token(&work.name)).map(|text| Answer::Seen { text }),
             Order::Sweep { entities } => self.sweep(&entities),
         };
         answer.unwrap_or_else(Answer::Failed)
     }
 
     /// Puts our token in the place of whatever stands there; tries again while another writer is faster.
-    fn claim(&mut self, reached: &Offsets) -> Result<Answer, Error> {
+    /// In the place of `only` this one it does not: then the other has it.
+    fn claim(&mut self, reached: &Offsets, only: Option<&Option<String>>) -> Result<Answer, Error> {
         loop {
             let text = self.patiently(|work| work.redis.token(&work.name))?;
+            if only.is_some_and(|only| *only != text) {
+                return Ok(Answer::Fenced);
+            }
             let found = text.as_deref().and_then(Token::parse);
             let sound = found.as_ref().is_some_and(|found| found.continues(&self.token));
             let mut new = self.token.clone();
@@ -199,6 +221,7 @@ impl Work {
                 (new.round, new.batch) = (new.round.max(ours.round), new.batch.max(ours.batch));
             }
             new.batch += 1;
+            (new.beat, new.left) = (0, false);
             new.round += u64::from(!sound);
             new.reached = reached.clone();
             for (partition, offset) in found.iter().flat_map(|found| &found.reached) {
@@ -225,7 +248,8 @@ impl Work {
         self.token.reached = reached.clone();
         for part in patches.chunks(BATCH) {
             loop {
-                self.token.batch += 1;
+                let before = self.token.clone();
+                (self.token.batch, self.token.beat) = (before.batch + 1, 0);
                 let new = self.token.text();
                 let published = self
                     .patiently(|work| work.redis.apply_with_token(part, &work.name, work.expected.as_deref(), &new))?;
@@ -237,6 +261,7 @@ impl Work {
                     }
                     // An attempt that was given up had been applied: once more, to hear what was refused.
                     Published::Fenced { found } if found.as_ref() == Some(&new) => self.expected = Some(new),
+                    Published::Fenced { found } if lost_only_signs(found.as_deref(), &before) => self.expected = found,
                     Published::Fenced { found } => return Ok(self.fenced(found.as_deref())),
                 }
             }
@@ -244,13 +269,26 @@ impl Work {
         Ok(Answer::Done { batch: self.token.batch, refused })
     }
 
-    fn look(&mut self) -> Result<Answer, Error> {
-        let found = self.patiently(|work| work.redis.token(&work.name))?;
-        Ok(if found == self.expected {
-            Answer::Done { batch: self.token.batch, refused: Vec::new() }
-        } else {
-            self.fenced(found.as_deref())
-        })
+    fn beat(&mut self, reached: &Offsets, left: bool) -> Result<Answer, Error> {
+        self.token.reached = reached.clone();
+        self.token.left = left;
+        loop {
+            let before = self.token.clone();
+            self.token.beat += 1;
+            let new = self.token.text();
+            let put =
+                self.patiently(|work| work.redis.apply_with_token(&[], &work.name, work.expected.as_deref(), &new))?;
+            match put {
+                Published::Applied(_) => self.expected = Some(new),
+                Published::Fenced { found } if found.as_ref() == Some(&new) => self.expected = found,
+                Published::Fenced { found } if lost_only_signs(found.as_deref(), &before) => {
+                    self.expected = found;
+                    continue;
+                }
+                Published::Fenced { found } => return Ok(self.fenced(found.as_deref())),
+            }
+            return Ok(Answer::Done { batch: self.token.batch, refused: Vec::new() });
+        }
     }
 
     fn sweep(&mut self, entities: &[(String, usize)]) -> Result<Answer, Error> {
@@ -300,12 +338,17 @@ impl Work {
     }
 }
 
+/// Whether what is found is a token of ours from before its last signs of life: Redis lost those and nothing else.
+fn lost_only_signs(found: Option<&str>, ours: &Token) -> bool {
+    found.and_then(Token::parse).is_some_and(|found| found.lacks_only_signs_of(ours))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn token(state: &str, round: u64, batch: u64) -> Token {
-        Token { state: state.into(), round, batch, reached: Offsets::from([(0, 7)]) }
+        Token { state: state.into(), round, batch, beat: 0, left: false, reached: Offsets::from([(0, 7)]) }
     }
 
     #[test]
@@ -329,5 +372,20 @@ mod tests {
         let old = Token::parse(r#"{"state":"a","batch":10,"reached":{"0":7}}"#);
         assert_eq!(old, Some(token("a", 0, 10)));
         assert_eq!(Token::parse("mine"), None);
+    }
+
+    #[test]
+    fn a_lost_sign_of_life_is_no_loss_and_a_lost_batch_is() {
+        let ours = Token { beat: 5, ..token("a", 2, 10) };
+        for (found, only_signs) in [
+            (Token { beat: 4, ..token("a", 2, 10) }, true),
+            (Token { beat: 6, ..token("a", 2, 10) }, false),
+            (Token { beat: 4, ..token("a", 2, 9) }, false),
+            (Token { beat: 4, ..token("a", 1, 10) }, false),
+            (Token { beat: 4, ..token("b", 2, 10) }, false),
+        ] {
+            assert_eq!(lost_only_signs(Some(&found.text()), &ours), only_signs, "{found:?}");
+        }
+        assert!(!lost_only_signs(None, &ours));
     }
 }

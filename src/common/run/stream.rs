@@ -51,6 +51,8 @@ pub struct Report {
     pub horizon: Millis,
     /// How far time has come.
     pub now: Millis,
+    /// Whether another stream publishes, and this one waits for its end.
+    pub stands_by: bool,
 }
 
 impl Report {

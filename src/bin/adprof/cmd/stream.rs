@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 #[command(after_help = "Examples:
   adprof stream -b localhost:9092 -t realtime-events --store redis://localhost:6379
   adprof stream -b localhost:9092 -t realtime-events -p 0-3 --store file:./adprof-store
+  adprof stream -b localhost:9092 -t realtime-events --store redis --state second --standby
   adprof stream < events.jsonl                              patches on stdout
   adprof stream --emit final --tags all < events.jsonl      one line a key at the end
   adprof stream -b localhost:9092 -t realtime-events -e     to the end of the topic, then stop")]
@@ -78,6 +79,9 @@ pub struct Args {
     /// The directory of the state behind a Redis store
     #[arg(long, value_name = "DIR", default_value = "adprof-state")]
     state: PathBuf,
+    /// Fold in silence beside a stream that publishes into the same Redis, and take over when it stops or is silent for SPAN [default: 3s]
+    #[arg(long, value_name = "SPAN", value_parser = given::span, num_args = 0..=1, default_missing_value = "3s", requires = "store")]
+    standby: Option<Millis>,
     /// When a filter writes: each change, or final: once a user at the end
     #[arg(long, value_enum, default_value_t = When::Each, conflicts_with_all = ["store", "every"])]
     emit: When,
@@ -237,6 +241,10 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         Location::Embedded(dir) => (dir, None),
         Location::Redis(url) => (args.state.clone(), Some(url)),
     };
+    if args.standby.is_some() && url.is_none() {
+        let failure = Failure::new(Exit::Usage, "--standby is for profiles in Redis: an embedded store has one writer");
+        return Err(failure.hint("name the Redis of the stream it stands by for: --store redis://host:6379").into());
+    }
     let settings = args.kafka.settings()?;
     let topic = settings.as_ref().map(|s| s.topic().to_string());
     // Redis first: a wrong address should not leave a state behind.
@@ -264,7 +272,8 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     }
     let ends = consumer.iter().flat_map(Consumer::lag).map(|lag| (lag.partition, lag.high)).collect();
     let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
-    let projection = redis.map(|redis| Projection { redis, token, ends });
+    let standby = args.standby.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    let projection = redis.map(|redis| Projection { redis, token, ends, standby });
     report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
     let news = feed(consumer.as_ref(), plans, None, true);
     let commit = |offsets| {
@@ -346,6 +355,9 @@ fn describe(report: &Report) -> String {
         if n > 0 {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }
+    }
+    if report.stands_by {
+        words.push_str(", standing by");
     }
     let noun = if report.others { "keys" } else { "users" };
     words.push_str(&format!("; {} {noun}", given::grouped(report.keys as u64)));
