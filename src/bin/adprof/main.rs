@@ -8,6 +8,7 @@ mod given;
 mod intake;
 mod kafka;
 mod letters;
+mod metrics;
 mod report;
 mod ship;
 mod stop;

@@ -23,7 +23,7 @@ use super::error::BusError;
 use super::fetch::Fetcher;
 use super::link::Watch;
 use super::partitions::Assignment;
-use super::progress::{Lag, Progress};
+use super::progress::{Lag, LagGauge, Progress};
 use super::settings::Settings;
 use super::start::StartOffsets;
 use super::topic::{Begin, Topic};
@@ -101,6 +101,7 @@ pub(super) struct Control {
 
 /// A reader of whole partitions. Dropping it stops the thread.
 pub struct Consumer {
+    topic: String,
     deliveries: Receiver<Delivery>,
     control: Arc<Control>,
     progress: Arc<Progress>,
@@ -160,7 +161,8 @@ impl Consumer {
         let fetcher = Fetcher::new(settings, options, begins, partitions, out, control.clone(), progress.clone());
         let ended = spawn(fetcher, client)?;
         let has_group = settings.group().is_some();
-        Ok(Consumer { deliveries, control, progress, partitions, has_group, ended })
+        let topic = settings.topic().to_string();
+        Ok(Consumer { topic, deliveries, control, progress, partitions, has_group, ended })
     }
 
     /// The next delivery; `None` when nothing came in time, or, at once, when nothing will
@@ -199,6 +201,11 @@ impl Consumer {
     /// Where each partition stands. Never waits; ends are about a second old.
     pub fn lag(&self) -> Vec<Lag> {
         self.progress.lag()
+    }
+
+    /// The same for whoever watches.
+    pub fn gauge(&self) -> LagGauge {
+        LagGauge::new(&self.topic, &self.progress)
     }
 
     /// Shows Kafka's tools how far the group is: (partition, next offset). A hint, sent

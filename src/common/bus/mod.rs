@@ -29,6 +29,6 @@ pub use link::Link;
 pub use murmur2::{murmur2, partition_of};
 pub use partitions::{Assignment, PartitionSet};
 pub use producer::Producer;
-pub use progress::Lag;
+pub use progress::{Lag, LagGauge};
 pub use settings::{Settings, builtin_features};
 pub use start::{Owned, StartOffsets, Witness};

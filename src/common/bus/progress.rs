@@ -2,6 +2,7 @@
 //!
 //! Written by the reading thread, read by anyone at any time without waiting.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// Where one partition stands.
@@ -18,6 +19,33 @@ impl Lag {
     /// Messages (or offsets without one) not handed over yet.
     pub fn behind(&self) -> i64 {
         (self.high - self.position).max(0)
+    }
+}
+
+/// Where the partitions of a reader stand, for others than its owner. Reading it never waits.
+#[derive(Clone, Debug)]
+pub struct LagGauge {
+    topic: String,
+    progress: Arc<Progress>,
+}
+
+impl LagGauge {
+    pub(super) fn new(topic: &str, progress: &Arc<Progress>) -> LagGauge {
+        LagGauge { topic: topic.to_string(), progress: progress.clone() }
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Each partition; ends are about a second old.
+    pub fn lag(&self) -> Vec<Lag> {
+        self.progress.lag()
+    }
+
+    /// Messages not handed over yet, of all partitions.
+    pub fn behind(&self) -> i64 {
+        self.lag().iter().map(Lag::behind).sum()
     }
 }
 

@@ -262,7 +262,7 @@ impl Keep {
         while end.is_none() && !stop.load(Ordering::Relaxed) {
             end = self.hear(news, observer)?;
             end = end.or(self.publish(&mut publishing, observer, Duration::ZERO).err().map(End::Failed));
-            self.report.stands_by = publishing.as_ref().is_some_and(Publishing::stands_by);
+            publishing.iter().for_each(|publishing| publishing.look_at(&self.live, &mut self.report));
             let (free, covered) = self.saver.poll()?;
             self.saved(covered, commit);
             if free {
@@ -281,6 +281,7 @@ impl Keep {
     /// A checkpoint is on the disk.
     fn saved(&mut self, covered: Option<Covered>, commit: &dyn Fn(Vec<(i32, i64)>)) {
         if let Some(covered) = covered {
+            self.report.saved = Some((self.now)());
             // The group's lag is that of whoever publishes.
             if !self.report.stands_by {
                 commit(covered);

@@ -82,6 +82,7 @@ pub struct Publishing {
     /// Entities that forget, until it is known whether Redis shows keys that the state no longer has.
     sweep: Vec<(String, usize)>,
     refused: HashSet<String>,
+    down: bool,
 }
 
 impl Publishing {
@@ -128,6 +129,7 @@ impl Publishing {
             looked: Instant::now(),
             sweep,
             refused: HashSet::new(),
+            down: false,
         })
     }
 
@@ -145,6 +147,11 @@ impl Publishing {
     /// Whether another stream publishes, and this one waits for its end.
     pub fn stands_by(&self) -> bool {
         self.standby.is_some()
+    }
+
+    pub fn look_at(&self, live: &Live, report: &mut Report) {
+        report.waiting = live.untold() + self.flying.len();
+        (report.redis_down, report.stands_by) = (self.down, self.stands_by());
     }
 
     /// Tells a standby that it need not wait: nothing is published after this.
@@ -251,8 +258,12 @@ impl Publishing {
                 None => return Err(Error::Fenced { token: self.name.clone() }),
             },
             Answer::Failed(e) => return Err(Error::Store(e)),
-            Answer::Down { why } => observer.say(&format!("redis cannot be reached, waiting for it: {why}")),
+            Answer::Down { why } => {
+                self.down = true;
+                observer.say(&format!("redis cannot be reached, waiting for it: {why}"));
+            }
             Answer::Back { after } => {
+                self.down = false;
                 self.standby.iter_mut().for_each(Standby::interrupted);
                 observer.say(&format!("redis is back after {:.1} s", after.as_secs_f64()));
             }

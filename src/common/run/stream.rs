@@ -51,6 +51,11 @@ pub struct Report {
     pub horizon: Millis,
     /// How far time has come.
     pub now: Millis,
+    /// Keys whose change is still to be told.
+    pub waiting: usize,
+    /// When the last checkpoint was on the disk.
+    pub saved: Option<Millis>,
+    pub redis_down: bool,
     /// Whether another stream publishes, and this one waits for its end.
     pub stands_by: bool,
 }

@@ -1,26 +1,28 @@
 //! `adprof stream`: the live path, from Kafka or stdin to patches or a store.
 
+mod desk;
+
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::kafka::KafkaArgs;
 use crate::report::{self, Exit, Failure};
 use crate::stop;
 use adprof::bus::{Assignment, Consumer, Options, PartitionSet, StartOffsets};
-use adprof::dead::{DeadFile, DeadLetter};
 use adprof::engine::dedup::{HashKey, Horizon};
 use adprof::engine::live::{Live, Telling};
 use adprof::engine::plans::Plans;
 use adprof::event::Rules;
 use adprof::lines;
-use adprof::run::feed::{self, Letter, News, Parser};
+use adprof::run::feed::{self, News, Parser};
 use adprof::run::filter::{self, Emit};
 use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup};
-use adprof::run::stream::{Clock, Error, Observer, Report};
+use adprof::run::stream::{Clock, Error, Report};
 use adprof::store::redis::Redis;
 use adprof::store::{Embedded, Location, RedisUrl};
 use adprof::tag::{Definitions, Part, Update};
-use adprof::time::{Millis, show_span};
+use adprof::time::Millis;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, bounded};
+use desk::{Desk, tell};
 use jiff::tz::TimeZone;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -103,6 +105,9 @@ pub struct Args {
     /// Say every so often what was done
     #[arg(long, value_name = "SPAN", value_parser = given::span)]
     stats: Option<Millis>,
+    /// Show counters, lag and times as Prometheus text over HTTP here; a port alone is of this machine only
+    #[arg(long, value_name = "[HOST:]PORT")]
+    metrics: Option<String>,
     /// Fail (65) beyond so many refused lines at the end [default: only when every line was bad]
     #[arg(long, value_name = "N|P%", value_parser = MaxErrors::parse)]
     max_errors: Option<MaxErrors>,
@@ -230,7 +235,8 @@ fn filter(args: &Args, plans: &Plans) -> Result<Report> {
     let mut live = Live::new(plans.clone(), telling, args.horizon(), hash_key());
     let consumer = args.consumer(None)?;
     let news = feed(consumer.as_ref(), plans, until, false);
-    let mut desk = Desk::new(args, args.dead.clone());
+    let mut desk = Desk::new(args, args.dead.clone())?;
+    desk.watch(consumer.as_ref());
     let job = filter::Job { clock: args.clock(Which::Event), emit, until };
     let report = filter::run(&mut live, &job, &news, stop::flag(), &mut io::stdout().lock(), &mut desk);
     report.map_err(of_stream)
@@ -250,7 +256,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     // Redis first: a wrong address should not leave a state behind.
     let redis = url.as_ref().map(|url| Redis::connect(url, PATIENCE)).transpose().map_err(given::of_store)?;
     let redis = redis.map(|redis| redis.with_names(plans.definitions().prefixes()));
-    let mut desk = Desk::new(args, Some(args.dead.clone().unwrap_or_else(|| dir.join("dead.ndjson"))));
+    let mut desk = Desk::new(args, Some(args.dead.clone().unwrap_or_else(|| dir.join("dead.ndjson"))))?;
     let setup = Setup {
         plans: plans.clone(),
         clock: args.clock(Which::Wall),
@@ -267,6 +273,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         (Some(consumer), StartOffsets::Beginning) => Some(consumer),
         (_, own) => args.consumer(Some(own))?,
     };
+    desk.watch(consumer.as_ref());
     if let Some(consumer) = &consumer {
         keep.reads(consumer.partitions(), &consumer.assigned()).map_err(of_stream)?;
     }
@@ -324,117 +331,5 @@ pub(super) fn of_stream(error: Error) -> anyhow::Error {
             .hint("nothing of it was kept: start this again, or make the base anew with `adprof batch`")
             .into(),
         Error::Input(_) | Error::Letters(_) => Failure::new(Exit::Io, error.to_string()).into(),
-    }
-}
-
-fn tell(report: &Report, started: Instant) {
-    let seconds = started.elapsed().as_secs_f64();
-    report::say(format_args!(
-        "{} in {seconds:.2} s, {} events/s",
-        describe(report),
-        given::rate(report.counts.consumed, seconds)
-    ));
-    if report.unkeyed > 0 {
-        report::warn(format_args!(
-            "{} messages are not keyed by their userId: a user in two partitions has two states",
-            given::grouped(report.unkeyed)
-        ));
-    }
-}
-
-fn describe(report: &Report) -> String {
-    let counts = &report.counts;
-    let mut words = format!("{} events", given::grouped(counts.absorbed));
-    for (n, what) in [
-        (counts.given, "patches taken in"),
-        (counts.duplicates, "duplicates"),
-        (counts.covered, "in the base"),
-        (report.outside, "after the instant"),
-        (counts.refused, "refused"),
-    ] {
-        if n > 0 {
-            words.push_str(&format!(", {} {what}", given::grouped(n)));
-        }
-    }
-    if report.stands_by {
-        words.push_str(", standing by");
-    }
-    let noun = if report.others { "keys" } else { "users" };
-    words.push_str(&format!("; {} {noun}", given::grouped(report.keys as u64)));
-    // An embedded store is told by its checkpoints, not by patches.
-    if report.patches > 0 {
-        words.push_str(&format!(", {} patches", given::grouped(report.patches)));
-    }
-    words
-}
-
-/// Where the stream's words and dead letters go.
-struct Desk {
-    source: String,
-    letters: Option<DeadFile>,
-    shown: u32,
-    stats: Option<Duration>,
-    last: Instant,
-}
-
-const SHOWN: u32 = 3;
-
-impl Desk {
-    fn new(args: &Args, dead: Option<PathBuf>) -> Desk {
-        Desk {
-            source: args.kafka.topic.clone().unwrap_or_else(|| "stdin".into()),
-            letters: dead.as_deref().map(DeadFile::new),
-            shown: 0,
-            stats: args.stats.map(|ms| Duration::from_millis(ms.unsigned_abs())),
-            last: Instant::now(),
-        }
-    }
-}
-
-impl Observer for Desk {
-    fn refused(&mut self, letter: &Letter) -> io::Result<()> {
-        let written = DeadLetter::new(&letter.refusal, &self.source, letter.place, &letter.original);
-        if self.shown < SHOWN {
-            self.shown += 1;
-            report::warn(format_args!("{}{}: {}", self.source, place(letter), letter.refusal));
-        }
-        match &mut self.letters {
-            Some(file) => file.put(&DeadLetter { truncated: letter.truncated, ..written }),
-            None => Ok(()),
-        }
-    }
-
-    fn keep_letters(&mut self) -> io::Result<()> {
-        self.letters.as_mut().map_or(Ok(()), DeadFile::sync)
-    }
-
-    fn say(&mut self, words: &str) {
-        report::warn(words);
-    }
-
-    fn note(&mut self, words: &str) {
-        report::say(words);
-    }
-
-    fn progress(&mut self, report: &Report) {
-        if self.stats.is_some_and(|span| self.last.elapsed() >= span) {
-            self.last = Instant::now();
-            report::say(format_args!(
-                "{}; {} ids, duplicates noticed {} back",
-                describe(report),
-                given::grouped(report.ids as u64),
-                show_span(report.horizon / 1000 * 1000)
-            ));
-        }
-    }
-}
-
-/// `:12` for a line, ` partition 0 offset 7` for a message.
-fn place(letter: &Letter) -> String {
-    use adprof::dead::Place;
-    match letter.place {
-        Place::Line { line, .. } => format!(":{line}"),
-        Place::Byte { offset } => format!(": byte {offset}"),
-        Place::Message { partition, offset } => format!(" partition {partition} offset {offset}"),
     }
 }
