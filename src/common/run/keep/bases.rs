@@ -68,8 +68,9 @@ impl Keep {
 
     fn consider(&mut self, offer: &Offer, observer: &mut dyn Observer) -> Result<(), Error> {
         let day = show_day(offer.through);
-        if self.ledger.progress.base == Some(offer.file.digest) {
-            self.bases.installed.push(offer.file.name.clone());
+        let files = offer.files().map(|file| file.name.clone());
+        if self.ledger.progress.base == Some(offer.digest()) {
+            self.bases.installed.extend(files);
             return Ok(());
         }
         if self.ledger.progress.state_id != offer.state_id {
@@ -89,10 +90,11 @@ impl Keep {
                 return Ok(());
             }
         }
-        self.ledger.installed(offer.through, offer.file.digest);
-        self.bases.installed.push(offer.file.name.clone());
+        self.ledger.installed(offer.through, offer.digest());
+        self.bases.installed.extend(files);
         (self.renumbered, self.dirty) = (true, true);
-        observer.note(&format!("base through {day} installed: {} profiles", offer.keys));
+        let others = offer.entities.iter().map(|keyed| format!(", {} keys of {}", keyed.keys, keyed.entity));
+        observer.note(&format!("base through {day} installed: {} profiles{}", offer.keys, others.collect::<String>()));
         Ok(())
     }
 

@@ -151,11 +151,13 @@ impl Base {
             base::Failure::Batch(e) => super::failed(e, job),
             base::Failure::History(e) => history::failed(e, rollups),
         })?;
+        let others = offer.entities.iter().map(|keyed| format!(", {} keys of {}", given::grouped(keyed.keys), keyed.entity));
         report::say(format_args!(
-            "base through {}: {} events of {} profiles",
+            "base through {}: {} events of {} profiles{}",
             show_day(self.day),
             given::grouped(offer.counts.absorbed),
-            given::grouped(offer.keys)
+            given::grouped(offer.keys),
+            others.collect::<String>()
         ));
         self.install(definitions)
     }
@@ -169,7 +171,7 @@ impl Base {
                 let held = ledger.held(&kept);
                 Plans::new(&kept, &held)
             }
-            _ => Arc::new(base::plan(&definitions)).into(),
+            _ => base::plans(&definitions),
         };
         let setup = Setup {
             plans,
