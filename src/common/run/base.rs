@@ -135,12 +135,7 @@ impl Make<'_> {
         (history::encode(plan, states, end_of(self.through), true).stored(p), keys)
     }
 
-    fn by_rollups(
-        &self,
-        job: &Job<'_>,
-        dir: &Path,
-        files: &mut Files<'_>,
-    ) -> Result<Option<Counts>, history::Failure> {
+    fn by_rollups(&self, job: &Job<'_>, dir: &Path, files: &mut Files<'_>) -> Result<Option<Counts>, history::Failure> {
         let work = |p: usize, part: states::Part| {
             let (states, keys) = self.pack(job.plan, p, part.states);
             Packed { states, keys, newest: part.newest, late: part.late, counts: Counts::default() }

@@ -151,7 +151,8 @@ impl Base {
             base::Failure::Batch(e) => super::failed(e, job),
             base::Failure::History(e) => history::failed(e, rollups),
         })?;
-        let others = offer.entities.iter().map(|keyed| format!(", {} keys of {}", given::grouped(keyed.keys), keyed.entity));
+        let others =
+            offer.entities.iter().map(|keyed| format!(", {} keys of {}", given::grouped(keyed.keys), keyed.entity));
         report::say(format_args!(
             "base through {}: {} events of {} profiles{}",
             show_day(self.day),
