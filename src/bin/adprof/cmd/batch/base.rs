@@ -17,7 +17,6 @@ use adprof::run::feed::Letter;
 use adprof::run::keep::{Input, Keep, Setup, bases};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::{Kind, Location};
-use adprof::tag::Definitions;
 use adprof::time::{Day, day_bounds, show_day, utc_day};
 use anyhow::Result;
 use jiff::civil::Date;
@@ -135,6 +134,11 @@ impl Base {
         };
         // The rows have all that a base needs, which is more than the tags that are told.
         let definitions = job.plan.definitions.clone();
+        let plans = base::plans(&definitions);
+        if let (Some(plan), Some(_)) = (plans.iter().find(|plan| plan.entity().is_declared()), rollups) {
+            let name = &plan.entity().name;
+            report::say(format_args!("the base is made from the log: roll-ups have no keys of `{name}`"));
+        }
         let (whole, last_day) = (of(job.log), of(&self.last_day));
         let make = Make {
             job: &whole,
@@ -160,10 +164,11 @@ impl Base {
             given::grouped(offer.keys),
             others.collect::<String>()
         ));
-        self.install(definitions)
+        self.install(plans)
     }
 
-    fn install(&self, definitions: Arc<Definitions>) -> Result<()> {
+    /// `made`: what the base was made of.
+    fn install(&self, made: Plans) -> Result<()> {
         let ledger = bases::begin(&self.dir, state_id(), hash_key(), given::now()).map_err(given::of_store)?;
         let plans = match ledger.definitions().map_err(given::of_store)? {
             // What the stream counts, which need not be what the file has by now.
@@ -172,7 +177,7 @@ impl Base {
                 let held = ledger.held(&kept);
                 Plans::new(&kept, &held)
             }
-            _ => base::plans(&definitions),
+            _ => made,
         };
         let setup = Setup {
             plans,
