@@ -50,8 +50,8 @@ pub struct Args {
     /// The tags to compute: all, or codes [default: those with update = "daily"]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
-    /// Values of tags with `update = "import"` that the tags are made of: a file of patches, .gz and .zst too; may be given
-    /// several times. Of one tag the newest value counts that is no younger than the run's instant
+    /// Values of tags with `update = "import"` that the tags are made of, of users and other keys: a file of patches, .gz and
+    /// .zst too; may be given several times. Of one tag the newest value counts that is no younger than the run's instant
     #[arg(long, value_name = "FILE")]
     imports: Vec<PathBuf>,
     /// The instant of the values: events up to it count

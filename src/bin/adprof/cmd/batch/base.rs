@@ -28,8 +28,9 @@ use std::sync::atomic::AtomicU64;
 
 #[derive(clap::Args)]
 pub struct BaseArgs {
-    /// Give the live state in this store a base: all events received up to the end of the last day. The stream that
-    /// owns it takes it within a second; behind Redis, name the directory of its state
+    /// Give the live state in this store a base: all events received up to the end of the last day, by user and by every
+    /// other key that has tags. The stream that owns it takes it within a second; behind Redis, name the directory of its
+    /// state
     #[arg(long, value_name = "file:DIR", requires = "through", conflicts_with = "explain_plan")]
     store: Option<String>,
 }
