@@ -2,6 +2,8 @@
 
 #[path = "base/kafka.rs"]
 mod by_kafka;
+#[path = "base/redis.rs"]
+mod by_redis;
 #[path = "base/crash.rs"]
 mod crash;
 #[path = "base/interleavings.rs"]

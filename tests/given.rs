@@ -1,6 +1,8 @@
 //! A derived tag over tags of every kind, live, daily and imported, through whole programs: whatever way patches take, and
 //! whatever is killed, it is what an independent fold of events and patches says.
 
+#[path = "given/entities.rs"]
+mod entities;
 #[path = "support/kafka.rs"]
 mod kafka;
 mod streams;

@@ -4,9 +4,9 @@ use super::world::World;
 
 #[test]
 fn a_base_may_come_before_the_stream_or_after_it_once_or_again() {
-    for (seed, more) in [(1, ""), (2, "--rollups rollups")] {
+    let worlds = [(World::new(1, 4), ""), (World::new(2, 4), "--rollups rollups"), (World::keyed(16, 4), "")];
+    for (world, more) in worlds {
         // The stream first, whole; then a base of what it has counted itself.
-        let world = World::new(seed, 4);
         world.stream(&world.lines(0..4));
         world.is_whole("no base");
         let said = world.base(1, more);
@@ -31,8 +31,7 @@ fn a_base_may_come_before_the_stream_or_after_it_once_or_again() {
 
 #[test]
 fn a_store_that_has_only_a_base_begins_its_stream_at_the_beginning_and_drops_what_is_covered() {
-    for more in ["", "--rollups rollups"] {
-        let world = World::new(3, 4);
+    for (world, more) in [(World::new(3, 4), ""), (World::new(3, 4), "--rollups rollups"), (World::keyed(3, 4), "")] {
         assert_eq!(world.base(2, more).code, 0);
         let said = world.stream(&world.lines(0..4));
         assert!(said.stderr.contains(" in the base; "), "{}", said.stderr);
@@ -57,12 +56,54 @@ fn a_store_that_has_only_a_base_begins_its_stream_at_the_beginning_and_drops_wha
 
 #[test]
 fn a_stream_that_began_yesterday_knows_the_duplicates_across_midnight() {
-    let world = World::new(4, 3);
+    let world = World::keyed(4, 3);
     assert_eq!(world.base(1, "").code, 0);
     world.is_at_base();
     // Its topic has the last day only: six of its lines are copies of what the base has.
     world.stream(&world.lines(2..3));
     world.is_whole("the stream begins behind the base");
+}
+
+#[test]
+fn keys_of_base_and_tail_are_told_explained_and_forgotten_at_their_instant() {
+    let world = World::keyed(14, 3);
+    // Roll-ups have users only: the log is read.
+    let said = world.base(1, "--rollups rollups");
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("the base is made from the log: roll-ups have no keys of `item`"), "{}", said.stderr);
+    assert!(said.stderr.contains(" profiles, ") && said.stderr.contains(" keys of item, "), "{}", said.stderr);
+    world.stream(&world.lines(2..3));
+    let entity = "--store file:s --entity item";
+    let origin = world.dir.adprof(&format!("query {entity} --origin i1 --tags item_events,item_hot")).ok();
+    let told = format!("\"base\":\"{}\",\"tailFrom\":\"{}\",\"warming\":{{}}}}}}\n", world.name(1), world.name(2));
+    assert!(origin.starts_with("{\"entity\":\"item\",\"key\":\"i1\",") && origin.ends_with(&told), "{origin}");
+    let day = 86_400_000;
+    let mut newest: std::collections::BTreeMap<String, i64> = Default::default();
+    for line in world.lines(0..3).lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+        let at = newest.entry(event["itemId"].as_str().expect("an item").to_string()).or_default();
+        *at = event["timestamp"].as_i64().expect("an instant").max(*at);
+    }
+    let now = crate::streams::now();
+    let mut edges: Vec<(i64, String)> =
+        newest.into_iter().map(|(item, at)| (at - at % 3_600_000 + 30 * day / 24, item)).collect();
+    edges.retain(|(edge, _)| *edge > now + 1000);
+    edges.sort();
+    for (edge, item) in [&edges[0], &edges[edges.len() / 2], &edges[edges.len() - 1]] {
+        world.is_whole_at(edge - 1, &format!("{item} is there"));
+        let there = world.dir.adprof(&format!("query {entity} --as-of {} {item} --format ndjson", edge - 1)).ok();
+        assert!(there.contains("\"item_events\":"), "{there}");
+        let explain = format!("explain {entity} --as-of {} --json {item} item_events --log log", edge - 1);
+        let told: serde_json::Value = serde_json::from_str(world.dir.adprof(&explain).ok().trim()).expect("one line");
+        assert!(told["value"].as_i64() > Some(0), "{told}");
+        let gone = world.dir.adprof(&format!("query {entity} --as-of {edge} {item} --format ndjson")).ok();
+        assert!(!gone.contains("item_events"), "{gone}");
+    }
+    let (edge, _) = edges[edges.len() / 2];
+    world.is_whole_at(edge, "some are forgotten");
+    let text = world.dir.adprof(&format!("explain {entity} i1 item_events --format text")).ok();
+    let told = format!("base through {}, its own part from {}", world.name(1), world.name(2));
+    assert!(text.contains(&told), "{text}");
 }
 
 impl World {
@@ -75,7 +116,7 @@ impl World {
 
 #[test]
 fn what_was_merged_is_not_cut_and_the_message_names_the_day_that_would_do() {
-    let world = World::new(5, 6);
+    let world = World::keyed(5, 6);
     world.stream(&world.lines(0..6));
     let refused = world.base(1, "");
     assert_eq!(refused.code, 2);

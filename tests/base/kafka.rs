@@ -8,7 +8,7 @@ use std::time::Duration;
 #[test]
 fn a_base_given_beside_a_running_stream_is_installed_by_it() {
     let Some(broker) = broker() else { return };
-    let world = World::new(11, 3);
+    let world = World::keyed(11, 3);
     let topic = create_topic(&broker, "base", 2);
     // The log is made by collect this time, and shipped.
     std::fs::remove_dir_all(world.dir.file("log")).expect("removed");
@@ -50,7 +50,7 @@ fn a_base_given_beside_a_running_stream_is_installed_by_it() {
     assert_eq!(stream.end().0, 0);
     world.is_whole("and after it");
     // A stream of some partitions has some users: a base would bring in those of others.
-    world.dir.adprof(&format!("stream -b {broker} -t {topic} -p 0 -e --store file:part")).exits(0);
+    world.dir.adprof(&format!("stream -b {broker} -t {topic} -p 0 -e --tags clicks --store file:part")).exits(0);
     let through = world.name(0);
     let output = world.dir.adprof(&format!("batch --log log --through {through} --store file:part")).exits(2);
     assert!(output.stderr.contains("the state those of some partitions only"), "{}", output.stderr);

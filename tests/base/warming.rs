@@ -65,3 +65,40 @@ fn a_new_tag_of_a_running_state_is_warming_until_its_window_is_full() {
     world.dir.write("adprof.toml", format!("{ONE}{MORE}"));
     assert!(world.stream("").stderr.contains("are warming: clicks counts"));
 }
+
+const ITEMS: &str = "[[entity]]\nname = \"item\"\nkey = \"itemId\"\nretain = \"30h\"\n\
+    [[tag]]\nentity = \"item\"\ncode = \"item_events\"\nvalue = \"count(*)\"\n";
+const USERS: &str = "[[tag]]\nentity = \"item\"\ncode = \"item_users\"\nvalue = \"count(DISTINCT userId)\"\n";
+
+#[test]
+fn a_base_that_lacks_tags_of_an_entity_is_passed_over_and_they_are_warming_of_its_keys_only() {
+    let world = World::keyed(13, 3);
+    world.dir.write("adprof.toml", format!("{ONE}{ITEMS}{USERS}"));
+    world.stream(&world.lines(2..3));
+    // Made without a tag that the state counts, and then without its entity; what the file has is no part of the state.
+    for (definitions, lacking) in
+        [(format!("{ONE}{ITEMS}"), "item_users"), (ONE.to_string(), "item_events, item_users")]
+    {
+        world.dir.write("other.toml", definitions);
+        let refused = world.base(1, "-d other.toml");
+        let why = format!("the base through {} is passed over: it lacks {lacking}; make it with", world.name(1));
+        assert!(refused.code == 2 && refused.stderr.contains(&why), "{}", refused.stderr);
+    }
+    let warming = |id: &str, entity: &str| {
+        let origin = world.dir.adprof(&format!("query --store file:s --origin --entity {entity} {id}")).ok();
+        origin.rsplit_once("\"warming\":").expect("an origin").1.to_string()
+    };
+    world.dir.write("adprof.toml", format!("{ONE}{ITEMS}{USERS}").replace("30h", "40h"));
+    // The meaning of each of its tags is another one now.
+    let said = world.stream("");
+    assert!(
+        said.stderr.contains("are warming: item_events counts") && said.stderr.contains("; item_users counts"),
+        "{}",
+        said.stderr
+    );
+    let told = warming("i1", "item");
+    assert!(told.contains("\"item_events\":{\"since\"") && told.contains("\"item_users\":{\"since\""), "{told}");
+    assert_eq!(warming("u1", "user"), "{}}}\n");
+    assert_eq!(world.base(1, "").code, 0);
+    assert!(warming("i1", "item").contains("item_events"), "what came today is known in part only");
+}

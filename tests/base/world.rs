@@ -2,7 +2,7 @@
 
 use crate::streams::{Random, assert_same, now, profiles, query};
 use crate::support::{Dir, Output};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub const DAY: i64 = 86_400_000;
@@ -32,8 +32,59 @@ code = "level"
 value = "CASE WHEN spent > 100 THEN 'high' WHEN clicks > 2 THEN 'busy' ELSE 'low' END"
 "#;
 
+/// Items are forgotten within the log, and touched by base and tail; labels are several an event; an hour has several parts.
+const ENTITIES: &str = r#"
+[[entity]]
+name = "item"
+key = "itemId"
+prefix = "i"
+retain = "30h"
+[[entity]]
+name = "label"
+key = ["properties.labels[]", "category"]
+[[entity]]
+name = "hour"
+key = ["category", "tumble(timestamp, '1h')"]
+retain = "7d"
+[[tag]]
+code = "item_events"
+entity = "item"
+value = "count(*)"
+[[tag]]
+code = "item_users"
+entity = "item"
+value = "count(DISTINCT userId)"
+[[tag]]
+code = "item_spent_2h"
+entity = "item"
+value = "sum(amount)"
+window = "2h"
+[[tag]]
+code = "item_hot"
+entity = "item"
+value = "item_events > 9"
+[[tag]]
+code = "label_events"
+entity = "label"
+value = "count(*)"
+[[tag]]
+code = "label_largest"
+entity = "label"
+value = "max(amount)"
+[[tag]]
+code = "hour_spent"
+entity = "hour"
+value = "sum(amount)"
+"#;
+const NAMES: [&str; 3] = ["item", "label", "hour"];
+
+/// By the start of its patches, the tags that a key has.
+pub type Keyed = BTreeMap<String, Map<String, Value>>;
+
 pub struct World {
     pub dir: Dir,
+    /// Whether tags of other entities than users are told, too.
+    keyed: bool,
     /// The day of today in UTC, counted from 1970.
     pub today: i64,
     /// Lines by day of receipt, the first day first; today is the last.
@@ -57,12 +108,14 @@ impl World {
                 let late = if random.below(5) == 0 { 3 * DAY as u64 } else { 600_000 };
                 ids += 1;
                 let kind = ["click", "click", "purchase"][random.below(3) as usize];
+                let labels = ["\"a\",\"b:c\"", "\"a\",\"a\"", "7", "null"][random.below(4) as usize];
                 lines.push(format!(
-                    r#"{{"eventId":"e{ids}","userId":"u{}","eventType":"{kind}","timestamp":{},"category":"c{}","amount":{}.25,"receivedAt":{received}}}"#,
+                    r#"{{"eventId":"e{ids}","userId":"u{}","eventType":"{kind}","timestamp":{},"category":"c{}","amount":{}.25,"itemId":"i{}","properties":{{"labels":[{labels}]}},"receivedAt":{received}}}"#,
                     random.below(9),
                     received - random.below(late) as i64,
                     random.below(7),
-                    random.below(40)
+                    random.below(40),
+                    random.below(60)
                 ));
             }
             // Copies of the day before, sent again after midnight.
@@ -73,10 +126,17 @@ impl World {
             last = lines[..60].to_vec();
             all.push(lines);
         }
-        let world = World { dir, today, days: all };
+        let world = World { dir, keyed: false, today, days: all };
         for (i, lines) in world.days.iter().enumerate() {
             world.dir.write(&format!("log/dt={}/web-00001.ndjson", world.name(i)), text(lines));
         }
+        world
+    }
+
+    /// The same with tags of items, labels and hours.
+    pub fn keyed(seed: u64, days: i64) -> World {
+        let world = World { keyed: true, ..World::new(seed, days) };
+        world.dir.write("adprof.toml", format!("{DEFINITIONS}{ENTITIES}"));
         world
     }
 
@@ -103,13 +163,46 @@ impl World {
 
     /// The store says what `batch` says of all days.
     pub fn is_whole(&self, told: &str) {
-        let as_of = now() + 400_000;
-        let batch = self.dir.adprof(&format!("batch --log log --tags all --as-of {as_of}")).ok();
-        let expected: BTreeMap<String, Value> = profiles(&batch, &TAGS);
+        self.is_whole_at(now() + 400_000, told);
+    }
+
+    /// The same at an instant.
+    pub fn is_whole_at(&self, as_of: i64, told: &str) {
+        let (users, keys) = self.batch(as_of);
+        let expected: BTreeMap<String, Value> = profiles(&users, &TAGS);
         let found = query(&self.dir, &format!("--store file:s --as-of {as_of}"), expected.keys().cloned());
         eprintln!("{told}");
         assert_same(&profiles(&found, &TAGS), &expected);
+        if self.keyed {
+            let export = |name| format!("export --store file:s --entity {name} --format ndjson --as-of {as_of}");
+            let found: String = NAMES.iter().map(|name| self.dir.adprof(&export(name)).ok()).collect();
+            let (found, keys) = (by_key(&found), by_key(&keys));
+            assert!(NAMES.iter().all(|name| keys.keys().any(|key| key.contains(&format!("\"{name}\"")))), "{keys:?}");
+            let differ = found.keys().chain(keys.keys()).find(|key| found.get(*key) != keys.get(*key));
+            let of = |all: &Keyed| differ.and_then(|key| all.get(key).cloned());
+            assert!(differ.is_none(), "{differ:?}: {:?} is not {:?}", of(&found), of(&keys));
+        }
     }
+
+    /// What `batch` says of all days: of users, and of other keys.
+    pub fn batch(&self, as_of: i64) -> (String, String) {
+        let batch = self.dir.adprof(&format!("batch --log log --tags all --as-of {as_of}")).ok();
+        let (users, others): (Vec<&str>, Vec<&str>) =
+            batch.split_inclusive('\n').partition(|line| line.starts_with("{\"userId\""));
+        (users.concat(), others.concat())
+    }
+}
+
+/// Patches of keys that are no users, by what they begin with; those without a value are left out.
+pub fn by_key(lines: &str) -> Keyed {
+    let one = |line: &str| {
+        let (key, _) = line.split_once(",\"asOf\"").expect("an instant");
+        let patch: Value = serde_json::from_str(line).expect("a patch");
+        let tags = patch["tags"].as_object().expect("tags").clone();
+        let tags: Map<String, Value> = tags.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        (key.to_string(), tags)
+    };
+    lines.lines().map(one).filter(|(_, tags)| !tags.is_empty()).collect()
 }
 
 fn text(lines: &[String]) -> String {

@@ -2,7 +2,9 @@
 //!
 //! Random logs of several days, read by a live state that is stopped, killed and begun anew, while bases come early,
 //! late, twice, out of order, or too old. What it tells is, at any moment, the fold of the log up to where it has read,
-//! and up to where its base goes.
+//! and up to where its base goes: of users, and of each key of other entities, which some of them forget.
+
+mod log;
 
 use super::dedup::{Horizon, Identity};
 use super::fold::Fold;
@@ -10,162 +12,16 @@ use super::live::{Live, Telling};
 use super::plan::Plan;
 use super::state::State;
 use super::tail::{Refused, Tail};
-use crate::event::{Event, Rules};
 use crate::key::Key;
 use crate::patch::Patch;
 use crate::rows::Block;
-use crate::tag::Definitions;
-use crate::time::{DAY, Day, HOUR, MINUTE, Millis, day_start, utc_day};
+use crate::time::{DAY, Day, HOUR, Millis, day_start};
 use crate::value::Value;
+use log::{Chance, DAYS, FIRST, KEY, Line, PLANS, block, log};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 
 const CASES: u64 = 10_000;
-
-const DEFINITIONS: &str = r#"
-[[tag]]
-code = "clicks"
-value = "count(*)"
-where = "eventType = 'click'"
-[[tag]]
-code = "clicks_6h"
-value = "count(*)"
-where = "eventType = 'click'"
-window = "6h"
-resolution = "1h"
-[[tag]]
-code = "spent"
-value = "sum(amount)"
-[[tag]]
-code = "spent_2d"
-value = "sum(amount)"
-window = "2d"
-[[tag]]
-code = "kinds_today"
-value = "count_distinct(category)"
-window = "day"
-tz = "Europe/Berlin"
-[[tag]]
-code = "last"
-value = "last(category)"
-[[tag]]
-code = "first"
-value = "first(category)"
-where = "eventType = 'click'"
-[[tag]]
-code = "most"
-value = "top_k(category, 2)"
-keep = 3
-[[tag]]
-code = "largest_4d"
-value = "max(amount)"
-window = "4d"
-[[tag]]
-code = "spread"
-value = "stddev(amount)"
-[[tag]]
-code = "active"
-type = "datetime"
-value = "max(timestamp)"
-[[tag]]
-code = "level"
-value = "CASE WHEN spent_2d > 5 THEN 'hot' WHEN clicks > 0 THEN 'warm' END"
-[[tag]]
-code = "idle"
-value = "as_of() - active >= 86400000"
-"#;
-
-static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
-    let definitions = Definitions::parse(DEFINITIONS, "bases").expect("the definitions above are right");
-    let all: Vec<usize> = (0..definitions.tags.len()).collect();
-    Arc::new(Plan::new(Arc::new(definitions), &all))
-});
-
-const FIRST: Day = 19_800;
-const DAYS: u64 = 8;
-const KEY: [u64; 2] = [3, 4];
-
-/// splitmix64
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n.max(1)
-    }
-
-    fn percent(&mut self, p: u64) -> bool {
-        self.below(100) < p
-    }
-}
-
-/// One line of the log.
-#[derive(Clone, Debug)]
-struct Line {
-    received: Millis,
-    timestamp: Millis,
-    id: u64,
-    text: String,
-}
-
-impl Line {
-    fn new(chance: &mut Chance, id: u64) -> Line {
-        // Midnight, the edge of all days, more often than chance has it.
-        let day = day_start(FIRST) + chance.below(DAYS) as i64 * DAY;
-        let in_day =
-            if chance.percent(30) { DAY - 1 - chance.below(2) as i64 } else { chance.below(DAY as u64) as i64 };
-        let received = day + in_day;
-        let timestamp = match chance.below(10) {
-            ..6 => received - chance.below(HOUR as u64) as i64,
-            6..8 => received - chance.below(3 * DAY as u64) as i64,
-            _ => received + chance.below(5 * MINUTE as u64) as i64,
-        };
-        let kind = ["click", "click", "view"][chance.below(3) as usize];
-        let mut text = format!(
-            r#"{{"eventId":"e{id}","userId":"u{}","eventType":"{kind}","timestamp":{timestamp}"#,
-            chance.below(3)
-        );
-        if chance.percent(60) {
-            text += &format!(r#","category":"c{}""#, chance.below(5));
-        }
-        if chance.percent(60) {
-            text += &format!(r#","amount":{}.{:02}"#, chance.below(6), chance.below(100));
-        }
-        Line { received, timestamp, id, text: text + "}" }
-    }
-
-    fn day(&self) -> Day {
-        utc_day(self.received)
-    }
-}
-
-/// A log in the order of receipt. One event in five comes again within a day, mostly across midnight.
-fn log(chance: &mut Chance) -> Vec<Line> {
-    let mut lines: Vec<Line> = (0..4 + chance.below(28)).map(|id| Line::new(chance, id)).collect();
-    for i in 0..lines.len() {
-        if chance.percent(20) {
-            let mut again = lines[i].clone();
-            again.received += if chance.percent(50) { 2 } else { chance.below(23 * HOUR as u64) as i64 };
-            lines.push(again);
-        }
-    }
-    lines.sort_by_key(|line| line.received);
-    lines
-}
-
-fn block(lines: &[Line]) -> Block {
-    let projection = &PLAN.definitions.projection;
-    let mut block = Block::new(projection);
-    for line in lines {
-        let event = Event::parse(line.text.as_bytes(), Millis::MAX / 2, &Rules::default());
-        block.push(&event.expect("valid").expect("not blank"), projection);
-        block.received_on(line.day());
-    }
-    block
-}
 
 type Profiles = BTreeMap<Key, BTreeMap<String, Value>>;
 
@@ -191,22 +47,33 @@ struct Base {
     ids: Vec<(i64, Identity)>,
 }
 
-fn numbers() -> Vec<u64> {
-    (0..PLAN.counters.len() as u64).collect()
+fn numbers(plan: &Plan) -> Vec<u64> {
+    (0..plan.counters.len() as u64).collect()
+}
+
+/// The plan of a key's entity.
+fn plan_of(key: &Key) -> &'static Plan {
+    PLANS.of(key.entity()).expect("all of them are told")
 }
 
 fn base(lines: &[Line], day: Day) -> Base {
     let through: Vec<Line> = lines.iter().filter(|line| line.day() <= day).cloned().collect();
-    let mut fold = Fold::new(&PLAN, [5, 6]);
-    fold.add(&block(&through));
-    let newest = fold.tally.times.map_or(Millis::MIN, |(_, last)| last);
-    let keys = fold.into_states().into_iter().map(|(key, mut state)| {
-        let mut bytes = Vec::new();
-        state.expire(&PLAN, day_start(day + 1) - 1);
-        state.encode(&numbers(), &mut bytes);
-        (key, bytes)
-    });
-    let keys = keys.collect();
+    let (end, mut newest, mut keys) = (day_start(day + 1) - 1, Millis::MIN, Vec::new());
+    for plan in PLANS.iter() {
+        let mut fold = Fold::new(plan, [5, 6]);
+        fold.add(&block(&through));
+        newest = fold.tally.times.map_or(newest, |(_, last)| last);
+        for (key, mut state) in fold.into_states() {
+            // Whether a base has what is forgotten by its end makes no difference.
+            if day % 2 == 0 && plan.is_over(&state, end) {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            state.expire(plan, end);
+            state.encode(&numbers(plan), &mut bytes);
+            keys.push((key, bytes));
+        }
+    }
     let last: Vec<Line> = through.into_iter().filter(|line| line.day() == day).collect();
     let rows = block(&last);
     let id = |i: usize| (super::dedup::hour_of(rows.timestamp(i)), super::dedup::identity(&KEY, &rows, i));
@@ -242,7 +109,7 @@ struct World {
 }
 
 fn new_live() -> Live {
-    Live::new(PLAN.clone(), Telling::Drained, Horizon { span: 30 * DAY, ids: 1 << 20 }, KEY)
+    Live::new(PLANS.clone(), Telling::Drained, Horizon { span: 30 * DAY, ids: 1 << 20 }, KEY)
 }
 
 impl World {
@@ -313,7 +180,7 @@ impl World {
         self.live.save(|key, state| match state {
             Some(state) => {
                 let mut bytes = Vec::new();
-                state.encode_days(&numbers(), &mut bytes);
+                state.encode_days(&numbers(plan_of(key)), &mut bytes);
                 states.insert(key.clone(), bytes);
             }
             None => drop(states.remove(key)),
@@ -331,7 +198,7 @@ impl World {
         self.live = new_live();
         let place = |number| usize::try_from(number).ok();
         for (key, bytes) in &self.disk.states {
-            self.live.restore(key.clone(), State::decode_days(&PLAN, place, bytes).expect("what was written"));
+            self.live.restore(key.clone(), State::decode_days(plan_of(key), place, bytes).expect("what was written"));
         }
         if let Some((now, newest)) = self.disk.now {
             self.disk.ids.iter().for_each(|(hour, id)| self.live.restore_id(*hour, *id, now));
@@ -373,10 +240,11 @@ impl World {
         let Some(day) = self.offered else { return };
         let Base { day, newest, keys, ids } = base(&self.lines, day);
         let Ok(mut install) = self.live.install(day, day_start(day + 1) - 1, newest) else { return };
-        let places: Vec<Vec<usize>> = (0..PLAN.counters.len()).map(|place| vec![place]).collect();
         for (key, bytes) in keys {
-            let mut state = State::new(&PLAN);
-            state.absorb(&PLAN, &places, &bytes).expect("what was written");
+            let plan = plan_of(&key);
+            let places: Vec<Vec<usize>> = (0..plan.counters.len()).map(|place| vec![place]).collect();
+            let mut state = State::new(plan);
+            state.absorb(plan, &places, &bytes).expect("what was written");
             install.key(key, state);
         }
         ids.into_iter().for_each(|(hour, id)| install.id(hour, id));
@@ -390,15 +258,34 @@ impl World {
         let in_base = |line: &Line| through.is_some_and(|base| line.day() <= base);
         let counts = |i: usize, line: &Line| in_base(line) || (self.begins..self.at).contains(&i);
         let lines = self.lines.iter().enumerate().filter(|(i, line)| counts(*i, line)).map(|(_, line)| line.clone());
-        let mut fold = Fold::new(&PLAN, [7, 8]);
-        fold.add(&block(&lines.collect::<Vec<_>>()));
+        let rows = block(&lines.collect::<Vec<_>>());
         let (mut want, mut got) = (Profiles::new(), Profiles::new());
-        fold.finish(self.live.now(), |patch| apply(&mut want, patch));
+        for plan in PLANS.iter() {
+            let mut fold = Fold::new(plan, [7, 8]);
+            fold.add(&rows);
+            fold.finish(self.live.now(), |patch| apply(&mut want, patch));
+        }
         self.live.tell_all(|patch| apply(&mut got, patch));
         assert_eq!(got, want, "told at {}, base through {through:?}", self.at);
         assert_eq!(self.live.keys(), want.len());
         self.live.drain(usize::MAX, |patch| apply(&mut self.projection, patch));
         assert_eq!(self.projection, want, "published");
+    }
+
+    /// Time comes to where a key is forgotten, or to the instant before, which nobody may miss.
+    fn wait_for_an_edge(&mut self) {
+        let at = self.lines[self.chance.below(self.lines.len() as u64) as usize].timestamp;
+        let forgetful: Vec<&Plan> = PLANS.iter().filter(|plan| plan.hidden().is_some()).map(|plan| &**plan).collect();
+        let plan = forgetful[self.chance.below(forgetful.len() as u64) as usize];
+        let window = plan.counters[plan.hidden().expect("it forgets")].window.expect("it has one");
+        let edge = window.expiry(window.pane(at));
+        for instant in [edge - 1, edge] {
+            if instant > self.clock {
+                self.clock = instant;
+                self.live.advance(instant, &mut Vec::new());
+                self.check();
+            }
+        }
     }
 
     fn step(&mut self) {
@@ -415,7 +302,8 @@ impl World {
                     self.poll();
                 }
             }
-            17..19 => self.poll(),
+            17..18 => self.poll(),
+            18 => self.wait_for_an_edge(),
             _ => {
                 self.clock += self.chance.below(30 * HOUR as u64) as i64;
                 self.tick();

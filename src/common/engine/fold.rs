@@ -10,7 +10,7 @@ use super::state::State;
 use crate::expr::Scratch;
 use crate::key::Key;
 use crate::patch::Patch;
-use crate::rows::Block;
+use crate::rows::{Block, Pick};
 use crate::time::Millis;
 use hashbrown::{HashMap, HashSet};
 
@@ -68,7 +68,8 @@ pub struct Fold<'p> {
     /// The largest event time so far: no value will be asked for an earlier instant.
     newest: Millis,
     pub tally: Tally,
-    rows: Vec<(u32, u32)>,
+    /// Of the block at hand, the rows that count, each with the place of a key that it touches.
+    picks: Vec<Pick>,
     keys: Keys,
     scratch: Scratch,
 }
@@ -84,7 +85,7 @@ impl<'p> Fold<'p> {
             states: Vec::new(),
             newest: Millis::MIN,
             tally: Tally::default(),
-            rows: Vec::new(),
+            picks: Vec::new(),
             keys: Keys::default(),
             scratch: Scratch::new(),
         }
@@ -123,20 +124,46 @@ impl<'p> Fold<'p> {
 
     /// Adds the events of a block, one aggregation at a time.
     pub fn add(&mut self, block: &Block) {
-        self.rows.clear();
-        for i in 0..block.len() {
-            if self.admit(block, i) {
-                self.plan.keys(block, i, &mut self.keys, &mut self.scratch);
-                for n in 0..self.keys.len() {
-                    let place = self.place(n);
-                    self.rows.push((i as u32, place));
-                }
+        self.add_and_show(block);
+    }
+
+    /// The same, and gives the rows that count, once for each key that they touch.
+    pub fn add_and_show(&mut self, block: &Block) -> &[Pick] {
+        self.picks.clear();
+        for row in 0..block.len() {
+            if self.admit(block, row) {
+                self.pick(block, row, |_| true);
             }
         }
+        self.count(block);
+        &self.picks
+    }
+
+    /// Adds events that are known to count, each once, to those of their keys that are `mine`; they are not tallied.
+    pub fn add_counted(&mut self, block: &Block, mine: impl Fn(&str) -> bool) {
+        self.picks.clear();
+        for row in 0..block.len() {
+            self.newest = self.newest.max(block.timestamp(row));
+            self.pick(block, row, &mine);
+        }
+        self.count(block);
+    }
+
+    fn pick(&mut self, block: &Block, row: usize, mine: impl Fn(&str) -> bool) {
+        self.plan.keys(block, row, &mut self.keys, &mut self.scratch);
+        for n in 0..self.keys.len() {
+            if mine(self.keys.get(n)) {
+                let place = self.place(n);
+                self.picks.push(Pick { row: row as u32, place });
+            }
+        }
+    }
+
+    fn count(&mut self, block: &Block) {
         for (c, counter) in self.plan.counters.iter().enumerate() {
-            for &(i, place) in &self.rows {
-                let state = &mut self.states[place as usize].1;
-                counter.add(c, state, block, i as usize, self.newest, &mut self.scratch);
+            for Pick { row, place } in &self.picks {
+                let state = &mut self.states[*place as usize].1;
+                counter.add(c, state, block, *row as usize, self.newest, &mut self.scratch);
             }
         }
     }

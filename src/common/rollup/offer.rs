@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! base/latest                 which file it is, and what is in it: replaced as a whole, the point of commit
-//! base/2026-11-20-000017      the states of all events received through this day, and the ids of its last day
+//! base/2026-11-20-000017      the states of all events received through this day by user, and the ids of its last day
+//! base/2026-11-20-000018      the same states by item, or whatever else tags are of: a file for each such entity
 //! base/lock                   held by whoever makes one
 //! ```
 //! A file is never changed, and no name is used twice.
@@ -13,6 +14,7 @@ use super::{Error, PARTS, checksum, lock};
 use crate::agg::codec::{get_i64, get_u64, put_i64, put_u64};
 use crate::disk::sync_dir;
 use crate::engine::dedup::Identity;
+use crate::key::USER;
 use crate::log::Lock;
 use crate::time::{Day, Millis, day_start, show_day};
 use serde::{Deserialize, Serialize};
@@ -32,13 +34,45 @@ pub struct Offer {
     pub through: Day,
     /// The last event time in it.
     pub newest: Millis,
+    /// Of users.
     pub file: FileRef,
     pub keys: u64,
     /// `late` is part of `absorbed` here: a base has all events.
     pub counts: Counts,
+    /// Of the other entities that have tags. A base of an earlier version has none.
+    #[serde(default)]
+    pub entities: Vec<Keyed>,
+}
+
+/// What a base has of an entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyed {
+    pub entity: String,
+    pub file: FileRef,
+    pub keys: u64,
 }
 
 impl Offer {
+    pub fn files(&self) -> impl Iterator<Item = &FileRef> {
+        std::iter::once(&self.file).chain(self.entities.iter().map(|keyed| &keyed.file))
+    }
+
+    /// The file with the keys of an entity; `None`: the base was made without it.
+    pub fn file_of(&self, entity: &str) -> Option<&FileRef> {
+        if entity == USER {
+            return Some(&self.file);
+        }
+        self.entities.iter().find(|keyed| keyed.entity == entity).map(|keyed| &keyed.file)
+    }
+
+    /// Stands for everything that is in it.
+    pub fn digest(&self) -> u64 {
+        self.entities.iter().fold(self.file.digest, |digest, Keyed { entity, file, .. }| {
+            let numbers = file.counters.iter().chain([&file.digest]).flat_map(|n| n.to_le_bytes());
+            checksum(digest, &entity.bytes().chain([0]).chain(numbers).collect::<Vec<u8>>())
+        })
+    }
+
     /// The instant its states are as of: windows have forgotten what was over by then.
     pub fn at(&self) -> Millis {
         end_of(self.through)
@@ -64,10 +98,11 @@ impl Shelf {
     /// The right to make a base here, held until dropped. What a crash left is swept away.
     pub fn lock(&self) -> Result<Lock, Error> {
         let lock = lock(&self.dir)?;
-        let latest = self.load()?.map(|offer| offer.file.name);
+        let latest = self.load()?;
+        let is_latest = |name: &str| latest.iter().flat_map(Offer::files).any(|file| file.name == name);
         for entry in fs::read_dir(&self.dir).map_err(Error::io(&self.dir, "list"))? {
             let name = entry.map_err(Error::io(&self.dir, "list"))?.file_name().to_string_lossy().into_owned();
-            if is_ours(&name) && latest.as_ref() != Some(&name) {
+            if is_ours(&name) && !is_latest(&name) {
                 self.remove(&name);
             }
         }
@@ -96,7 +131,7 @@ impl Shelf {
         parse(&text).map(Some).ok_or_else(|| Error::damaged("base/latest", "it is not what was written"))
     }
 
-    /// Offers a base, durably. Its file must be in place.
+    /// Offers a base, durably. Its files must be in place.
     pub fn put(&self, offer: &Offer) -> Result<(), Error> {
         let json = serde_json::to_string(offer).expect("an offer is plain data");
         let text = format!("{MAGIC}{:016x}\n{json}\n", checksum(SEED, json.as_bytes()));
@@ -184,7 +219,13 @@ mod tests {
         writer.put(&ids(3, wanted.clone())).expect("written");
         let file = writer.finish(vec![1]).expect("finished");
         let (state_id, counts) = ("s".to_owned(), Counts::default());
-        let offer = Offer { state_id, through: 20_000, newest: 5, file, keys: 0, counts };
+        let writer = Writer::create(&shelf.dir, &Shelf::name(20_000, 8)).expect("created");
+        let items = Keyed { entity: "item".into(), file: writer.finish(vec![2]).expect("finished"), keys: 0 };
+        let entities = vec![items.clone()];
+        let offer = Offer { state_id, through: 20_000, newest: 5, file, keys: 0, counts, entities };
+        let named = |entity| offer.file_of(entity).map(|file| file.name.as_str());
+        assert_eq!(named("user"), Some(Shelf::name(20_000, 7).as_str()));
+        assert_eq!((named("item"), named("pair")), (Some(items.file.name.as_str()), None));
         shelf.put(&offer).expect("offered");
         assert_eq!(shelf.load().expect("whole"), Some(offer.clone()));
         let (meter, mut found) = (AtomicU64::new(0), Vec::new());
@@ -192,13 +233,13 @@ mod tests {
         each_id(&reader, |hour, id| found.push((hour, id))).expect("read");
         assert_eq!(found, [(-3, 7), (-3, 9), (5, 1 << 100)]);
         drop(held);
-        for name in [Shelf::name(20_001, 8), format!("{}.tmp", Shelf::name(1, 2)), "notes".into()] {
+        for name in [Shelf::name(20_001, 9), format!("{}.tmp", Shelf::name(1, 2)), "notes".into()] {
             fs::write(shelf.dir.join(name), "x").expect("written");
         }
         drop(shelf.lock().expect("locked"));
         let mut left: Vec<_> = fs::read_dir(&shelf.dir).expect("listed").map(|e| e.expect("one").file_name()).collect();
         left.sort();
-        assert_eq!(left, [offer.file.name.as_str(), "latest", "lock", "notes"]);
+        assert_eq!(left, [offer.file.name.as_str(), items.file.name.as_str(), "latest", "lock", "notes"]);
         let path = shelf.dir.join(LATEST);
         let whole = fs::read(&path).expect("read");
         for at in 0..whole.len() {
@@ -207,5 +248,43 @@ mod tests {
             fs::write(&path, bad).expect("written");
             assert!(shelf.load().is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_base_is_known_by_all_of_its_files_and_one_of_users_alone_as_ever() {
+        let file = |digest, counters: &[u64]| FileRef {
+            name: String::new(),
+            digest,
+            bytes: 0,
+            counters: counters.to_vec(),
+            filter: None,
+        };
+        let keyed = |entity: &str, file| Keyed { entity: entity.into(), file, keys: 0 };
+        let offer = |entities| Offer {
+            state_id: String::new(),
+            through: 0,
+            newest: 0,
+            file: file(7, &[1]),
+            keys: 0,
+            counts: Counts::default(),
+            entities,
+        };
+        assert_eq!(offer(Vec::new()).digest(), 7);
+        let digests = [
+            offer(Vec::new()),
+            offer(vec![keyed("a", file(8, &[2]))]),
+            offer(vec![keyed("b", file(8, &[2]))]),
+            offer(vec![keyed("a", file(9, &[2]))]),
+            offer(vec![keyed("a", file(8, &[3]))]),
+            offer(vec![keyed("a", file(8, &[2])), keyed("b", file(8, &[2]))]),
+        ]
+        .map(|offer| offer.digest());
+        let distinct: std::collections::BTreeSet<u64> = digests.into_iter().collect();
+        assert_eq!(distinct.len(), digests.len());
+        // An offer of an earlier version says nothing of entities.
+        let json = serde_json::to_string(&offer(Vec::new())).expect("plain data");
+        let earlier = json.replace(",\"entities\":[]", "");
+        assert_ne!(earlier, json);
+        assert_eq!(serde_json::from_str::<Offer>(&earlier).expect("read"), offer(Vec::new()));
     }
 }

@@ -1,19 +1,21 @@
 //! Bases for a live state: made from the log, offered beside the state, and taken from there by its owner.
 
+use super::batch::parts::Turn;
 use super::batch::{self, Job};
 use super::history::{self, History, states};
 use crate::engine::dedup::{hour_of, identity};
 use crate::engine::fold::Fold;
 use crate::engine::live::Live;
-use crate::engine::plan::{Counter, Plan};
+use crate::engine::plan::Plan;
+use crate::engine::plans::Plans;
 use crate::engine::state::State;
 use crate::engine::tail::Refused;
-use crate::key::{Key, USER};
+use crate::key::Key;
 use crate::log::Lock;
 use crate::rollup::file::{Reader, Stored, Writer};
-use crate::rollup::offer::{Offer, Shelf, each_id, end_of, ids};
+use crate::rollup::offer::{Keyed, Offer, Shelf, each_id, end_of, ids};
 use crate::rollup::{Counts, Error, PARTS, part};
-use crate::tag::{Definitions, Kind};
+use crate::tag::Definitions;
 use crate::time::{Day, Millis};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,12 +38,9 @@ pub struct Make<'a> {
     pub warn: &'a (dyn Fn(&Error) + Sync),
 }
 
-/// A plan of everything that a base holds: all aggregations there are.
-pub fn plan(definitions: &Arc<Definitions>) -> Plan {
-    let aggregations =
-        |tag: &usize| definitions.tags[*tag].entity == 0 && matches!(definitions.tags[*tag].kind, Kind::Aggregation(_));
-    let tags: Vec<usize> = (0..definitions.tags.len()).filter(aggregations).collect();
-    Plan::new(definitions.clone(), &tags)
+/// Plans of everything that a base holds: all aggregations of each entity that has a tag.
+pub fn plans(definitions: &Arc<Definitions>) -> Plans {
+    Plans::new(definitions, &(0..definitions.tags.len()).collect::<Vec<_>>())
 }
 
 /// Why a base could not be made.
@@ -69,7 +68,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// One part on its way into the file.
+/// One part on its way into a file.
 struct Packed {
     states: [Stored; 2],
     keys: u64,
@@ -79,38 +78,32 @@ struct Packed {
 }
 
 /// Makes a base and offers it.
+///
+/// Roll-ups have users only: with other entities the log is read.
 pub fn make(make: &Make<'_>) -> Result<Offer, Failure> {
-    let name = Shelf::name(make.through, make.salt);
-    let mut last_ids = make.ids()?.into_iter();
-    let mut writer = Writer::create(&make.shelf.dir, &name)?;
-    let (mut keys, mut newest, mut counts) = (0, None, Counts::default());
-    let mut put = |_: usize, packed: Packed| -> Result<(), Error> {
-        keys += packed.keys;
-        newest = newest.max(packed.newest);
-        counts.add(&packed.counts);
-        counts.absorbed += packed.late;
-        packed.states.iter().try_for_each(|section| writer.put(section))?;
-        last_ids.next().map_or(Ok(()), |ids| writer.put(&ids))
-    };
-    let plan = plan(&make.job.plan.definitions);
-    let rolled = match make.rollups {
-        Some(dir) => make.by_rollups(&plan, dir, &mut put)?,
+    let definitions = &make.job.plan.definitions;
+    let (declared, users): (Vec<Arc<Plan>>, Vec<Arc<Plan>>) =
+        plans(definitions).iter().cloned().partition(|plan| plan.entity().is_declared());
+    // Whether an event counts is known by its user, though no tag may be of users.
+    let users = users.into_iter().next().unwrap_or_else(|| Arc::new(Plan::new(definitions.clone(), &[])));
+    let job = Job { plan: &users, entities: &declared, budget: make.job.budget.clone(), ..*make.job };
+    let mut files = Files::new(make, [&users].into_iter().chain(&declared).map(|plan| &**plan).collect())?;
+    let rolled = match make.rollups.filter(|_| declared.is_empty()) {
+        Some(dir) => make.by_rollups(&job, dir, &mut files)?,
         None => None,
     };
     match rolled {
         Some(rolled) => {
-            newest = newest.max(rolled.times.map(|(_, last)| last));
-            counts.add(&rolled);
+            files.newest = files.newest.max(rolled.times.map(|(_, last)| last));
+            files.counts.add(&rolled);
         }
         None => {
-            let summary = make.by_log(&plan, &mut put)?;
-            counts.lines = summary.lines;
-            counts.refused = summary.refused.iter().map(|(code, n)| (code.to_string(), *n)).collect();
+            let summary = make.by_log(&job, &mut files)?;
+            files.counts.lines = summary.lines;
+            files.counts.refused = summary.refused.iter().map(|(code, n)| (code.to_string(), *n)).collect();
         }
     }
-    let file = writer.finish(plan.counters.iter().map(|counter| counter.fingerprint).collect())?;
-    let newest = newest.unwrap_or(Millis::MIN);
-    let offer = Offer { state_id: make.state_id.clone(), through: make.through, newest, file, keys, counts };
+    let offer = files.finish()?;
     make.shelf.put(&offer)?;
     Ok(offer)
 }
@@ -134,39 +127,103 @@ impl Make<'_> {
         Ok(all)
     }
 
+    /// Keys with nothing to remember are there, too, unless their entity forgets: then they are forgotten.
     fn pack(&self, plan: &Plan, p: usize, states: Vec<(Key, State)>) -> ([Stored; 2], u64) {
+        let there = |state: &State| !plan.is_over(state, end_of(self.through));
+        let states: Vec<(Key, State)> = states.into_iter().filter(|(_, state)| there(state)).collect();
         let keys = states.len() as u64;
         (history::encode(plan, states, end_of(self.through), true).stored(p), keys)
     }
 
-    fn by_rollups(
-        &self,
-        plan: &Plan,
-        dir: &Path,
-        put: &mut impl FnMut(usize, Packed) -> Result<(), Error>,
-    ) -> Result<Option<Counts>, history::Failure> {
+    fn by_rollups(&self, job: &Job<'_>, dir: &Path, files: &mut Files<'_>) -> Result<Option<Counts>, history::Failure> {
         let work = |p: usize, part: states::Part| {
-            let (states, keys) = self.pack(plan, p, part.states);
+            let (states, keys) = self.pack(job.plan, p, part.states);
             Packed { states, keys, newest: part.newest, late: part.late, counts: Counts::default() }
         };
-        let history = History { job: self.job, dir, warn: self.warn };
-        states::states(&history, work, |p, packed| Ok(put(p, packed)?))
+        let history = History { job, dir, warn: self.warn };
+        states::states(&history, work, |part, packed| Ok(files.put(Turn { entity: 0, part }, packed)?))
     }
 
-    fn by_log(
-        &self,
-        plan: &Plan,
-        put: &mut impl FnMut(usize, Packed) -> Result<(), Error>,
-    ) -> Result<batch::Summary, Failure> {
-        let work = |mut part: batch::parts::Part<'_>| {
-            let mut fold = Fold::new(plan, self.job.hash_key);
-            part.each(|block| fold.add(block));
+    fn by_log(&self, job: &Job<'_>, files: &mut Files<'_>) -> Result<batch::Summary, Failure> {
+        let plans = files.plans.clone();
+        let work = |turn: Turn, fold: Fold<'_>| {
             let tally = fold.tally;
-            let (states, keys) = self.pack(plan, part.number, fold.into_states());
+            let (states, keys) = self.pack(plans[turn.entity], turn.part, fold.into_states());
             let counts = Counts { absorbed: tally.absorbed, duplicates: tally.duplicates, ..Counts::default() };
             Packed { states, keys, newest: tally.times.map(|(_, last)| last), late: 0, counts }
         };
-        batch::parts::run(self.job, work, |p, packed| Ok::<_, Failure>(put(p, packed)?))
+        batch::parts::fold(job, work, |turn, packed| Ok::<_, Failure>(files.put(turn, packed)?))
+    }
+}
+
+/// The files of a base in the making: one for each plan, that of users first.
+struct Files<'a> {
+    make: &'a Make<'a>,
+    plans: Vec<&'a Plan>,
+    /// Of users, part by part.
+    last_ids: std::vec::IntoIter<Stored>,
+    open: Option<Writer>,
+    /// Keys in the open file.
+    keys: u64,
+    done: Vec<Keyed>,
+    newest: Option<Millis>,
+    counts: Counts,
+}
+
+impl<'a> Files<'a> {
+    fn new(make: &'a Make<'a>, plans: Vec<&'a Plan>) -> Result<Files<'a>, Failure> {
+        let last_ids = make.ids()?.into_iter();
+        let (done, counts) = (Vec::new(), Counts::default());
+        Ok(Files { make, plans, last_ids, open: None, keys: 0, done, newest: None, counts })
+    }
+
+    /// Puts the next part.
+    fn put(&mut self, turn: Turn, packed: Packed) -> Result<(), Error> {
+        if turn.entity > self.done.len() {
+            self.close()?;
+        }
+        self.keys += packed.keys;
+        self.newest = self.newest.max(packed.newest);
+        self.counts.add(&packed.counts);
+        self.counts.absorbed += packed.late;
+        let ids = self.last_ids.next();
+        let file = self.file()?;
+        packed.states.iter().chain(&ids).try_for_each(|section| file.put(section))
+    }
+
+    /// The file that is written to.
+    fn file(&mut self) -> Result<&mut Writer, Error> {
+        if self.open.is_none() {
+            let name = Shelf::name(self.make.through, self.make.salt.wrapping_add(self.done.len() as u64));
+            self.open = Some(Writer::create(&self.make.shelf.dir, &name)?);
+        }
+        Ok(self.open.as_mut().expect("it was just made"))
+    }
+
+    /// Makes the open file durable: it is whole.
+    fn close(&mut self) -> Result<(), Error> {
+        self.file()?;
+        let plan = self.plans[self.done.len()];
+        let counters = plan.counters.iter().map(|counter| counter.fingerprint).collect();
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let file = open.finish(counters)?;
+        self.done.push(Keyed { entity: plan.entity().name.to_string(), file, keys: std::mem::take(&mut self.keys) });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Offer, Error> {
+        self.close()?;
+        let mut files = self.done.into_iter();
+        let Keyed { file, keys, .. } = files.next().expect("there are users");
+        Ok(Offer {
+            state_id: self.make.state_id.clone(),
+            through: self.make.through,
+            newest: self.newest.unwrap_or(Millis::MIN),
+            file,
+            keys,
+            counts: self.counts,
+            entities: files.collect(),
+        })
     }
 }
 
@@ -186,42 +243,61 @@ pub enum Declined {
 pub fn install(live: &mut Live, shelf: &Shelf, offer: &Offer) -> Result<(), Declined> {
     live.tail().accepts(offer.through).map_err(Declined::Refused)?;
     let plans = live.plans().clone();
-    let counters = plans.iter().flat_map(|plan| &plan.counters);
-    let lacking = counters.filter(|counter| !offer.file.counters.contains(&counter.fingerprint));
-    let code = |counter: &Counter| plans.definitions().tags.get(counter.tag).map(|tag| tag.code.to_string());
-    let lacking: Vec<String> = lacking.filter_map(code).collect();
-    let Some(plan) = plans.of(USER).filter(|_| lacking.is_empty()) else { return Err(Declined::Lacks(lacking)) };
+    let lacking = lacking(&plans, offer);
+    if !lacking.is_empty() {
+        return Err(Declined::Lacks(lacking));
+    }
     // Once to see that all of it can be read, and once more for good: it may be larger than memory has room for twice.
-    read(plan, shelf, offer, |_, _| (), |_, _| ()).map_err(Declined::Unreadable)?;
+    read(&plans, shelf, offer, |_, _| (), |_, _| ()).map_err(Declined::Unreadable)?;
     let install = live.install(offer.through, offer.at(), offer.newest).map_err(Declined::Refused)?;
     let install = std::cell::RefCell::new(install);
     let key = |key, state| install.borrow_mut().key(key, state);
-    read(plan, shelf, offer, key, |hour, id| install.borrow_mut().id(hour, id)).map_err(Declined::HalfWay)?;
+    read(&plans, shelf, offer, key, |hour, id| install.borrow_mut().id(hour, id)).map_err(Declined::HalfWay)?;
     install.into_inner().finish();
     Ok(())
 }
 
+/// What the plans tell and a base was made without.
+fn lacking(plans: &Plans, offer: &Offer) -> Vec<String> {
+    let mut lacking = Vec::new();
+    for plan in plans.iter() {
+        let code = |tag: usize| plan.definitions.tags.get(tag).map(|tag| tag.code.to_string());
+        match offer.file_of(&plan.entity().name) {
+            None => lacking.extend(plan.outputs.iter().filter_map(|tag| code(*tag))),
+            Some(file) => {
+                let missing = plan.counters.iter().filter(|counter| !file.counters.contains(&counter.fingerprint));
+                let hidden = || format!("`retain` of entity `{}`", plan.entity().name);
+                lacking.extend(missing.map(|counter| code(counter.tag).unwrap_or_else(hidden)));
+            }
+        }
+    }
+    lacking
+}
+
 fn read(
-    plan: &Plan,
+    plans: &Plans,
     shelf: &Shelf,
     offer: &Offer,
     mut key: impl FnMut(Key, State),
     id: impl FnMut(i64, crate::engine::dedup::Identity),
 ) -> Result<(), Error> {
-    let same = |fingerprint: &u64| {
-        let means = |place: &usize| plan.counters[*place].fingerprint == *fingerprint;
-        (0..plan.counters.len()).filter(means).collect()
-    };
-    let places: Vec<Vec<usize>> = offer.file.counters.iter().map(same).collect();
     let meter = AtomicU64::new(0);
-    let file = Reader::open(&shelf.dir, &offer.file, &meter)?;
-    for p in 0..PARTS {
-        part::states(&file, p, |name, bytes| {
-            let mut state = State::new(plan);
-            state.absorb(plan, &places, bytes)?;
-            key(Key::from_stored(name)?, state);
-            Some(())
-        })?;
+    for plan in plans.iter() {
+        let Some(of) = offer.file_of(&plan.entity().name) else { continue };
+        let same = |fingerprint: &u64| {
+            let means = |place: &usize| plan.counters[*place].fingerprint == *fingerprint;
+            (0..plan.counters.len()).filter(means).collect()
+        };
+        let places: Vec<Vec<usize>> = of.counters.iter().map(same).collect();
+        let file = Reader::open(&shelf.dir, of, &meter)?;
+        for p in 0..PARTS {
+            part::states(&file, p, |name, bytes| {
+                let mut state = State::new(plan);
+                state.absorb(plan, &places, bytes)?;
+                key(Key::from_stored(name).filter(|key| *key.entity() == *plan.entity().name)?, state);
+                Some(())
+            })?;
+        }
     }
-    each_id(&file, id)
+    each_id(&Reader::open(&shelf.dir, &offer.file, &meter)?, id)
 }

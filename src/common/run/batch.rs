@@ -44,7 +44,7 @@ pub struct Job<'a> {
     pub entities: &'a [Arc<Plan>],
     pub log: &'a Log,
     pub range: Range,
-    /// Files of patches with the values of tags that the plan needs and cannot compute.
+    /// Files of patches with the values of tags that the plans need and cannot compute.
     pub imports: &'a [PathBuf],
     pub rules: &'a Rules,
     /// The instant of receipt for events that carry none: now.
@@ -129,7 +129,8 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     let unpacker = || Unpacker::new(projection, &packing, &words);
     match summary.as_of {
         Some(as_of) => {
-            let imports = Imports::read(job.imports, job.plan, as_of).map_err(Failure::Imports)?;
+            let plans: Vec<&Plan> = std::iter::once(job.plan).chain(job.entities.iter().map(|plan| &**plan)).collect();
+            let imports = Imports::read_all(job.imports, &plans, as_of).map_err(Failure::Imports)?;
             let again = (!job.entities.is_empty()).then(|| Again::new(job, &piles, &packing));
             (summary.events, summary.keys) =
                 gather::gather(job, &piles, &imports, unpacker, again.as_ref(), as_of, out)?;
@@ -137,7 +138,7 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
                 let words = again.finish();
                 summary.spilled = piles.spilled();
                 let unpacker = || Unpacker::new(projection, &packing, &words);
-                let keys = entities::gather(job, &piles, unpacker, as_of, out)?;
+                let keys = entities::gather(job, &piles, &imports, unpacker, as_of, out)?;
                 let names = job.entities.iter().map(|plan| plan.entity().name.clone());
                 summary.entities = names.zip(keys).collect();
             }

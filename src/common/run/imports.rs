@@ -13,13 +13,14 @@ use crate::time::Millis;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The given values of some keys.
 pub type Part = BTreeMap<Key, Given>;
 
-/// The values by partition of their key; none at all where nothing is needed.
+/// The values by entity, and by the partition of their key; none at all where nothing is needed.
 #[derive(Default)]
-pub struct Imports(Vec<Part>);
+pub struct Imports(Vec<(Arc<str>, Vec<Part>)>);
 
 /// Why imports could not be read.
 #[derive(Debug)]
@@ -35,19 +36,23 @@ pub enum Error {
 static NOTHING: Part = Part::new();
 
 impl Imports {
-    /// Reads files of NDJSON, packed or not, for the tags that `plan` needs and does not compute.
+    /// Reads files of NDJSON, packed or not, for the tags that a plan needs and does not compute.
     pub fn read(paths: &[PathBuf], plan: &Plan, as_of: Millis) -> Result<Imports, Error> {
-        if plan.given.is_empty() {
-            return Ok(Imports::default());
-        }
-        let mut imports = Imports((0..PARTITIONS).map(|_| Part::new()).collect());
-        for path in paths {
-            imports.read_one(path, plan, as_of)?;
+        Imports::read_all(paths, &[plan], as_of)
+    }
+
+    /// The same for several plans, each of its own entity.
+    pub fn read_all(paths: &[PathBuf], plans: &[&Plan], as_of: Millis) -> Result<Imports, Error> {
+        let needy: Vec<&Plan> = plans.iter().copied().filter(|plan| !plan.given.is_empty()).collect();
+        let none = |plan: &&Plan| (plan.entity().name.clone(), (0..PARTITIONS).map(|_| Part::new()).collect());
+        let mut imports = Imports(needy.iter().map(none).collect());
+        if !needy.is_empty() {
+            paths.iter().try_for_each(|path| imports.read_one(path, &needy, as_of))?;
         }
         Ok(imports)
     }
 
-    fn read_one(&mut self, path: &Path, plan: &Plan, as_of: Millis) -> Result<(), Error> {
+    fn read_one(&mut self, path: &Path, plans: &[&Plan], as_of: Millis) -> Result<(), Error> {
         let failed = |e: io::Error| Error::Io(path.to_path_buf(), e);
         let mut lines = Lines::new(open_path(path).map_err(failed)?);
         while let Some(line) = lines.next().map_err(failed)? {
@@ -55,7 +60,7 @@ impl Imports {
                 Text::TooLong { .. } => Err("the line is too long".to_string()),
                 Text::Whole(bytes) => match std::str::from_utf8(bytes) {
                     Ok(text) if text.trim().is_empty() => Ok(()),
-                    Ok(text) => self.take(text, plan, as_of),
+                    Ok(text) => self.take(text, plans, as_of),
                     Err(_) => Err("not UTF-8".to_string()),
                 },
             };
@@ -64,9 +69,11 @@ impl Imports {
         Ok(())
     }
 
-    fn take(&mut self, text: &str, plan: &Plan, as_of: Millis) -> Result<(), String> {
+    fn take(&mut self, text: &str, plans: &[&Plan], as_of: Millis) -> Result<(), String> {
         let patch = Patch::parse(text)?;
-        let wanted = patch.key.entity() == USER && patch.tags.iter().any(|(code, _)| plan.given_place(code).is_some());
+        let own = plans.iter().zip(&mut self.0).find(|(plan, _)| *plan.entity().name == *patch.key.entity());
+        let Some((plan, (_, parts))) = own else { return Ok(()) };
+        let wanted = patch.tags.iter().any(|(code, _)| plan.given_place(code).is_some());
         if !wanted || patch.as_of > as_of {
             return Ok(());
         }
@@ -75,12 +82,23 @@ impl Imports {
                 plan.fits(plan.given[place], value)?;
             }
         }
-        let part = &mut self.0[partition(patch.key.id().as_bytes())];
+        let part = &mut parts[partition_of(&patch.key)];
         part.entry(patch.key.clone()).or_default().take_patch(plan, &patch);
         Ok(())
     }
 
+    /// The values of users.
     pub fn part(&self, partition: usize) -> &Part {
-        self.0.get(partition).unwrap_or(&NOTHING)
+        self.part_of(USER, partition)
     }
+
+    /// The values of keys of an entity, by its name.
+    pub fn part_of(&self, entity: &str, partition: usize) -> &Part {
+        let parts = self.0.iter().find(|(name, _)| **name == *entity).map(|(_, parts)| parts);
+        parts.and_then(|parts| parts.get(partition)).unwrap_or(&NOTHING)
+    }
+}
+
+fn partition_of(key: &Key) -> usize {
+    partition(if key.entity() == USER { key.id() } else { key.as_str() }.as_bytes())
 }

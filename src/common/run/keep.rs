@@ -258,6 +258,7 @@ impl Keep {
             }
             None => None,
         };
+        self.tell_of_base(&mut publishing);
         let mut end = None;
         while end.is_none() && !stop.load(Ordering::Relaxed) {
             end = self.hear(news, observer)?;
@@ -272,6 +273,7 @@ impl Keep {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
             self.look_for_base(observer)?;
+            self.tell_of_base(&mut publishing);
             self.report.look_at(&self.live);
             observer.progress(&self.report);
         }
@@ -331,6 +333,14 @@ impl Keep {
         }
         self.caught_up |= self.listened.is_some();
         Ok(())
+    }
+
+    /// Lets the projection know of a base that was installed since the last time.
+    fn tell_of_base(&mut self, publishing: &mut Option<Publishing>) {
+        if let (true, Some(publishing)) = (self.bases.is_new(), publishing) {
+            let reached = self.reached();
+            publishing.rebased(&mut self.live, &reached);
+        }
     }
 
     fn publish(

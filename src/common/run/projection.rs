@@ -133,6 +133,16 @@ impl Publishing {
         })
     }
 
+    /// A base has come, with the input read up to `reached`. Of what is read again in silence it may cover a part, so that
+    /// nobody would hear of a key that Redis shows as it was for a while: everything is told.
+    pub fn rebased(&mut self, live: &mut Live, reached: &Offsets) {
+        let behind = |(partition, offset): (&i32, &i64)| reached.get(partition).copied().unwrap_or(0) < *offset;
+        if self.silent_until.iter().any(behind) {
+            live.tell_again();
+            self.sweep = forgetful(live);
+        }
+    }
+
     /// Told to stop: a Redis that is down is not waited for any more.
     pub fn hurry(&self) {
         self.publisher.hurry();

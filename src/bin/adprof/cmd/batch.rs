@@ -50,8 +50,8 @@ pub struct Args {
     /// The tags to compute: all, or codes [default: those with update = "daily"]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
-    /// Values of tags with `update = "import"` that the tags are made of: a file of patches, .gz and .zst too; may be given
-    /// several times. Of one tag the newest value counts that is no younger than the run's instant
+    /// Values of tags with `update = "import"` that the tags are made of, of users and other keys: a file of patches, .gz and
+    /// .zst too; may be given several times. Of one tag the newest value counts that is no younger than the run's instant
     #[arg(long, value_name = "FILE")]
     imports: Vec<PathBuf>,
     /// The instant of the values: events up to it count
@@ -106,9 +106,8 @@ pub fn run(args: Args) -> Result<()> {
     let (users, others): (Vec<usize>, Vec<usize>) = tags.iter().partition(|tag| definitions.tags[**tag].entity == 0);
     args.history.users_only(&definitions, &others)?;
     let plan = Plan::new(definitions.clone(), &users);
-    args.check_imports(&plan)?;
     let entities = if others.is_empty() { Vec::new() } else { Plans::new(&definitions, &others).to_vec() };
-    entities.iter().try_for_each(|plan| nothing_imported(plan))?;
+    [&plan].into_iter().chain(entities.iter().map(|plan| &**plan)).try_for_each(|plan| args.check_imports(plan))?;
     let rules = Rules { event_types: definitions.event_types.clone(), reserved: true };
     let letters = Letters::new(args.dead.as_deref());
     let progress = AtomicU64::new(0);
@@ -181,18 +180,6 @@ pub fn of_imports(error: imports::Error) -> anyhow::Error {
             .hint("an import is read whole or not at all; mend the line, or take it out")
             .into(),
     }
-}
-
-/// Refuses tags of an entity over imported ones: `--imports` are of users.
-fn nothing_imported(plan: &Plan) -> Result<()> {
-    let Some(given) = plan.given.first() else { return Ok(()) };
-    let message = format!(
-        "a tag of entity `{}` needs `{}`, which is imported: batch has imported values of users only",
-        plan.entity().name,
-        plan.definitions.tags[*given].code
-    );
-    let hint = "`stream` and `query` tell it; leave it out here with --tags";
-    Err(Failure::new(Exit::Definitions, message).hint(hint).into())
 }
 
 impl Args {

@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
     let keys = early.map_or_else(|| read(&of), Ok)?;
     let chosen = args.tags.choose(profiles.definitions(), &of)?;
     let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
-    let origin = origin::Told::of(&profiles, chosen.as_deref());
+    let origin = origin::Told::of(&profiles, &of, chosen.as_deref());
     if args.origin || report::is_verbose() || io::stderr().is_terminal() {
         origin.note();
     }

@@ -134,8 +134,12 @@ impl<'p> Columns<'p> {
     pub fn finish(&mut self, given: &BTreeMap<Key, Given>, out: &mut Sheet) -> u64 {
         let with_events = self.places.len();
         for (key, _) in given.iter().filter(|(_, given)| given.is_known()) {
-            let hash = user_hash(&self.hasher, key.id()).finish();
-            self.places.of_user(key.tenant(), key.id(), hash);
+            if self.plan.entity().is_declared() {
+                self.places.of_key(key.as_str(), self.hasher.hash_one(key.as_str()));
+            } else {
+                let hash = user_hash(&self.hasher, key.id()).finish();
+                self.places.of_user(key.tenant(), key.id(), hash);
+            }
         }
         self.feeds.grow(self.places.len());
         for places in self.places.in_order().chunks(TOLD_AT_ONCE) {
@@ -156,16 +160,18 @@ impl<'p> Columns<'p> {
                 column.for_each(|value| *value = convert(*value, counter.ty, &self.scratch));
             }
         }
-        // A key that is forgotten has no value at all, not even a count of zero.
+        // Of a key that is forgotten no event counts, and without given values it has no value at all.
         let hidden = self.plan.hidden();
         let gone = self.scratch.alloc_slice_fill_copy(hidden.map_or(0, |_| width), Datum::Null);
         let mut before: Option<&[Datum]> = None;
         for ((row, key), place) in rows.chunks_exact_mut(width).zip(keys).zip(places) {
-            let has_events = (*place as usize) < with_events;
+            let over = hidden.is_some_and(|at| matches!(row[at], Datum::Int(0)));
+            let has_events = (*place as usize) < with_events && !over;
             if !has_events {
                 row[..self.plan.counters.len()].fill(Datum::Null);
             }
-            if let Some(given) = given.get(*key) {
+            let given = given.get(*key).filter(|given| given.is_known());
+            if let Some(given) = given {
                 for (at, value) in row[self.sources.given..].iter_mut().enumerate() {
                     *value = given.value(at).map_or(Datum::Null, Value::datum);
                 }
@@ -173,7 +179,7 @@ impl<'p> Columns<'p> {
             self.derive(row, has_events, before);
             let row = &*row;
             before = has_events.then_some(row);
-            let row = if hidden.is_some_and(|at| matches!(row[at], Datum::Int(0))) { &*gone } else { row };
+            let row = if over && given.is_none() { &*gone } else { row };
             self.form.push_line(out, key, |n| row[self.sources.told[n]]);
         }
     }

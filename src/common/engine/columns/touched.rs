@@ -4,8 +4,10 @@
 
 use super::Columns;
 use crate::engine::fold::Range;
+use crate::engine::given::Given;
 use crate::engine::keys::Keys;
 use crate::engine::plan::Plan;
+use crate::key::Key;
 use crate::rows::{Block, Pick};
 use crate::sheet::Sheet;
 use crate::time::Millis;
@@ -50,11 +52,12 @@ impl<'p> Touched<'p> {
         columns.feed(block);
     }
 
-    /// Appends one patch line a key, in the order of keys, with all told tags. Returns the number of keys.
+    /// Appends one patch line a key, in the order of keys, with all told tags: of keys that were touched, and of those with
+    /// a value in `given`. Returns the number of keys.
     ///
-    /// A key that is forgotten is told as one that has no value.
-    pub fn finish(&mut self, out: &mut Sheet) -> u64 {
-        self.columns.finish(&BTreeMap::new(), out)
+    /// A key that is forgotten is told as one without events: without given values it has no value at all.
+    pub fn finish(&mut self, given: &BTreeMap<Key, Given>, out: &mut Sheet) -> u64 {
+        self.columns.finish(given, out)
     }
 }
 

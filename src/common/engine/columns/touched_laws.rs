@@ -1,7 +1,9 @@
-//! The law of touched keys: whatever an entity's key is, its tags are those of a fold of each key's events on its own.
+//! The law of touched keys: whatever an entity's key is, its tags are those of a fold of each key's events on its own, and of
+//! what was given of it.
 
 use super::Touched;
 use super::laws::{DECLARED, aggregation};
+use crate::engine::given::Given;
 use crate::engine::plan::{HIDDEN, Plan};
 use crate::engine::state::State;
 use crate::event::{Event, Rules};
@@ -11,6 +13,7 @@ use crate::rows::Block;
 use crate::sheet::Sheet;
 use crate::tag::Definitions;
 use crate::time::Millis;
+use crate::value::Value;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -103,7 +106,9 @@ fn plan(entity: usize, retain: Option<&str>, aggregations: &[String]) -> Plan {
             text.push_str(&format!("[[tag]]\nentity = '{name}'\ncode = 'n{n}'\n{body}"));
         }
         text.push_str(&format!(
-            "[[tag]]\nentity = '{name}'\ncode = 'd'\nvalue = \"COALESCE(CAST(n0 AS VARCHAR), '-')\"\n"
+            "[[tag]]\nentity = '{name}'\ncode = 'd'\nvalue = \"COALESCE(CAST(n0 AS VARCHAR), '-')\"\n\
+            [[tag]]\nentity = '{name}'\ncode = 'score'\ntype = 'int'\nupdate = 'import'\n\
+            [[tag]]\nentity = '{name}'\ncode = 'good'\nvalue = \"CASE WHEN score > 5 THEN d ELSE 'no' END\"\n"
         ));
         text
     };
@@ -123,19 +128,23 @@ fn block<'s>(plan: &Plan, samples: impl IntoIterator<Item = (usize, &'s Sample)>
     block
 }
 
-/// The patch of one key, from its events alone.
-fn told(plan: &Plan, key: &Key, block: &Block, retain: Option<Millis>, as_of: Millis) -> Vec<u8> {
+/// The patch of one key, from its events and its score alone.
+fn told(plan: &Plan, key: &Key, block: &Block, score: Option<i64>, retain: Option<Millis>, as_of: Millis) -> Vec<u8> {
     let (mut state, mut scratch, mut out) = (State::new(plan), Scratch::new(), Vec::new());
     let lives = |at: &Millis| retain.is_none_or(|retain| as_of < at.div_euclid(1000) * 1000 + retain);
     let mut values = vec![None; plan.definitions.tags.len()];
-    if block.timestamps().iter().any(lives) {
+    let lives = block.timestamps().iter().any(lives);
+    if lives {
         for (place, counter) in plan.counters.iter().enumerate().filter(|(_, counter)| counter.tag != HIDDEN) {
             for row in 0..block.len() {
                 counter.add(place, &mut state, block, row, as_of, &mut scratch);
             }
             values[counter.tag] = state.value(place, counter, as_of);
         }
-        plan.derive(&mut values, true, as_of, &mut scratch);
+    }
+    if lives || score.is_some() {
+        values[plan.given[0]] = score.map(Value::Int);
+        plan.derive(&mut values, lives, as_of, &mut scratch);
     }
     plan.patch(key, as_of, &values).push_line(&mut out);
     out
@@ -155,6 +164,7 @@ proptest! {
         later in prop_oneof![Just(0i64), 0i64..20_000],
         edge in prop::option::of((0usize..60, -1i64..=1)),
         shards in 1usize..4,
+        scores in prop::collection::vec((0usize..40, prop::option::of(0i64..10)), 0..8),
     ) {
         let plan = plan(entity, retain.map(|(text, _)| text), &aggregations);
         let kept = plan.hidden().and(retain).map(|(_, span)| span);
@@ -173,6 +183,17 @@ proptest! {
                     of_key.entry(key).or_default().push((id, sample));
                 }
             }
+            // Some of these keys, and some that no event touches; of a removal nothing is left.
+            let touched_keys: Vec<Key> = of_key.keys().cloned().collect();
+            let mut all_given: BTreeMap<Key, (Given, Option<i64>)> = BTreeMap::new();
+            for (n, score) in &scores {
+                let width = if entity % 2 == 0 { 1 } else { 2 };
+                let other = Key::new("", ENTITIES[entity].0, std::iter::repeat_n(["x", "y"][n % 2], width));
+                let key = touched_keys.get(*n).cloned().unwrap_or(other);
+                let mut given = Given::default();
+                given.take(&plan, 0, score.map(Value::Int).as_ref(), 5);
+                all_given.insert(key, (given, *score));
+            }
             let shard = |key: &str| key.bytes().map(usize::from).sum::<usize>() % shards;
             // One part of the keys after the other in the same memory: nothing may be left of the one before.
             for mine in 0..shards {
@@ -188,9 +209,16 @@ proptest! {
                     touched.add(&block(&plan, some.iter().copied()), |key| shard(key) == mine);
                 }
                 let mut got = Sheet::default();
-                prop_assert_eq!(touched.finish(&mut got) as usize, own.len());
-                let of = |(key, events): (&&Key, &&Vec<_>)| told(&plan, key, &block(&plan, events.iter().copied()), kept, as_of);
-                let want: Vec<u8> = own.iter().flat_map(of).collect();
+                let own_given = all_given.iter().filter(|(key, _)| shard(key.as_str()) == mine);
+                let given: BTreeMap<Key, Given> = own_given.clone().map(|(key, (given, _))| (key.clone(), given.clone())).collect();
+                let known = own_given.filter(|(_, (_, score))| score.is_some()).map(|(key, _)| key);
+                let keys: BTreeSet<&Key> = own.keys().copied().chain(known).collect();
+                prop_assert_eq!(touched.finish(&given, &mut got) as usize, keys.len());
+                let of = |key: &&Key| {
+                    let events = own.get(*key).into_iter().flat_map(|events| events.iter().copied());
+                    told(&plan, key, &block(&plan, events), all_given.get(*key).and_then(|(_, score)| *score), kept, as_of)
+                };
+                let want: Vec<u8> = keys.iter().flat_map(of).collect();
                 prop_assert_eq!(std::str::from_utf8(got.written()), std::str::from_utf8(&want), "{}", plan.definitions.text);
             }
         }

@@ -1,5 +1,6 @@
 //! Entities: the piles that were scattered again folded, entity by entity, and their patches written behind those of users.
 
+use super::super::imports::Imports;
 use super::again::pile;
 use super::gather::{Folded, Folder, in_order};
 use super::pile::Piles;
@@ -15,12 +16,13 @@ use std::io::{self, Write};
 pub fn gather<'a>(
     job: &'a Job<'a>,
     piles: &Piles,
+    imports: &Imports,
     unpacker: impl Fn() -> Unpacker<'a> + Sync,
     as_of: Millis,
     out: &mut impl Write,
 ) -> Result<Vec<u64>, Failure> {
     let mut keys = vec![0; job.entities.len()];
-    let folder = |_| Entities { job, piles, as_of, at: None, unpacker: unpacker() };
+    let folder = |_| Entities { job, piles, imports, as_of, at: None, unpacker: unpacker() };
     in_order(job.threads, PARTITIONS * job.entities.len(), folder, out, |folded| {
         keys[folded.partition / PARTITIONS] += folded.keys;
     })?;
@@ -31,6 +33,7 @@ pub fn gather<'a>(
 struct Entities<'a, 'b> {
     job: &'a Job<'a>,
     piles: &'b Piles,
+    imports: &'b Imports,
     as_of: Millis,
     /// The entity at hand, and its keys.
     at: Option<(usize, Touched<'a>)>,
@@ -50,7 +53,8 @@ impl Folder for Entities<'_, '_> {
             touched.add(self.unpacker.unpack(&slab), |key| partition(key.as_bytes()) == mine);
             self.piles.give_back(slab);
         })?;
-        let keys = touched.finish(&mut patches);
+        let given = self.imports.part_of(&self.job.entities[entity].entity().name, mine);
+        let keys = touched.finish(given, &mut patches);
         Ok(Folded { partition: turn, patches, tally: Tally::default(), keys })
     }
 

@@ -26,11 +26,19 @@ pub(super) struct Bases {
     /// Files of bases that are in memory; in the checkpoint on its way to the disk.
     installed: Vec<String>,
     saving: Vec<String>,
+    /// One was installed, and the projection does not know of it.
+    new: bool,
 }
 
 impl Bases {
     pub fn of(store: &Path) -> Bases {
-        Bases { shelf: Shelf::of(store), looked: None, seen: None, installed: Vec::new(), saving: Vec::new() }
+        let (installed, saving) = (Vec::new(), Vec::new());
+        Bases { shelf: Shelf::of(store), looked: None, seen: None, installed, saving, new: false }
+    }
+
+    /// Whether one was installed since this was last asked.
+    pub fn is_new(&mut self) -> bool {
+        std::mem::take(&mut self.new)
     }
 
     /// A checkpoint of all that is in memory is on its way.
@@ -68,8 +76,9 @@ impl Keep {
 
     fn consider(&mut self, offer: &Offer, observer: &mut dyn Observer) -> Result<(), Error> {
         let day = show_day(offer.through);
-        if self.ledger.progress.base == Some(offer.file.digest) {
-            self.bases.installed.push(offer.file.name.clone());
+        let files = offer.files().map(|file| file.name.clone());
+        if self.ledger.progress.base == Some(offer.digest()) {
+            self.bases.installed.extend(files);
             return Ok(());
         }
         if self.ledger.progress.state_id != offer.state_id {
@@ -89,10 +98,11 @@ impl Keep {
                 return Ok(());
             }
         }
-        self.ledger.installed(offer.through, offer.file.digest);
-        self.bases.installed.push(offer.file.name.clone());
-        (self.renumbered, self.dirty) = (true, true);
-        observer.note(&format!("base through {day} installed: {} profiles", offer.keys));
+        self.ledger.installed(offer.through, offer.digest());
+        self.bases.installed.extend(files);
+        (self.bases.new, self.renumbered, self.dirty) = (true, true, true);
+        let others = offer.entities.iter().map(|keyed| format!(", {} keys of {}", keyed.keys, keyed.entity));
+        observer.note(&format!("base through {day} installed: {} profiles{}", offer.keys, others.collect::<String>()));
         Ok(())
     }
 

@@ -17,7 +17,6 @@ use adprof::run::feed::Letter;
 use adprof::run::keep::{Input, Keep, Setup, bases};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::{Kind, Location};
-use adprof::tag::Definitions;
 use adprof::time::{Day, day_bounds, show_day, utc_day};
 use anyhow::Result;
 use jiff::civil::Date;
@@ -29,8 +28,9 @@ use std::sync::atomic::AtomicU64;
 
 #[derive(clap::Args)]
 pub struct BaseArgs {
-    /// Give the live state in this store a base: all events received up to the end of the last day. The stream that
-    /// owns it takes it within a second; behind Redis, name the directory of its state
+    /// Give the live state in this store a base: all events received up to the end of the last day, by user and by every
+    /// other key that has tags. The stream that owns it takes it within a second; behind Redis, name the directory of its
+    /// state
     #[arg(long, value_name = "file:DIR", requires = "through", conflicts_with = "explain_plan")]
     store: Option<String>,
 }
@@ -135,6 +135,11 @@ impl Base {
         };
         // The rows have all that a base needs, which is more than the tags that are told.
         let definitions = job.plan.definitions.clone();
+        let plans = base::plans(&definitions);
+        if let (Some(plan), Some(_)) = (plans.iter().find(|plan| plan.entity().is_declared()), rollups) {
+            let name = &plan.entity().name;
+            report::say(format_args!("the base is made from the log: roll-ups have no keys of `{name}`"));
+        }
         let (whole, last_day) = (of(job.log), of(&self.last_day));
         let make = Make {
             job: &whole,
@@ -151,16 +156,20 @@ impl Base {
             base::Failure::Batch(e) => super::failed(e, job),
             base::Failure::History(e) => history::failed(e, rollups),
         })?;
+        let others =
+            offer.entities.iter().map(|keyed| format!(", {} keys of {}", given::grouped(keyed.keys), keyed.entity));
         report::say(format_args!(
-            "base through {}: {} events of {} profiles",
+            "base through {}: {} events of {} profiles{}",
             show_day(self.day),
             given::grouped(offer.counts.absorbed),
-            given::grouped(offer.keys)
+            given::grouped(offer.keys),
+            others.collect::<String>()
         ));
-        self.install(definitions)
+        self.install(plans)
     }
 
-    fn install(&self, definitions: Arc<Definitions>) -> Result<()> {
+    /// `made`: what the base was made of.
+    fn install(&self, made: Plans) -> Result<()> {
         let ledger = bases::begin(&self.dir, state_id(), hash_key(), given::now()).map_err(given::of_store)?;
         let plans = match ledger.definitions().map_err(given::of_store)? {
             // What the stream counts, which need not be what the file has by now.
@@ -169,7 +178,7 @@ impl Base {
                 let held = ledger.held(&kept);
                 Plans::new(&kept, &held)
             }
-            _ => Arc::new(base::plan(&definitions)).into(),
+            _ => made,
         };
         let setup = Setup {
             plans,

@@ -1,5 +1,6 @@
 //! What is to be said of a live state besides its values: its base, its own part, and the tags that are not whole yet.
 
+use crate::ask::Of;
 use crate::report;
 use adprof::engine::tail::Tail;
 use adprof::ledger::Warming;
@@ -14,10 +15,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// Of the chosen tags; of all where none are chosen.
-    pub fn of(profiles: &Profiles, chosen: Option<&[usize]>) -> Told {
+    /// Of the chosen tags; where none are chosen, of all of those whose keys are asked for.
+    pub fn of(profiles: &Profiles, of: &Of, chosen: Option<&[usize]>) -> Told {
         let definitions = profiles.definitions();
-        let all: Vec<usize> = (0..definitions.tags.len()).collect();
+        let own = |tag: &usize| definitions.tags[*tag].entity == of.place;
+        let all: Vec<usize> = (0..definitions.tags.len()).filter(own).collect();
         let tags = chosen.unwrap_or(&all).iter();
         let code = |tag: usize| definitions.tags[tag].code.to_string();
         let warming = tags.filter_map(|tag| Some((code(*tag), profiles.warming(*tag)?))).collect();
