@@ -121,7 +121,7 @@ impl<'p> Fold<'p> {
         true
     }
 
-    /// Adds the events of a block, one aggregation at a time.
+    /// Adds the events of a block.
     pub fn add(&mut self, block: &Block) {
         self.rows.clear();
         for i in 0..block.len() {
@@ -133,6 +133,32 @@ impl<'p> Fold<'p> {
                 }
             }
         }
+        self.feed(block);
+    }
+
+    /// The rows of the block added last that count, once for each of their keys: a user's once.
+    pub fn counted(&self) -> impl Iterator<Item = u32> {
+        self.rows.iter().map(|(row, _)| *row)
+    }
+
+    /// Adds rows of a block that are known to count to those of their keys that are `mine`. Nothing is tallied.
+    pub fn touch(&mut self, block: &Block, rows: impl Iterator<Item = u32>, mine: impl Fn(&str) -> bool) {
+        self.rows.clear();
+        for row in rows {
+            self.newest = self.newest.max(block.timestamp(row as usize));
+            self.plan.keys(block, row as usize, &mut self.keys, &mut self.scratch);
+            for n in 0..self.keys.len() {
+                if mine(self.keys.get(n)) {
+                    let place = self.place(n);
+                    self.rows.push((row, place));
+                }
+            }
+        }
+        self.feed(block);
+    }
+
+    /// Adds the rows at hand to the states of their keys, one aggregation at a time.
+    fn feed(&mut self, block: &Block) {
         for (c, counter) in self.plan.counters.iter().enumerate() {
             for &(i, place) in &self.rows {
                 let state = &mut self.states[place as usize].1;
