@@ -119,9 +119,7 @@ impl Work<'_> {
             }
             take(&mut merged, p, &part)
         })?;
-        let keys = |i: usize| {
-            self.keys_of(PARTS + i, &files, sources.live, &due[i], wanted).map_err(Failure::Rollup)
-        };
+        let keys = |i: usize| self.keys_of(PARTS + i, &files, sources.live, &due[i], wanted).map_err(Failure::Rollup);
         parallel::ordered(self.job.threads, entities, keys, |i, part: Part| take(&mut merged, PARTS + i, &part))?;
         if let Some(told) = told {
             told.out.flush().map_err(Failure::Output)?;

@@ -25,13 +25,13 @@ use crate::rollup::file::Writer;
 use crate::rollup::{Base, Counts, Error, Manifest, lock};
 use crate::time::Millis;
 use build::Current;
+use day::Live;
 use jiff::civil::Date;
 use merge::{Merged, Sources, Told};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use day::Live;
 use work::{Work, cutoff, finish};
 
 /// A disk that damages what was just written to it is not to be argued with.
