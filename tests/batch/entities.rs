@@ -147,15 +147,24 @@ fn the_same_events_give_the_same_bytes_however_they_lie_and_whatever_the_memory(
 }
 
 #[test]
-fn roll_ups_hold_users_only_and_say_so() {
+fn roll_ups_give_the_bytes_of_the_whole_log_whether_events_are_of_their_day_or_of_days_to_come() {
     let dir = Dir::new();
     dir.write("adprof.toml", SYNTHETIC);
-    dir.write("log/dt=2025-01-01/a-00001.ndjson", dir.adprof("gen --events 10").ok());
-    let refused = dir.adprof("batch --log log --through 2025-01-01 --rollups kept --tags all").exits(2).stderr;
-    assert!(
-        refused.contains("`item_last` is of `item`") && refused.contains("hint: leave --rollups away"),
-        "{refused}"
-    );
-    dir.adprof("batch --log log --through 2025-01-01 --rollups kept --tags spent").exits(0);
-    dir.adprof("batch --log log --through 2025-01-01 --tags all --explain-plan").exits(0);
+    let events = dir.adprof("gen --events 30000 --users 2000 --days 3 --seed 9 --duplicates 5% --late 5%").ok();
+    let lines: Vec<&str> = events.split_inclusive('\n').collect();
+    // Received on the days before, nearly all events wait for their time.
+    for (log, first) in [("log", 1), ("early", 0)] {
+        for (n, part) in lines.chunks(lines.len() / 3 + 1).enumerate() {
+            let day = ["2024-12-31", "2025-01-01", "2025-01-02", "2025-01-03"][n + first];
+            dir.write(&format!("{log}/dt={day}/a-00001.ndjson"), part.concat());
+        }
+        for (night, flags) in [("2025-01-01", "--memory 2M"), ("2025-01-02", "--threads 1"), ("2025-01-03", "")] {
+            let args = format!("batch --log {log} --through {night} --tags all --manifest {flags}");
+            dir.adprof(&format!("{args} -o whole.ndjson")).exits(0);
+            let said = dir.adprof(&format!("{args} -o rolled.ndjson --rollups of-{log}")).exits(0).stderr;
+            assert!(dir.read("rolled.ndjson") == dir.read("whole.ndjson"), "{log} {night}: other bytes");
+            assert_eq!(dir.read("rolled.ndjson.manifest.json"), dir.read("whole.ndjson.manifest.json"));
+            assert!(said.contains(" keys of item, ") && said.contains(" 1 read;"), "{said}");
+        }
+    }
 }

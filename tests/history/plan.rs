@@ -76,7 +76,7 @@ fn a_late_file_costs_its_day_and_those_that_share_events_with_it() {
 #[test]
 fn definitions_that_mean_the_same_cost_nothing_and_new_ones_read_each_day_once() {
     let world = rolled();
-    let [few, more, renamed, other_window, _] = definitions();
+    let [few, more, renamed, other_window, ..] = definitions();
     let all = |n: usize| format!("10 days: {n} from the base, 0 from roll-ups, {} read", 10 - n);
     world.dir.write("adprof.toml", few.replace("'much'", "'very much'"));
     assert_eq!(read(&world, 9).1, all(10), "a derived tag");
@@ -88,6 +88,66 @@ fn definitions_that_mean_the_same_cost_nothing_and_new_ones_read_each_day_once()
     assert_eq!(read(&world, 9).1, all(0), "a window");
     world.dir.write("adprof.toml", &renamed);
     assert_eq!(read(&world, 9).1, "10 days: 0 from the base, 10 from roll-ups, 0 read", "and back");
+}
+
+/// Where the ten days are taken from for these tags.
+fn taken(world: &World, tags: &str) -> String {
+    let told = world.nightly(&format!("--tags {tags} --through {}", World::name(9)), tags).stderr;
+    let line = told.lines().find(|line| line.contains(" days: ")).expect("a line of days");
+    line.split(';').next().expect("a part").to_owned()
+}
+
+#[test]
+fn an_entity_costs_nothing_until_it_is_told_and_then_what_its_meaning_says() {
+    let world = rolled();
+    let base = "10 days: 10 from the base, 0 from roll-ups, 0 read";
+    let days = "10 days: 0 from the base, 10 from roll-ups, 0 read";
+    let read = "10 days: 0 from the base, 0 from roll-ups, 10 read";
+    for tags in ["spent", "item_kind", "label_hour,minute_spent", "all"] {
+        assert_eq!(taken(&world, tags), base, "{tags}");
+    }
+    let [few, _, _, _, _, other_keys, _, only_there, users] = definitions();
+    std::fs::remove_dir_all(world.dir.file("rollups")).expect("removed");
+    for (definitions, tags, want) in [
+        (&few, "spent", read),
+        (&few, "spent,label_hour", read),
+        (&few, "label_users", base),
+        (&few, "spent", base),
+        (&few, "item_events", read),
+        (&few, "all", read),
+        (&few, "all", base),
+        (&few.replace("name = \"item\"", "name = \"item\"\nprefix = \"i\""), "all", base),
+        (&few.replace("retain = \"6h\"", "retain = \"7h\""), "label_hour", read),
+        (&other_keys, "label_hour", base),
+        (&other_keys, "item_events", read),
+        (&only_there, "item_there", days),
+        (&users, "all", base),
+        (&few, "all", days),
+    ] {
+        world.dir.write("adprof.toml", definitions);
+        assert_eq!(taken(&world, tags), want, "{tags} of {definitions}");
+    }
+}
+
+#[test]
+fn keys_stay_when_the_files_of_tags_that_nobody_wants_any_more_go() {
+    let mut world = World::new(6);
+    (0..2).for_each(|day| world.add_file(day, 40));
+    let [.., users] = definitions();
+    let tag = |hours: u32| {
+        let entity = "[[entity]]\nname = \"item\"\nkey = \"itemId\"\n";
+        let tag = format!("code = \"n\"\nentity = \"item\"\nvalue = \"count(*)\"\nwindow = \"{hours}h\"\n");
+        format!("{users}\n{entity}[[tag]]\n{tag}")
+    };
+    world.nightly(&format!("--tags spent --through {}", World::name(1)), "users");
+    for hours in 1..15 {
+        world.dir.write("adprof.toml", tag(hours));
+        let told = world.nightly(&format!("--tags all --through {}", World::name(1)), "another window");
+        assert!(told.stderr.contains("keys of item"), "{}", told.stderr);
+    }
+    let more =
+        std::fs::read_dir(world.dir.file("rollups")).expect("listed").map(|entry| entry.expect("one").file_name());
+    assert!((2..=18).contains(&more.filter(|name| name.to_string_lossy().ends_with(".more")).count()));
 }
 
 #[test]

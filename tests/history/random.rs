@@ -74,7 +74,23 @@ fn flags(world: &mut World) -> String {
         3 => flags += &format!(" --date {}", World::name(through - 1)),
         _ => {}
     }
-    flags + *world.chance.one(&[" --tags all", " --tags all --threads 1", " --tags spent,kind", ""])
+    flags + *world.chance.one(tags(&world.dir.read("adprof.toml")))
+}
+
+/// Choices of tags that a definition file has; most of all of them, some of users or of entities alone.
+fn tags(definitions: &str) -> &'static [&'static str] {
+    if !definitions.contains("item_events") {
+        return &[" --tags all", " --tags all --threads 1", " --tags spent,kind", ""];
+    }
+    &[
+        " --tags all",
+        " --tags all",
+        " --tags all --threads 1",
+        " --tags spent,kind",
+        " --tags item_kind",
+        " --tags label_hour,minute_spent --threads 3",
+        "",
+    ]
 }
 
 fn rollup_files(world: &World) -> Vec<PathBuf> {

@@ -130,14 +130,113 @@ path = "properties.duration"
 type = "int"
 "#;
 
-/// The definition files there are: fewer tags, more, renamed ones, another window, a closed set of event types.
-pub fn definitions() -> [String; 5] {
+/// Entities of one key and of many, of all kinds of parts, that remember for ever, for days, and for hours.
+const KEYS: &str = r#"
+[[entity]]
+name = "item"
+key = "itemId"
+[[entity]]
+name = "minute"
+key = ["category", "tumble(timestamp, '1m')"]
+retain = "2d"
+[[entity]]
+name = "label"
+key = ["properties.tags[]", "eventType"]
+retain = "6h"
+[[entity]]
+name = "slot"
+key = ["hop(timestamp, '2h', '30m')", "properties.tags[]"]
+retain = "36h"
+[[tag]]
+code = "item_events"
+entity = "item"
+value = "count(*)"
+update = "daily"
+[[tag]]
+code = "item_users_2d"
+entity = "item"
+value = "count(DISTINCT userId)"
+window = "2d"
+[[tag]]
+code = "item_last"
+entity = "item"
+value = "last(userId)"
+[[tag]]
+code = "item_kind"
+entity = "item"
+value = "CASE WHEN item_events > 4 THEN 'much' WHEN item_users_2d > 1 THEN 'some' ELSE 'none' END"
+update = "daily"
+[[tag]]
+code = "minute_spent"
+entity = "minute"
+value = "sum(amount)"
+update = "daily"
+[[tag]]
+code = "label_hour"
+entity = "label"
+value = "count(*)"
+window = "1h"
+[[tag]]
+code = "label_users"
+entity = "label"
+value = "count(DISTINCT userId)"
+update = "daily"
+[[tag]]
+code = "slot_first"
+entity = "slot"
+value = "first(userId)"
+where = "eventType = 'click'"
+"#;
+
+const MORE_KEYS: &str = r#"
+[[entity]]
+name = "pair"
+key = ["userId", "category"]
+[[tag]]
+code = "pair_week"
+entity = "pair"
+value = "count(*)"
+window = "week"
+tz = "Europe/Berlin"
+[[tag]]
+code = "item_most_often"
+entity = "item"
+value = "top_k(category, 2)"
+window = "7d"
+keep = 2
+[[tag]]
+code = "item_warmth"
+entity = "item"
+value = "decayed(amount, '12h')"
+[[tag]]
+code = "minute_again"
+entity = "minute"
+value = "count(*)"
+window = "2d"
+[[tag]]
+code = "slot_middle"
+entity = "slot"
+value = "approx_percentile(amount, 0.5)"
+window = "1d"
+"#;
+
+/// The definition files there are. Of users: fewer tags, more, renamed ones, another window, a closed set of event types.
+/// Behind them: other keys, an entity that remembers longer, one that is only there, and no entities at all.
+pub fn definitions() -> [String; 9] {
+    let (few, more) = (format!("{TAGS}{KEYS}"), format!("{TAGS}{MORE}{KEYS}{MORE_KEYS}"));
     [
+        few.clone(),
+        more.clone(),
+        more.replace("\"clicks_2d\"", "\"hits\"").replace("clicks_2d >", "hits >"),
+        more.replace("window = \"7d\"", "window = \"5d\""),
+        format!("event_types = [\"click\", \"purchase\"]\n{few}"),
+        few.replace("\"itemId\"", "\"lower(itemId)\"").replace("'1m'", "'2m'"),
+        more.replace("retain = \"2d\"", "retain = \"3d\"")
+            .replace("\"2d\"\n[[tag]]\ncode = \"slot", "\"3d\"\n[[tag]]\ncode = \"slot"),
+        format!(
+            "{TAGS}\n[[entity]]\nname = \"item\"\nkey = \"itemId\"\n[[tag]]\ncode = \"item_there\"\nentity = \"item\"\nvalue = \"'yes'\"\n"
+        ),
         TAGS.to_owned(),
-        format!("{TAGS}{MORE}"),
-        format!("{TAGS}{MORE}").replace("\"clicks_2d\"", "\"hits\"").replace("clicks_2d >", "hits >"),
-        format!("{TAGS}{MORE}").replace("window = \"7d\"", "window = \"5d\""),
-        format!("event_types = [\"click\", \"purchase\"]\n{TAGS}"),
     ]
 }
 
@@ -208,8 +307,13 @@ impl World {
         if chance.percent(8) {
             line += ",\"tenantId\":\"t\"";
         }
-        if chance.percent(40) {
-            line += &format!(",\"properties\":{{\"duration\":{}}}", chance.below(500));
+        if chance.percent(60) {
+            line += &format!(",\"itemId\":\"{}-{}\"", chance.one(&["i", "i", "I"]), chance.below(9));
+        }
+        if chance.percent(50) {
+            let labels: Vec<&str> =
+                (0..chance.below(4)).map(|_| *chance.one(&["\"new\"", "\"a:b\"", "7", "null", "\"50%\""])).collect();
+            line += &format!(",\"properties\":{{\"duration\":{},\"tags\":[{}]}}", chance.below(500), labels.join(","));
         }
         if stamped {
             line += &format!(",\"receivedAt\":{received}");
@@ -318,7 +422,7 @@ impl World {
         assert_eq!(given.each_ref().map(Option::is_some), [got.code == 0; 2], "{told}: {flags}");
         // What became of the lines is the same as well.
         let events = |output: &Output| {
-            let line = output.stderr.lines().find(|line| line.contains(" profiles")).expect("a summary").to_owned();
+            let line = output.stderr.lines().find(|line| line.contains(" as of ")).expect("a summary").to_owned();
             line.split(" in ").next().expect("a part").to_owned()
         };
         assert_eq!(events(&got), events(&want), "{told}: {flags}");

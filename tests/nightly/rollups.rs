@@ -23,6 +23,17 @@ code = "spent_2d"
 value = "sum(amount)"
 window = "2d"
 update = "daily"
+
+[[entity]]
+name = "hour"
+key = ["eventType", "tumble(timestamp, '1h')"]
+retain = "36h"
+
+[[tag]]
+code = "hour_users"
+entity = "hour"
+value = "count(DISTINCT userId)"
+update = "daily"
 "#;
 
 /// Two folders to which the same happens; the nights of the second one use roll-ups.
@@ -51,8 +62,12 @@ impl Pair {
             assert_eq!(other.as_deref(), Some(&*text), "{args}: {name}");
         }
         assert!(plain == rolled, "{args}:\n{}\n{}", listed(&plain), listed(&rolled));
-        let export = |night: &Night| night.0.adprof("export --format ndjson --store file:store").ok();
-        assert_eq!(export(&self.0[1]), export(&self.0[0]), "{args}");
+        for entity in ["user", "hour"] {
+            let export = format!("export --format ndjson --store file:store --entity {entity}");
+            let export = |night: &Night| night.0.adprof(&export).output();
+            let (rolled, plain) = (export(&self.0[1]), export(&self.0[0]));
+            assert_eq!((rolled.code, rolled.stdout), (plain.code, plain.stdout), "{args}: {entity}");
+        }
     }
 
     /// The first and the last event time, and how many counted, in the manifest of a day.

@@ -122,7 +122,7 @@ impl<'p> Fold<'p> {
         true
     }
 
-    /// Adds the events of a block, one aggregation at a time.
+    /// Adds the events of a block.
     pub fn add(&mut self, block: &Block) {
         self.add_and_show(block);
     }
@@ -135,18 +135,18 @@ impl<'p> Fold<'p> {
                 self.pick(block, row, |_| true);
             }
         }
-        self.count(block);
+        self.feed(block);
         &self.picks
     }
 
-    /// Adds events that are known to count, each once, to those of their keys that are `mine`; they are not tallied.
-    pub fn add_counted(&mut self, block: &Block, mine: impl Fn(&str) -> bool) {
+    /// Adds rows of a block that are known to count to those of their keys that are `mine`. Nothing is tallied.
+    pub fn touch(&mut self, block: &Block, rows: impl Iterator<Item = u32>, mine: impl Fn(&str) -> bool) {
         self.picks.clear();
-        for row in 0..block.len() {
-            self.newest = self.newest.max(block.timestamp(row));
-            self.pick(block, row, &mine);
+        for row in rows {
+            self.newest = self.newest.max(block.timestamp(row as usize));
+            self.pick(block, row as usize, &mine);
         }
-        self.count(block);
+        self.feed(block);
     }
 
     fn pick(&mut self, block: &Block, row: usize, mine: impl Fn(&str) -> bool) {
@@ -159,7 +159,8 @@ impl<'p> Fold<'p> {
         }
     }
 
-    fn count(&mut self, block: &Block) {
+    /// Adds the rows at hand to the states of their keys, one aggregation at a time.
+    fn feed(&mut self, block: &Block) {
         for (c, counter) in self.plan.counters.iter().enumerate() {
             for Pick { row, place } in &self.picks {
                 let state = &mut self.states[*place as usize].1;

@@ -4,6 +4,8 @@
 //! magic · sections, one behind the other · index · its length, its checksum, magic
 //! ```
 //! The checksum of the index covers those of all sections: it is the digest by which the manifest knows the file.
+//!
+//! The first `PARTS` parts are of users, and so many more of each entity that the manifest says the file holds.
 
 use super::manifest::{FileRef, Span};
 use super::{Error, PARTS, checksum};
@@ -39,6 +41,8 @@ pub enum Section {
 }
 
 const SECTIONS: usize = 5;
+/// The places of users, or of one entity.
+const PLACES: usize = PARTS * SECTIONS;
 
 impl Section {
     /// Hashes do not shrink, and single blocks of them are read.
@@ -87,7 +91,7 @@ impl Writer {
     pub fn create(dir: &Path, name: &str) -> Result<Writer, Error> {
         let (path, temporary) = (dir.join(name), dir.join(format!("{name}.tmp")));
         let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
-        let spans = vec![Span::default(); PARTS * SECTIONS];
+        let spans = vec![Span::default(); PLACES];
         let mut writer = Writer {
             out: BufWriter::with_capacity(1 << 18, file),
             path,
@@ -112,6 +116,9 @@ impl Writer {
         let stored = section.bytes.len() as u64;
         assert!(self.filter.is_none() && self.next <= section.place, "sections come in their order");
         self.next = section.place + 1;
+        if self.spans.len() < self.next {
+            self.spans.resize(self.next.next_multiple_of(PLACES), Span::default());
+        }
         self.spans[section.place] = Span { offset: self.at, stored, len: section.len, hash: section.hash };
         self.write(&section.bytes)
     }
@@ -144,7 +151,7 @@ impl Writer {
         fs::rename(&self.temporary, &self.path).map_err(fail("rename"))?;
         sync_dir(parent(&self.path)).map_err(fail("make durable"))?;
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(FileRef { name, digest, bytes: self.at, counters, filter: self.filter })
+        Ok(FileRef { name, digest, bytes: self.at, counters, entities: Vec::new(), filter: self.filter })
     }
 }
 
@@ -181,7 +188,7 @@ impl<'a> Reader<'a> {
     /// The raw bytes of a section.
     pub fn read(&self, part: usize, section: Section) -> Result<Vec<u8>, Error> {
         let place = place(part, section);
-        let span = &self.spans[place];
+        let span = self.span(place)?;
         let bytes = self.bytes(span.offset, span.stored)?;
         if checksum(place as u64, &bytes) != span.hash && span.stored > 0 {
             return Err(Error::damaged(&self.file.name, "a checksum is wrong"));
@@ -193,14 +200,18 @@ impl<'a> Reader<'a> {
         raw.map_err(|_| Error::damaged(&self.file.name, "a section cannot be unpacked"))
     }
 
+    fn span(&self, place: usize) -> Result<&Span, Error> {
+        self.spans.get(place).ok_or_else(|| Error::damaged(&self.file.name, "it lacks what it should hold"))
+    }
+
     /// How long a section is that is not packed.
-    pub fn len(&self, part: usize, section: Section) -> u64 {
-        self.spans[place(part, section)].stored
+    pub fn len(&self, part: usize, section: Section) -> Result<u64, Error> {
+        Ok(self.span(place(part, section))?.stored)
     }
 
     /// Some bytes of a section that is not packed: it has checksums of its own inside.
     pub fn some(&self, part: usize, section: Section, from: u64, len: u64) -> Result<Vec<u8>, Error> {
-        self.bytes(self.spans[place(part, section)].offset + from, len)
+        self.bytes(self.span(place(part, section))?.offset + from, len)
     }
 
     fn bytes(&self, offset: u64, len: u64) -> Result<Vec<u8>, Error> {
@@ -239,9 +250,9 @@ fn read_at(path: &Path, file: &FileRef, offset: u64, len: u64, meter: &AtomicU64
 /// The index: for each section its length, and, if there is any, that without packing and the checksum. They stand
 /// one behind the other.
 fn spans(mut index: &[u8]) -> Option<Vec<Span>> {
-    let mut spans = Vec::with_capacity(PARTS * SECTIONS);
+    let mut spans = Vec::with_capacity(PLACES);
     let mut offset = MAGIC.len() as u64;
-    for _ in 0..PARTS * SECTIONS {
+    while !index.is_empty() {
         let stored = get_u64(&mut index)?;
         let mut span = Span { offset, stored, ..Span::default() };
         if stored > 0 {
@@ -252,7 +263,7 @@ fn spans(mut index: &[u8]) -> Option<Vec<Span>> {
         offset = offset.checked_add(stored)?;
         spans.push(span);
     }
-    index.is_empty().then_some(spans)
+    (!spans.is_empty() && spans.len().is_multiple_of(PLACES)).then_some(spans)
 }
 
 #[cfg(test)]

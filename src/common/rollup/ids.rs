@@ -41,7 +41,7 @@ pub fn read(file: &Reader<'_>, part: usize, section: Section) -> Result<Vec<Iden
 
 /// Those of the sorted `wanted` that a part holds; reads few blocks where few are wanted.
 pub fn find(file: &Reader<'_>, part: usize, wanted: &[Identity]) -> Result<Vec<Identity>, Error> {
-    let len = file.len(part, Section::Ids) as usize;
+    let len = file.len(part, Section::Ids)? as usize;
     let blocks = len.div_ceil(STRIDE);
     if wanted.is_empty() || blocks == 0 {
         return Ok(Vec::new());

@@ -39,9 +39,21 @@ pub struct FileRef {
     pub name: String,
     pub digest: u64,
     pub bytes: u64,
-    /// The fingerprints of the counters in its states: a state's numbers are places in this list.
+    /// The fingerprints of the counters in its states of users: a state's numbers are places in this list.
     pub counters: Vec<u64>,
+    /// The entities whose keys it holds, all of them, in the order of its parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<Held>,
     pub filter: Option<Span>,
+}
+
+/// An entity in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its fingerprint: with another key or another `retain` it is another entity.
+    pub entity: u64,
+    /// As `FileRef::counters`, of the states of its keys.
+    pub counters: Vec<u64>,
 }
 
 /// What became of lines: lines = absorbed + late + duplicates + refused.
@@ -95,11 +107,6 @@ impl Day {
 
     pub fn bytes(&self) -> u64 {
         self.files().map(|file| file.bytes).sum()
-    }
-
-    /// Whether some file has states of this counter.
-    pub fn has(&self, counter: u64) -> bool {
-        self.files().any(|file| file.counters.contains(&counter))
     }
 }
 

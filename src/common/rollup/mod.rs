@@ -20,7 +20,7 @@ pub mod part;
 
 pub use error::Error;
 pub use input::{Marks, digest_of};
-pub use manifest::{Base, Counts, Day, FileRef, Manifest, lock};
+pub use manifest::{Base, Counts, Day, FileRef, Held, Manifest, lock};
 
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;

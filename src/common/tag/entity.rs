@@ -67,6 +67,11 @@ impl Entity {
         self.parts.len().max(1)
     }
 
+    /// What it means, as 64 bits that stay the same for ever: its name, its key and how far back it remembers.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint::hash(&self.meaning)
+    }
+
     /// Whether a file declares it: users are there without.
     pub fn is_declared(&self) -> bool {
         !self.parts.is_empty()

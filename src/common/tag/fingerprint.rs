@@ -92,7 +92,7 @@ fn write_text(text: &mut String, what: &str, written: &str) {
     let _ = writeln!(text, "{what} {} {written}", written.len());
 }
 
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
     hasher.write(text.as_bytes());
     hasher.finish()

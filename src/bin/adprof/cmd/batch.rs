@@ -104,7 +104,6 @@ pub fn run(args: Args) -> Result<()> {
     let range = args.range()?;
     let log = args.history.cut(&args.log, whole_log::open(&args.log)?)?;
     let (users, others): (Vec<usize>, Vec<usize>) = tags.iter().partition(|tag| definitions.tags[**tag].entity == 0);
-    args.history.users_only(&definitions, &others)?;
     let plan = Plan::new(definitions.clone(), &users);
     let entities = if others.is_empty() { Vec::new() } else { Plans::new(&definitions, &others).to_vec() };
     [&plan].into_iter().chain(entities.iter().map(|plan| &**plan)).try_for_each(|plan| args.check_imports(plan))?;

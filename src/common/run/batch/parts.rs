@@ -90,7 +90,8 @@ pub fn fold<T: Send, E: From<Failure> + Send>(
         let mut unpacker = Unpacker::new(projection, &packing, &words);
         piles
             .each(pile(n, part), |slab| {
-                fold.add_counted(unpacker.unpack(&slab), |key| partition(key.as_bytes()) == part);
+                let block = unpacker.unpack(&slab);
+                fold.touch(block, 0..block.len() as u32, |key| partition(key.as_bytes()) == part);
                 piles.give_back(slab);
             })
             .map_err(Failure::Spill)?;

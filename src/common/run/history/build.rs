@@ -3,20 +3,20 @@
 //! The days rolled up are always the first ones of the log without a gap: a day that cannot be rolled up yet is read,
 //! and so are those behind it, because what they leave out as seen before may stand in it.
 
-use super::super::batch::Range;
-use super::rows::{self, DayRows, Piece};
+use super::day::{Live, counts};
+use super::rows::{self, DayRows};
 use super::seen::{self, Ids};
-use super::work::{Live, Work, cutoff, days};
+use super::work::{Work, cutoff, days, finish, place};
 use super::{Failure, parallel};
 use crate::engine::dedup::Identity;
-use crate::engine::fold::{Fold, Tally};
+use crate::engine::fold::Tally;
 use crate::engine::plan::Plan;
 use crate::engine::state::State;
 use crate::key::Key;
 use crate::log::Log;
 use crate::rollup::file::{Reader, Section, Stored, Writer};
 use crate::rollup::part::{self, States};
-use crate::rollup::{Counts, Day, Error, FileRef, Marks, PARTS, checksum, filter, ids};
+use crate::rollup::{Day, Error, FileRef, Marks, PARTS, checksum, filter, ids};
 use crate::time::Millis;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -129,7 +129,7 @@ impl Work<'_> {
     fn rows(&mut self, name: &str, log: &Log, late_from: Millis) -> Result<DayRows, Failure> {
         self.read.insert(name.to_owned());
         self.log_bytes.fetch_add(log.size(), Ordering::Relaxed);
-        let rows = rows::read(self.job, log, &self.plan.definitions.projection, late_from)?;
+        let rows = rows::read(self.job, log, &self.job.plan.definitions.projection, late_from)?;
         self.torn.extend(rows.torn.iter().cloned());
         Ok(rows)
     }
@@ -211,51 +211,46 @@ impl Work<'_> {
     ) -> Result<(FileRef, Tally), Error> {
         let mut writer = Writer::create(self.dir, file)?;
         let (mut filter_bytes, mut tally) = (Vec::new(), Tally::default());
-        let work = |p: usize| {
-            let (states, tally) = self.fold(&self.plan, &rows.parts[p], &earlier[p], cutoff);
-            let mut sections = Vec::from(encode(&self.plan, states, cutoff, true).stored(p));
+        let work = |p: usize, states| {
+            let mut sections = Vec::from(encode(&self.plans[p / PARTS], states, cutoff, true).stored(p));
+            let mut bytes = Vec::new();
+            if p >= PARTS {
+                return (sections, bytes);
+            }
             sections.push(part::late(p, rows::late(&self.manifest.hash_key, &rows.parts[p], &earlier[p])));
             sections.push(Stored::new(p, Section::Ids, ids::encode(&all[p])));
             sections.push(Stored::new(p, Section::Earlier, ids::encode(&earlier[p])));
-            let mut bytes = Vec::new();
             filter::build(&all[p], &mut bytes);
-            Ok((sections, bytes, tally))
+            (sections, bytes)
         };
-        parallel::ordered(self.job.threads, PARTS, work, |_, (sections, bytes, part)| {
+        self.states_of(&self.plans, rows, earlier, cutoff, work, |_, (sections, bytes), part| {
             filter_bytes.extend_from_slice(&bytes);
             tally.add(part);
             sections.iter().try_for_each(|section| writer.put(section))
         })?;
         writer.put_filter(&filter_bytes)?;
-        Ok((writer.finish(self.fingerprints())?, tally))
+        Ok((finish(writer, &self.plans)?, tally))
     }
 
     /// Makes what a day lacks for definitions that are new; its other states, and its ids, hold.
     fn complement(&mut self, name: &str, log: &Log) -> Result<(), Failure> {
         let Some(day) = self.manifest.days.get(name) else { return Ok(()) };
-        let missing = self.missing(day);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let plan = Plan::new(self.plan.definitions.clone(), &missing);
+        let Some(plans) = self.missing(day) else { return Ok(()) };
         let rows = self.rows(name, log, Millis::MAX)?;
         let earlier = self.earlier(name)?;
         let file = self.manifest_mut().next_name(name, ".more");
         let mut writer = Writer::create(self.dir, &file)?;
         let cutoff = cutoff(name);
-        let work = |p: usize| {
-            let (states, _) = self.fold(&plan, &rows.parts[p], &earlier[p], cutoff);
-            Ok(encode(&plan, states, cutoff, false).stored(p))
-        };
-        parallel::ordered(self.job.threads, PARTS, work, |_, sections: [Stored; 2]| {
+        // All users are in the main file; of an entity each file has all keys, since any of them may go.
+        let work = |p: usize, states| encode(&plans[p / PARTS], states, cutoff, p >= PARTS).stored(p);
+        self.states_of(&plans, &rows, &earlier, cutoff, work, |_, sections: [Stored; 2], _| {
             sections.iter().try_for_each(|section| writer.put(section))
         })?;
-        let more = writer.finish(plan.counters.iter().map(|c| c.fingerprint).collect())?;
-        let wanted = self.fingerprints();
+        let more = finish(writer, &plans)?;
+        let crowded = self.manifest.days.get(name).filter(|day| day.more.len() >= MORE_MAX);
+        let unwanted: Vec<String> = crowded.iter().flat_map(|day| self.unwanted(day)).collect();
         if let Some(day) = self.manifest_mut().days.get_mut(name) {
-            if day.more.len() >= MORE_MAX {
-                day.more.retain(|file| file.counters.iter().any(|counter| wanted.contains(counter)));
-            }
+            day.more.retain(|file| !unwanted.contains(&file.name));
             day.more.push(more);
         }
         Ok(())
@@ -291,22 +286,16 @@ impl Work<'_> {
         Ok(self.live(rows, &earlier))
     }
 
-    fn live(&self, rows: &DayRows, earlier: &Ids) -> Live {
-        let work = |p: usize| {
-            Ok::<_, std::convert::Infallible>(self.fold(&self.plan, &rows.parts[p], &earlier[p], self.as_of))
+    /// The files of a day for later definitions that nothing asks for any more.
+    fn unwanted(&self, day: &Day) -> Vec<String> {
+        let asked = |file: &&FileRef| {
+            self.plans.iter().any(|plan| {
+                let Some((_, held)) = place(file, plan) else { return false };
+                let keys_only = plan.entity > 0 && plan.counters.is_empty();
+                keys_only || plan.counters.iter().any(|counter| held.contains(&counter.fingerprint))
+            })
         };
-        let Ok(parts) = parallel::all(self.job.threads, PARTS, work);
-        let mut tally = Tally::default();
-        parts.iter().for_each(|(_, part)| tally.add(*part));
-        Live { states: parts.into_iter().map(|(states, _)| states).collect(), counts: counts(rows, tally) }
-    }
-
-    fn fold(&self, plan: &Plan, pieces: &[Piece], earlier: &[Identity], at: Millis) -> (Vec<(Key, State)>, Tally) {
-        let range = Range { since: None, as_of: Some(at) };
-        let mut fold = Fold::new(plan, self.manifest.hash_key).within(range).knowing(earlier.iter().copied());
-        pieces.iter().for_each(|piece| fold.add(&piece.block));
-        let tally = fold.tally;
-        (fold.into_states(), tally)
+        day.more.iter().filter(|file| !asked(file)).map(|file| file.name.clone()).collect()
     }
 }
 
@@ -323,11 +312,6 @@ pub fn encode(plan: &Plan, states: Vec<(Key, State)>, at: Millis, all: bool) -> 
         }
     }
     out
-}
-
-fn counts(rows: &DayRows, tally: Tally) -> Counts {
-    let Tally { absorbed, duplicates, outside, times } = tally;
-    Counts { absorbed, late: outside, duplicates, times, ..rows.counts.clone() }
 }
 
 fn digest(all: &Ids) -> u64 {

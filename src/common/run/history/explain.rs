@@ -127,7 +127,7 @@ impl Work<'_> {
             Some("an earlier day has changed that shares events with it")
         } else if !day.marks.untouched(&marks) {
             Some("its files have changed")
-        } else if !self.missing(day).is_empty() {
+        } else if self.missing(day).is_some() {
             Some("definitions are new")
         } else if cutoff(name) > self.as_of {
             Some(LATER)

@@ -4,6 +4,7 @@
 //! log is read again.
 
 mod build;
+mod day;
 mod explain;
 mod merge;
 pub(super) mod parallel;
@@ -24,13 +25,14 @@ use crate::rollup::file::Writer;
 use crate::rollup::{Base, Counts, Error, Manifest, lock};
 use crate::time::Millis;
 use build::Current;
+use day::Live;
 use jiff::civil::Date;
 use merge::{Merged, Sources, Told};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use work::{Live, Work, cutoff};
+use work::{Work, cutoff, finish};
 
 /// A disk that damages what was just written to it is not to be argued with.
 const MENDS_MAX: usize = 1000;
@@ -87,7 +89,8 @@ pub fn run(history: &History<'_>, out: &mut impl Write) -> Result<Report, Failur
     let manifest = manifest(history)?;
     let as_of = history.job.range.as_of.unwrap_or(history.job.received);
     let mut work = Work::new(history.job, history.dir, as_of, manifest);
-    work.imports = Imports::read(history.job.imports, history.job.plan, as_of).map_err(Failure::Imports)?;
+    let told: Vec<&Plan> = [history.job.plan].into_iter().chain(history.job.entities.iter().map(|plan| &**plan)).collect();
+    work.imports = Imports::read_all(history.job.imports, &told, as_of).map_err(Failure::Imports)?;
     // Parts that were written stay written: a part is the same bytes the second time.
     let mut parts = 0;
     let mut mends = 0;
@@ -139,7 +142,7 @@ fn attempt(work: &mut Work<'_>, told: Told<'_, impl Write>) -> Result<Report, Fa
         _ => merged.counts,
     };
     if let (Some(next), Some(writer)) = (next, writer) {
-        let file = writer.finish(work.fingerprints())?;
+        let file = finish(writer, &work.plans)?;
         let made_of = work.manifest.made_of(next);
         work.keep(Base { through: next.to_owned(), cutoff: cutoff(next), file, made_of, counts });
     }
@@ -185,13 +188,24 @@ impl Work<'_> {
         let code = |(name, n): (String, u64)| Some((Code::from_name(&name)?, n));
         let refused: BTreeMap<Code, u64> = refused.into_iter().filter_map(code).collect();
         let events = Tally { absorbed, duplicates, outside: late, times };
-        let (keys, torn) = (merged.keys, self.torn.clone());
+        let (keys, torn) = (merged.keys[0], self.torn.clone());
+        let names = self.job.entities.iter().map(|plan| plan.entity().name.clone());
+        let entities = names.zip(merged.keys[1..].iter().copied()).collect();
         let all: BTreeSet<Option<Date>> = self.job.log.files().iter().map(|file| file.day).collect();
         let in_base =
             |base: &Base| self.manifest.through(&base.through).filter(|(name, _)| !self.read.contains(*name)).count();
         let (from_base, read) = (sources.base.map_or(0, in_base), self.read.len());
         Report {
-            summary: Summary { lines, events, refused, keys, as_of: Some(self.as_of), torn, ..Summary::default() },
+            summary: Summary {
+                lines,
+                events,
+                refused,
+                keys,
+                entities,
+                as_of: Some(self.as_of),
+                torn,
+                ..Summary::default()
+            },
             from_base,
             from_rollups: all.len().saturating_sub(from_base + read),
             read,

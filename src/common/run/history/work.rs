@@ -3,17 +3,18 @@
 use super::super::batch::Job;
 use super::super::imports::Imports;
 use super::Failure;
-use crate::engine::plan::Plan;
-use crate::engine::state::State;
-use crate::key::Key;
+use crate::engine::plan::{Counter, HIDDEN, Plan};
 use crate::log::{Log, Torn};
-use crate::rollup::{Base, Counts, Day, Error, Manifest, digest_of};
+use crate::rollup::file::Writer;
+use crate::rollup::{Base, Day, Error, FileRef, Held, Manifest, digest_of};
 use crate::tag::Kind;
 use crate::time::{DAY, Millis};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
+use std::iter;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ pub struct Work<'a> {
     pub dir: &'a Path,
     /// The instant of the values.
     pub as_of: Millis,
-    /// All aggregations of the definitions: roll-ups serve every choice of tags.
-    pub plan: Plan,
+    /// All aggregations of users, then those of each entity that is told: roll-ups serve every choice of their tags.
+    pub plans: Vec<Plan>,
     /// What the tags that are told need besides.
     pub imports: Imports,
     pub rules: u64,
@@ -43,25 +44,13 @@ pub struct Work<'a> {
     pub unsettled: Option<String>,
 }
 
-/// A day in memory, as of the run's instant: its roll-up serves a later instant, or cannot be made.
-pub struct Live {
-    pub states: Vec<Vec<(Key, State)>>,
-    pub counts: Counts,
-}
-
 impl<'a> Work<'a> {
     pub fn new(job: &'a Job<'a>, dir: &'a Path, as_of: Millis, manifest: Manifest) -> Work<'a> {
-        let definitions = &job.plan.definitions;
-        // Roll-ups hold what users have done.
-        let kept = |tag: &usize| {
-            definitions.tags[*tag].entity == 0 && matches!(definitions.tags[*tag].kind, Kind::Aggregation(_))
-        };
-        let tags: Vec<usize> = (0..definitions.tags.len()).filter(kept).collect();
         Work {
             job,
             dir,
             as_of,
-            plan: Plan::new(definitions.clone(), &tags),
+            plans: plans(job),
             imports: Imports::default(),
             rules: rules(job),
             manifest,
@@ -95,15 +84,29 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// The counters of the plan that no file of a day has.
-    pub fn missing(&self, day: &Day) -> Vec<usize> {
-        self.plan.counters.iter().filter(|c| !day.has(c.fingerprint)).map(|c| c.tag).collect()
+    /// What no file of a day has: a plan of users, be it of nothing, and one of each entity that lacks something.
+    /// `None`: it lacks nothing.
+    pub fn missing(&self, day: &Day) -> Option<Vec<Plan>> {
+        let files: Vec<&FileRef> = day.files().collect();
+        let mut missing = Vec::new();
+        for plan in &self.plans {
+            let known = files.iter().any(|file| place(file, plan).is_some());
+            let tags = lacking(plan, &files);
+            if plan.entity == 0 || !known || !tags.is_empty() {
+                let own: Vec<usize> = tags.into_iter().filter(|tag| *tag != HIDDEN).collect();
+                // A plan of no tags would be one of users.
+                let own = if own.is_empty() && plan.entity > 0 { &plan.outputs } else { &own };
+                missing.push(Plan::new(plan.definitions.clone(), own));
+            }
+        }
+        let lacks = missing.len() > 1 || missing.iter().any(|plan| !plan.counters.is_empty());
+        lacks.then_some(missing)
     }
 
-    /// Whether a base holds the days it was made of as they are now, and every counter of the plan.
+    /// Whether a base holds the days it was made of as they are now, and every counter of the plans.
     pub fn holds(&self, base: &Base) -> bool {
-        base.made_of == self.manifest.made_of(&base.through)
-            && self.plan.counters.iter().all(|c| base.file.counters.contains(&c.fingerprint))
+        let has = |plan: &Plan| place(&base.file, plan).is_some() && lacking(plan, &[&base.file]).is_empty();
+        base.made_of == self.manifest.made_of(&base.through) && self.plans.iter().all(has)
     }
 
     /// The newest base through `last` or earlier that can be used at `at`.
@@ -112,9 +115,53 @@ impl<'a> Work<'a> {
         self.manifest.bases.iter().filter(usable).max_by(|a, b| a.through.cmp(&b.through))
     }
 
-    pub fn fingerprints(&self) -> Vec<u64> {
-        self.plan.counters.iter().map(|c| c.fingerprint).collect()
+    /// The plan of the tags that are told of whom the n-th plan is of.
+    pub fn told(&self, n: usize) -> &'a Plan {
+        n.checked_sub(1).map_or(self.job.plan, |n| &self.job.entities[n])
     }
+}
+
+/// Of users all aggregations there are, and so of each entity of which a tag is told.
+fn plans(job: &Job<'_>) -> Vec<Plan> {
+    let definitions = &job.plan.definitions;
+    let of = |entity: usize| {
+        let kept = |tag: &usize| {
+            definitions.tags[*tag].entity == entity && matches!(definitions.tags[*tag].kind, Kind::Aggregation(_))
+        };
+        (0..definitions.tags.len()).filter(kept).collect::<Vec<usize>>()
+    };
+    let users = Plan::new(definitions.clone(), &of(0));
+    let entity = |told: &Arc<Plan>| {
+        let tags = of(told.entity);
+        // Even where nothing is counted its keys are there.
+        Plan::new(definitions.clone(), if tags.is_empty() { &told.outputs } else { &tags })
+    };
+    iter::once(users).chain(job.entities.iter().map(entity)).collect()
+}
+
+/// Where a file holds what a plan is of: the place among its parts, and the counters. `None`: nowhere.
+pub fn place<'f>(file: &'f FileRef, plan: &Plan) -> Option<(usize, &'f [u64])> {
+    if plan.entity == 0 {
+        return Some((0, &file.counters));
+    }
+    let entity = plan.entity().fingerprint();
+    let at = file.entities.iter().position(|held| held.entity == entity)?;
+    Some((1 + at, &file.entities[at].counters))
+}
+
+/// The tags of the counters of a plan that none of the files has.
+fn lacking(plan: &Plan, files: &[&FileRef]) -> Vec<usize> {
+    let has = |file: &&FileRef, fingerprint| place(file, plan).is_some_and(|(_, held)| held.contains(&fingerprint));
+    let lacks = |counter: &&Counter| !files.iter().any(|file| has(file, counter.fingerprint));
+    plan.counters.iter().filter(lacks).map(|counter| counter.tag).collect()
+}
+
+/// Makes a file with the states of these plans durable, users first.
+pub fn finish(writer: Writer, plans: &[Plan]) -> Result<FileRef, Error> {
+    let counters = |plan: &Plan| plan.counters.iter().map(|counter| counter.fingerprint).collect();
+    let held = |plan: &Plan| Held { entity: plan.entity().fingerprint(), counters: counters(plan) };
+    let users = plans.first().map_or(Vec::new(), counters);
+    Ok(FileRef { entities: plans.iter().skip(1).map(held).collect(), ..writer.finish(users)? })
 }
 
 /// What decides, besides a line itself, whether it is an event.

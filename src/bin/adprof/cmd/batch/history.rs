@@ -6,7 +6,6 @@ use adprof::log::Log;
 use adprof::rollup;
 use adprof::run::batch::{Job, Summary};
 use adprof::run::history::{self, History, Origin, Report, Step};
-use adprof::tag::Definitions;
 use adprof::time::{Millis, day_bounds};
 use anyhow::Result;
 use jiff::civil::Date;
@@ -46,19 +45,6 @@ impl HistoryArgs {
             return Err(Failure::new(Exit::NoInput, format!("no partition up to dt={through}")).into());
         }
         Ok(log)
-    }
-
-    /// Refuses tags that are not of users where roll-ups are wanted, which hold users only.
-    pub fn users_only(&self, definitions: &Definitions, others: &[usize]) -> Result<()> {
-        if self.rollups.is_none() || others.is_empty() {
-            return Ok(());
-        }
-        let of =
-            |tag: &usize| format!("`{}` is of `{}`", definitions.tags[*tag].code, definitions.entity_of(*tag).name);
-        let named: Vec<String> = others.iter().map(of).collect();
-        let failure = Failure::new(Exit::Usage, format!("--rollups keeps tags of users only: {}", named.join(", ")));
-        let hint = "leave --rollups away, which reads the whole log, or name tags of users with --tags";
-        Err(failure.hint(hint).into())
     }
 
     /// The last instant of the last day.
