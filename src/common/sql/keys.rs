@@ -77,17 +77,18 @@ impl<D: Dialect> Writer<'_, D> {
             Ok(since) => conditions.extend(since),
             Err(_) => {
                 let why = self.only_by_time(&format!("`retain` of `{}`", entity.name));
-                self.problem_of_entity(EntityPart::Retain, why);
+                self.problem_of_entity(EntityPart::Retain, why, Some("name an instant: --as-of T"));
             }
         }
         let mut parts = Vec::new();
         for (n, part) in entity.parts.iter().enumerate() {
             match self.part(n, part) {
                 Ok(part) => parts.push(part),
-                Err(why) => self.problem_of_entity(EntityPart::Key(n), why),
+                Err(why) => self.problem_of_entity(EntityPart::Key(n), why, None),
             }
         }
-        let made_of = parts.iter().map(|Written { made_of: (value, name), .. }| format!("{value} AS {name}"));
+        let made_of =
+            parts.iter().map(|Written { made_of: (value, name), .. }| format!("{value} AS {}", self.ident(name)));
         let keyed: Vec<String> = std::iter::once("e.*".to_string()).chain(made_of).collect();
         steps.push(Step::select("keyed", &keyed, &format!("once AS e{}", all_of(&conditions))));
         let mut conditions: Vec<String> = parts.iter().filter_map(|part| part.condition.clone()).collect();
@@ -159,7 +160,7 @@ impl<D: Dialect> Writer<'_, D> {
                 "each event touches {fixed} keys in {}: of more than {KEYS_MAX} other ones would stay",
                 D::ENGINE.name()
             );
-            self.problem_of_entity(EntityPart::Key(0), why);
+            self.problem_of_entity(EntityPart::Key(0), why, Some("give `hop` longer steps"));
         }
         let lengths: Vec<String> = several
             .iter()

@@ -317,9 +317,11 @@ impl<D: Dialect> Writer<'_, D> {
         self.form.plan.definitions.problem(tag, part, why)
     }
 
-    pub fn problem_of_entity(&mut self, part: EntityPart, why: String) {
+    pub fn problem_of_entity(&mut self, part: EntityPart, why: String, hint: Option<&str>) {
         let plan = self.form.plan;
-        self.problems.push(plan.definitions.problem_of_entity(plan.entity, part, why));
+        let mut problem = plan.definitions.problem_of_entity(plan.entity, part, why);
+        problem.hint = hint.map(str::to_string);
+        self.problems.push(problem);
     }
 
     /// What stands in the way of every tag is told at the first.
