@@ -6,6 +6,8 @@
 mod agreement;
 #[path = "compile/duckdb.rs"]
 mod duckdb;
+#[path = "compile/entities.rs"]
+mod entities;
 #[path = "compile/globo.rs"]
 mod globo;
 #[path = "compile/refusals.rs"]

@@ -1,7 +1,7 @@
 """Random definition sets and random events; the same seed gives the same ones.
 
-A set is a few tags: aggregations over events, and tags derived from them. Many sets stand in one definition file, each
-with its number in front of its codes, so that one statement computes them all.
+A set is a few tags of one entity: aggregations over events, and tags derived from them. Many sets stand in one definition file,
+each with its number in front of its codes, so that one statement computes all of an entity.
 """
 
 import json
@@ -197,7 +197,56 @@ class Expressions:
         return f"CAST({of('int', depth)} AS TIMESTAMP)"
 
 
-def one_set(rng, number):
+class Entity:
+    """A random way to key events; of users where it has no parts."""
+
+    def __init__(self, name, parts=(), retain=None):
+        self.name, self.parts, self.retain = name, parts, retain
+
+    @staticmethod
+    def random(rng, number):
+        # Most events have what the first part is made of.
+        parts = [key_part(rng, rng.random() < 0.7) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
+        retain = rng.choice([None, None, "90s", "1h", "36h", "7d", "60d"])
+        return Entity(rng.choice([f"e{number}", f"an-entity.{number}"]), parts, retain)
+
+    def columns(self):
+        if not self.parts:
+            return ["userId"]
+        return [self.name] if len(self.parts) == 1 else [f"{self.name}_{n + 1}" for n in range(len(self.parts))]
+
+    def written(self):
+        key = toml(self.parts[0]) if len(self.parts) == 1 else "[" + ", ".join(map(toml, self.parts)) + "]"
+        lines = ["[[entity]]", f"name = {json.dumps(self.name)}", f"key = {key}"]
+        return "\n".join([*lines, f"retain = {json.dumps(self.retain)}"] if self.retain else lines) + "\n\n"
+
+
+SPANS = ["1s", "90s", "15m", "1h", "36h", "7d", "60d"]
+
+
+def key_part(rng, plain):
+    if plain:
+        return rng.choice(["itemId", "category", "userId", "eventType", "rank", "properties.vip", "properties.tags[]", "labels[]",
+                           "tumble(timestamp, '1m')", "tumble(timestamp, '1d')", "hop(timestamp, '1h', '20m')"])
+    instants = Expressions(rng, FIXED | FIELDS).of("datetime", rng.choice([0, 0, 1]))
+    pick = rng.randrange(7)
+    if pick == 0:
+        return f"tumble({instants}, {quoted(rng.choice(['1s', '7m', '1d', '3w']))})"
+    if pick == 1:
+        size, step = rng.choice([("1h", "20m"), ("5s", "1s"), ("2d", "1d"), ("9w", "3w"), ("1s", "1ms"), ("30m", "30m")])
+        return f"hop({instants}, {quoted(size)}, {quoted(step)})"
+    return Expressions(rng, FIXED | FIELDS).of(rng.choice(["string", "string", "int", "bool", "datetime"]), rng.choice([0, 1, 2]))
+
+
+USERS = Entity("user")
+
+
+def there(number, entity):
+    """A tag that has a value for each key that is there, and none for one that is forgotten."""
+    return "\n".join(["[[tag]]", f'code = "s{9000 + number}_there"', f"entity = {json.dumps(entity.name)}", 'value = "count(*)"', ""])
+
+
+def one_set(rng, number, entity):
     """[(code, lines of TOML)], the types of the tags."""
     tags, types = [], {}
     fields = FIXED | FIELDS
@@ -226,8 +275,8 @@ def one_set(rng, number):
         if rng.random() < 0.6:
             lines.append(f"where = {toml(inner.of('bool', rng.choice([1, 1, 2, 3])))}")
         if rng.random() < 0.5:
-            lines.append(f"window = {json.dumps(rng.choice(['1s', '90s', '15m', '1h', '36h', '7d', '60d']))}")
-            if rng.random() < 0.3:
+            lines.append(f"window = {json.dumps(rng.choice(SPANS[: SPANS.index(entity.retain) + 1 if entity.retain else None]))}")
+            if rng.random() < 0.3 and entity.retain not in SPANS[:4]:
                 lines[-1] = 'window = "6h"'
                 lines.append(f"resolution = {json.dumps(rng.choice(['1h', '15m', '10s']))}")
         tags.append((code, lines))
@@ -238,28 +287,35 @@ def one_set(rng, number):
         value = Expressions(rng, dict(types), as_of=True).of(ty, rng.choice([1, 2, 3]))
         tags.append((code, [f"code = {json.dumps(code)}", f"value = {toml(value)}"]))
         types[code] = ty
-    return tags
+    return [(code, [*lines, f"entity = {json.dumps(entity.name)}"] if entity.parts else lines) for code, lines in tags]
 
 
 def toml(text):
     return json.dumps(text, ensure_ascii=False)
 
 
-def definitions(rng, sets, first=0):
-    """A definition file of so many sets, numbered from `first`."""
+def fields():
+    """The declarations of fields."""
+    blocks = [f"[[field]]\npath = {json.dumps(path)}\ntype = {json.dumps(ty)}\n\n" for path, ty in FIELDS.items()]
+    return "".join(blocks)
+
+
+def definitions(rng, sets, entities):
+    """A definition file of so many sets, of users and of the entities."""
     lines = []
-    for path, ty in FIELDS.items():
-        lines += ["[[field]]", f"path = {json.dumps(path)}", f"type = {json.dumps(ty)}", ""]
-    for number in range(first, first + sets):
-        for _, tag in one_set(rng, number):
+    for number in range(sets):
+        entity = rng.choice([USERS, USERS, *entities])
+        for _, tag in one_set(rng, number, entity):
             lines += ["[[tag]]", *tag, ""]
-    return "\n".join(lines)
+    tags = [there(number, entity) for number, entity in enumerate(entities)]
+    return fields() + "".join(entity.written() for entity in entities) + "\n".join([*tags, *lines])
 
 
 def events(rng, n):
     """Two logs of the same events: with duplicates of another body, of which the first counts, and without such.
 
-    Both have ties in time, missing fields, fields of another type than declared, and duplicates that are equal.
+    Both have ties in time, missing fields, fields of another type than declared, duplicates that are equal, and events of
+    several users with one id and instant.
     """
     users = ["u1", "u2", "ü-3", "用户4", "u 5", "u6"]
     made = []
@@ -282,8 +338,13 @@ def events(rng, n):
         if rng.random() < 0.4:
             event["rank"] = rng.choice([1, 2, -5, "3", None, Raw("4.0"), 2**63 - 1, True])
         if rng.random() < 0.4:
-            event["note"] = rng.choice([*WORDS, 5, False, None, ["a"], {"b": 1}])
+            event["note"] = rng.choice([*WORDS, *EDGES, 5, False, None, ["a"], {"b": 1}])
+        if rng.random() < 0.3:
+            event["labels"] = items(rng)
         made.append(event)
+    for event in rng.sample(made, n // 10):
+        other = rng.choice([user for user in users if user != event["userId"]])
+        made.append(event | {"userId": other, "category": rng.choice(WORDS), "rank": rng.choice([1, 63, 64, -2])})
     again = rng.sample(made, n // 5)
     changed = []
     for event in rng.sample(made, n // 10):
@@ -294,6 +355,19 @@ def events(rng, n):
     rng.shuffle(conflicting)
     rng.shuffle(equal)
     return ["".join(line(event) for event in [last, *those]) for those in (conflicting, equal)]
+
+
+# Texts at the edges of what can be a part of a key.
+EDGES = ["x" * 1024, "x" * 1025, "é" * 512, "é" * 513, "a\u007f", "\u0085", "\u2028", "a\tb", "~", "\u00a0"]
+
+
+def items(rng):
+    """A JSON array, or what is none."""
+    if rng.random() < 0.1:
+        return rng.choice(["text", 5, None, True, {"a": 1}])
+    odd = [*EDGES, "1", 1, -7, "true", True, False, None, Raw("1.0"), Raw("1e2"), Raw("-0"), 2**63 - 1, -(2**63), 2**63, 2**64 + 5,
+           -(2**63) - 1, "9223372036854775808", "]", "[", "\\", '\\"', ",", "{", [], {}, ["a"], {"x": ["]", '"']}, [[1, {"y": "}"}], "b"]]
+    return [rng.choice(rng.choice([WORDS, odd])) for _ in range(rng.randrange(7))]
 
 
 def properties(rng):
@@ -308,6 +382,8 @@ def properties(rng):
     ]:
         if rng.random() < 0.6:
             found[name] = rng.choice(good if rng.random() < 0.8 else bad)
+    if rng.random() < 0.5:
+        found["tags"] = items(rng)
     return found if rng.random() < 0.95 else rng.choice([5, "text", None, []])
 
 

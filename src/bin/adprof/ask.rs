@@ -49,6 +49,22 @@ impl Of {
         Of { place: 0, name: USER.into(), width: 1 }
     }
 
+    /// The entity that `--entity` names: users without it.
+    pub fn named(entity: Option<&str>, definitions: &Definitions) -> Result<Of> {
+        let Some(name) = entity else { return Ok(Of::users()) };
+        match definitions.entity(name) {
+            Some(place) => {
+                let entity = &definitions.entities[place];
+                Ok(Of { place, name: entity.name.to_string(), width: entity.width() })
+            }
+            None => {
+                let names: Vec<&str> = definitions.entities.iter().map(|entity| &*entity.name).collect();
+                let failure = usage(format!("--entity: unknown entity: {}", shown(name)));
+                Err(failure.hint(format!("there are {}", names.join(", "))).into())
+            }
+        }
+    }
+
     pub fn is_users(&self) -> bool {
         self.place == 0
     }
@@ -104,18 +120,7 @@ impl Of {
 impl AskArgs {
     /// Whose keys are asked for.
     pub fn of(&self, definitions: &Definitions) -> Result<Of> {
-        let Some(name) = self.entity.as_deref() else { return Ok(Of::users()) };
-        match definitions.entity(name) {
-            Some(place) => {
-                let entity = &definitions.entities[place];
-                Ok(Of { place, name: entity.name.to_string(), width: entity.width() })
-            }
-            None => {
-                let names: Vec<&str> = definitions.entities.iter().map(|entity| &*entity.name).collect();
-                let failure = usage(format!("--entity: unknown entity: {}", shown(name)));
-                Err(failure.hint(format!("there are {}", names.join(", "))).into())
-            }
-        }
+        Of::named(self.entity.as_deref(), definitions)
     }
 
     /// Whether somebody names an entity, whose keys cannot be read without the definitions.

@@ -2,7 +2,7 @@
 
 use crate::report::{self, Exit, Failure};
 use adprof::store::{self, Choice, Embedded, Location, Origin, RedisUrl, choose};
-use adprof::tag::{Definitions, Part, Update};
+use adprof::tag::{Definitions, Update};
 use adprof::time::{Millis, parse_instant, parse_span};
 use anyhow::Result;
 use jiff::Timestamp;
@@ -76,23 +76,6 @@ pub fn tags(definitions: &Definitions, asked: &[String], usual: Update) -> Resul
             })
         }
     }
-}
-
-/// Refuses tags of other entities than users, for a command that cannot compute them. `what`: that command, for people.
-pub fn of_users(definitions: &Definitions, tags: &[usize], what: &str) -> Result<()> {
-    let others: Vec<String> = tags
-        .iter()
-        .filter(|tag| definitions.tags[**tag].entity != 0)
-        .map(|&tag| {
-            let (code, entity) = (&definitions.tags[tag].code, &definitions.entity_of(tag).name);
-            let message = format!("{what} computes tags of users only: `{code}` is of `{entity}`");
-            definitions.problem(tag, Part::Entity, message).to_string()
-        })
-        .collect();
-    if others.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Definitions, others.join("\n")).hint("name tags of users with --tags").into())
 }
 
 /// Names the tags there are, as far as a line holds them.

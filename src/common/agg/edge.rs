@@ -1,10 +1,11 @@
 //! `first(x)`, `last(x)`: the value of the earliest and of the latest event where x is not NULL.
 //!
 //! Earliest and latest by (timestamp, eventId), so two events of one millisecond have an order too. Two users may have an
-//! event of one id and instant: where both touch a key, the smaller and the larger value decide, byte by byte.
+//! event of one id and instant: where both touch a key, the smaller and the larger value decide, as `min` and `max` have it.
 
 use super::cells::{Arena, Cell, Text};
 use super::codec::{get_byte, get_i64, get_str, get_value, put_bytes, put_datum, put_i64, put_value};
+use super::extreme::order;
 use super::lanes::Lane;
 use super::{Aggregate, Input, one_argument};
 use crate::time::Millis;
@@ -40,15 +41,16 @@ fn wins<'a>(
     })
 }
 
-/// The order of two values of one instant and id.
+/// The order of two values of one instant and id: that of the values, which the SQL of other engines knows too.
 #[cold]
-fn tie(old: &Datum, new: &Datum) -> Ordering {
+pub(super) fn tie(old: &Datum, new: &Datum) -> Ordering {
     let bytes = |datum| {
         let mut out = Vec::new();
         put_datum(&mut out, datum);
         out
     };
-    bytes(new).cmp(&bytes(old))
+    // Of zero and minus zero the first to come must not decide.
+    order(new, old).then_with(|| bytes(new).cmp(&bytes(old)))
 }
 
 fn place(slot: &Option<Box<Captured>>) -> Option<(Millis, &[u8])> {
@@ -207,6 +209,23 @@ mod tests {
         for values in [["a", "b", "c"], ["c", "b", "a"], ["b", "c", "a"]] {
             assert_eq!(of::<First>(&values), [(); 2].map(|()| Some(Value::Str("a".into()))));
             assert_eq!(of::<Last>(&values), [(); 2].map(|()| Some(Value::Str("c".into()))));
+        }
+    }
+
+    #[test]
+    fn the_values_of_such_events_are_in_their_own_order_not_in_that_of_their_bytes() {
+        for (less, more) in [
+            (Datum::Str("b"), Datum::Str("bb")),
+            (Datum::Str("bb"), Datum::Str("c")),
+            (Datum::Int(-1), Datum::Int(0)),
+            (Datum::Int(63), Datum::Int(64)),
+            (Datum::Double(-0.5), Datum::Double(0.25)),
+            (Datum::Double(0.0), Datum::Double(-0.0)),
+            (Datum::Bool(false), Datum::Bool(true)),
+        ] {
+            assert_eq!(tie(&less, &more), Ordering::Greater, "{less:?} {more:?}");
+            assert_eq!(tie(&more, &less), Ordering::Less, "{less:?} {more:?}");
+            assert_eq!(tie(&less, &less), Ordering::Equal);
         }
     }
 }

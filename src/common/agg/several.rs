@@ -4,6 +4,7 @@
 //! at most 100, so a few kilobytes. Events where x is NULL are passed over.
 
 use super::codec::{get_byte, get_i64, get_str, get_u64, get_value, put_bytes, put_i64, put_u64, put_value};
+use super::edge::tie;
 use super::heap::Heap;
 use super::{Aggregate, Constant, Input, list, list_type, whole, with_constant};
 use crate::time::Millis;
@@ -32,8 +33,8 @@ impl Set {
     fn place(&self, timestamp: Millis, event_id: &str, value: &Value, latest: bool) -> Result<usize, usize> {
         self.events.binary_search_by(|known| {
             let order = (known.timestamp, known.event_id.as_bytes()).cmp(&(timestamp, event_id.as_bytes()));
-            // Two events of one instant and id are those of two tenants: their values give them an order.
-            let order = order.then_with(|| bytes(&known.value).cmp(&bytes(value)));
+            // Two events of one instant and id are those of two users: their values give them an order.
+            let order = order.then_with(|| tie(&value.datum(), &known.value.datum()));
             if latest { order.reverse() } else { order }
         })
     }
@@ -67,12 +68,6 @@ impl Set {
         }
         Some(Set { k, events })
     }
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_value(&mut out, value);
-    out
 }
 
 macro_rules! several {

@@ -30,15 +30,15 @@ impl Dialect for ClickHouse {
     }
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
-        let Fold { arg, time, id, .. } = fold;
+        let (arg, order) = (fold.arg, fold.order());
         Ok(match fold.function {
             Function::Count => Folded::one(format!("toInt64(count({arg}))")),
             Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("toInt64(uniqExact({arg} + 0))")),
             Function::CountDistinct => Folded::one(format!("toInt64(uniqExact({arg}))")),
             Function::Min => Folded::one(format!("minOrNull({arg})")),
             Function::Max => Folded::one(format!("maxOrNull({arg})")),
-            Function::First => Folded::one(format!("argMinOrNull({arg}, ({time}, {id}))")),
-            Function::Last => Folded::one(format!("argMaxOrNull({arg}, ({time}, {id}))")),
+            Function::First => Folded::one(format!("argMinOrNull({arg}, ({order}))")),
+            Function::Last => Folded::one(format!("argMaxOrNull({arg}, ({order}))")),
             // Its own sum of ints is of 64 bits and wraps.
             Function::Sum if fold.ty == Type::Int => {
                 Folded::of([format!("sumOrNull(toInt128({arg}))")], "accurateCast({0}, 'Nullable(Int64)')")
@@ -139,11 +139,31 @@ fn value(column: &Column) -> String {
                 Type::String => is("'String'", value),
                 Type::Int | Type::Datetime => is("'Int64', 'UInt64'", value),
                 Type::Double | Type::Decimal => is("'Int64', 'UInt64', 'Double'", value),
+                Type::List(_) => texts(column),
                 // No field is one.
-                Type::List(_) | Type::Map(_) => E.null(ty),
+                Type::Map(_) => E.null(ty),
             }
         }
     }
+}
+
+/// The texts, whole numbers and booleans of an array, as texts. It takes a number of more than 64 bits for a text: the line
+/// shows whether it stands in quotes, and where it does both ways, nobody knows.
+fn texts(column: &Column) -> String {
+    let path = path(column);
+    let ty = format!("toString(JSONType(json{path}, i))");
+    let text = format!("JSONExtract(json{path}, i, 'String')");
+    let long = format!("length({text}) >= 20 AND match({text}, '^-?[0-9]+$')");
+    let (all, quoted) =
+        (format!("countSubstrings(json, {text})"), format!("countSubstrings(json, concat('\"', {text}, '\"'))"));
+    let message = E.string(&format!("{}: a number that cannot be read exactly", column.field.path.join(".")));
+    format!(
+        "arrayMap(i -> multiIf({ty} = 'String', if(NOT ({long}) OR {all} = {quoted}\n            \
+         OR throwIf({long} AND {all} <> {quoted} AND {quoted} > 0, {message}) = 1, {text}, NULL),\n            \
+         {ty} IN ('Int64', 'UInt64'), toString(JSONExtract(json{path}, i, 'Nullable(Int64)')),\n            \
+         {ty} = 'Bool', JSONExtractRaw(json{path}, i), NULL),\n            \
+         range(1, if(toString(JSONType(json{path})) = 'Array', JSONLength(json{path}) + 1, 1)))"
+    )
 }
 
 /// The path to a field, as arguments of a function.

@@ -75,6 +75,16 @@ pub struct Fold<'a> {
     /// The columns of the event's time and id, for ties.
     pub time: &'a str,
     pub id: &'a str,
+    /// Whether two events of one time and id may come together: then the value decides, and of equal ones there is one.
+    pub ties: bool,
+}
+
+impl Fold<'_> {
+    /// What orders the events of a key.
+    pub fn order(&self) -> String {
+        let Fold { time, id, arg, .. } = self;
+        if self.ties { format!("{time}, {id}, {arg}") } else { format!("{time}, {id}") }
+    }
 }
 
 /// Aggregates, and the value that is calculated from them.

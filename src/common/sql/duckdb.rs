@@ -32,10 +32,11 @@ impl Dialect for DuckDb {
     }
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
-        let Fold { arg, time, id, .. } = fold;
-        let edge = |name: &str| Folded::one(format!("{name}({arg}, ({time}, {id})) FILTER (WHERE {arg} IS NOT NULL)"));
+        let (arg, order) = (fold.arg, fold.order());
+        let edge = |name: &str| Folded::one(format!("{name}({arg}, ({order})) FILTER (WHERE {arg} IS NOT NULL)"));
+        let once = if fold.ties { "DISTINCT " } else { "" };
         let several =
-            |name: &str| format!("{name}({arg}, ({time}, {id}), {}) FILTER (WHERE {arg} IS NOT NULL)", fold.constant);
+            |name: &str| format!("{name}({once}{arg}, ({order}), {}) FILTER (WHERE {arg} IS NOT NULL)", fold.constant);
         Ok(match fold.function {
             Function::Count => Folded::one(format!("COUNT({arg})")),
             Function::CountDistinct if fold.ty == Type::Double => Folded::one(format!("COUNT(DISTINCT {arg} + 0)")),
@@ -153,10 +154,20 @@ fn declared(column: &Column) -> String {
         Type::Double => format!("CASE WHEN isfinite(CAST({text} AS DOUBLE)) THEN CAST({text} AS DOUBLE) END"),
         Type::Decimal => return decimal(column),
         Type::String => text,
+        Type::List(_) => return texts(&json),
         // No field is one.
-        Type::List(_) | Type::Map(_) => return E.null(column.field.ty),
+        Type::Map(_) => return E.null(column.field.ty),
     };
     format!("CASE WHEN {} THEN {value} END", is_of(&json, column.field.ty))
+}
+
+/// The texts, whole numbers and booleans of an array, as texts.
+fn texts(json: &str) -> String {
+    format!(
+        "[CASE WHEN json_type(x) IN ('VARCHAR', 'BOOLEAN') THEN (x ->> '$')\n            \
+         WHEN json_type(x) IN ('BIGINT', 'UBIGINT') THEN CAST(TRY_CAST((x ->> '$') AS BIGINT) AS VARCHAR) END\n            \
+         FOR x IN json_extract({json}, '$[*]')]"
+    )
 }
 
 /// The JSON of a declared field, and its text.

@@ -44,6 +44,11 @@ impl Dialect for Flink {
 
     fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
         Ok(match source {
+            Source::Table { order: None, .. } if columns.has_lists() => {
+                return Err(
+                    "Flink does not sort by an array: name a column that tells which event came first, --order".into(),
+                );
+            }
             Source::Table { name, order } => vec![table(E, name, order.as_deref(), columns)],
             Source::Log(places) => {
                 let from = |i| format!("SELECT * FROM {}", table_name(i));
@@ -56,12 +61,15 @@ impl Dialect for Flink {
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
         let Fold { arg, time, id, ty, .. } = fold;
-        // It has no arg_max: the largest of one text of time, id and value, in which the value decides nothing.
+        // It has no arg_max: the largest of one text of time, id and value, in which the value decides ties alone.
         let edge = |name: &str| {
-            let key = format!("LPAD(CAST({time} AS STRING), 19, '0') || HEX({id}) || '.' || CAST({arg} AS STRING)");
-            let value = "SUBSTRING({0} FROM POSITION('.' IN {0}) + 1)";
-            let value = if *ty == Type::String { value.to_string() } else { E.cast(value, *ty) };
-            Folded::of([format!("{name}({key})")], value)
+            let rank = if fold.ties { rank(arg, *ty)? } else { String::new() };
+            let key =
+                format!("LPAD(CAST({time} AS STRING), 19, '0') || HEX({id}) || '.' || {rank}CAST({arg} AS STRING)");
+            let end = if fold.ties { "|" } else { "." };
+            let value = format!("SUBSTRING({{0}} FROM POSITION('{end}' IN {{0}}) + 1)");
+            let value = if *ty == Type::String { value } else { E.cast(&value, *ty) };
+            Ok::<_, String>(Folded::of([format!("{name}({key})")], value))
         };
         let extreme = |name: &str| match ty {
             // It compares texts by units of UTF-16.
@@ -74,8 +82,8 @@ impl Dialect for Flink {
             Function::CountDistinct => Folded::one(format!("COUNT(DISTINCT {arg})")),
             Function::Min => extreme("MIN"),
             Function::Max => extreme("MAX"),
-            Function::First => edge("MIN"),
-            Function::Last => edge("MAX"),
+            Function::First => edge("MIN")?,
+            Function::Last => edge("MAX")?,
             // Its own sum of ints is of 64 bits and wraps; the cast of a text that does not fit is an error.
             Function::Sum if *ty == Type::Int => {
                 Folded::of([format!("SUM(CAST({arg} AS DECIMAL(38, 0)))")], "CAST(CAST({0} AS STRING) AS BIGINT)")
@@ -92,6 +100,28 @@ impl Dialect for Flink {
             Function::Decayed => return Err(DECAYS.into()),
         })
     }
+}
+
+/// A text before the value that has the order of values, and its end.
+fn rank(arg: &str, ty: Type) -> Result<String, String> {
+    let text = match ty {
+        Type::String => format!("HEX({arg})"),
+        Type::Bool => format!("CAST({arg} AS STRING)"),
+        // Digits as they are, or of a number below zero each by what is missing to nine.
+        Type::Int | Type::Datetime | Type::Decimal => {
+            let number = if ty == Type::Decimal { arg.to_string() } else { format!("CAST({arg} AS DECIMAL(38, 0))") };
+            let digits = format!("LPAD(CAST(ABS({number}) AS STRING), 40, '0')");
+            format!(
+                "CASE WHEN {arg} < 0 THEN '-' || TRANSLATE({digits}, '0123456789', '9876543210') ELSE '0' || {digits} END"
+            )
+        }
+        Type::Double | Type::List(_) | Type::Map(_) => {
+            return Err(format!(
+                "two events of one id and instant are told apart by the value, and a {ty} has no order as text"
+            ));
+        }
+    };
+    Ok(format!("{text} || '|' || "))
 }
 
 /// The argument as a decimal. A double that is no decimal counts as nothing.
@@ -186,8 +216,10 @@ fn value(column: &Column) -> String {
         (Some(_), Type::String) => text,
         (Some(ty), _) => E.cast(&text, ty),
         (None, _) if !is_known(field) => E.null(field.ty),
+        // Its text: there is no list of values of several types.
+        (None, Type::List(_)) => format!("CASE WHEN {json} LIKE '[[%' THEN {inner} END"),
         // No field is one.
-        (None, Type::List(_) | Type::Map(_)) => E.null(field.ty),
+        (None, Type::Map(_)) => E.null(field.ty),
         (None, Type::String) => format!("CASE WHEN {json} LIKE '[\"%' THEN {text} END"),
         (None, Type::Bool) => format!("CASE {json} WHEN '[true]' THEN TRUE WHEN '[false]' THEN FALSE END"),
         (None, Type::Int | Type::Datetime) => {

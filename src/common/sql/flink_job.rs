@@ -2,6 +2,7 @@
 
 use super::flink::{declaration, format_of};
 use super::form::{Columns, Form, Topic};
+use super::keys::key_columns;
 use crate::expr::engine::Engine;
 
 const E: Engine = Engine::Flink;
@@ -19,7 +20,7 @@ pub fn before(topic: &Topic, form: &Form<'_>, columns: &Columns) -> Vec<String> 
          SET 'execution.checkpointing.interval' = '10 s';"
             .to_string(),
         source(topic, columns),
-        sink(topic, form, form.job.as_ref().and_then(|job| job.into.as_deref())),
+        sink(topic, form, &key_columns(form.plan), form.job.as_ref().and_then(|job| job.into.as_deref())),
     ]
 }
 
@@ -36,24 +37,29 @@ fn source(topic: &Topic, columns: &Columns) -> String {
     )
 }
 
-fn sink(topic: &Topic, form: &Form<'_>, into: Option<&str>) -> String {
-    let user = E.ident("userId");
+fn sink(topic: &Topic, form: &Form<'_>, key: &[String], into: Option<&str>) -> String {
+    let key: Vec<String> = key.iter().map(|name| E.ident(name)).collect();
+    let columns = key.iter().map(|name| format!("{name} STRING"));
     let tags = form.plan.outputs.iter().map(|tag| {
         let tag = &form.plan.definitions.tags[*tag];
-        format!(",\n    {} {}", E.ident(&tag.code), E.ty(tag.ty))
+        format!("{} {}", E.ident(&tag.code), E.ty(tag.ty))
     });
+    let columns: Vec<String> = columns.chain(tags).collect();
+    // One column is the key of a message as it is.
+    let format = if key.len() == 1 { "raw" } else { "json" };
     let options = match into {
         None => "'connector' = 'print'".to_string(),
         Some(into) => format!(
             "'connector' = 'upsert-kafka',\n    'properties.bootstrap.servers' = {},\n    'topic' = {},\n    \
-             'key.format' = 'raw',\n    'value.format' = 'json',\n    \
+             'key.format' = '{format}',\n    'value.format' = 'json',\n    \
              'value.json.encode.decimal-as-plain-number' = 'true'",
             E.string(&topic.brokers),
             E.string(into),
         ),
     };
     format!(
-        "CREATE TEMPORARY TABLE {PROFILES} (\n    {user} STRING{},\n    PRIMARY KEY ({user}) NOT ENFORCED\n) WITH (\n    {options}\n);",
-        tags.collect::<String>()
+        "CREATE TEMPORARY TABLE {PROFILES} (\n    {},\n    PRIMARY KEY ({}) NOT ENFORCED\n) WITH (\n    {options}\n);",
+        columns.join(",\n    "),
+        key.join(", "),
     )
 }

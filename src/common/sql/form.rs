@@ -1,7 +1,8 @@
 //! The form: what is asked of an engine, before any of its words.
 
-use crate::engine::plan::{Counter, Plan};
+use crate::engine::plan::Plan;
 use crate::rows::Field;
+use crate::tag::KeyPart;
 use crate::time::Millis;
 use crate::value::Type;
 
@@ -85,7 +86,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// The identity and the time, and what the expressions of the plan look at.
+    /// The identity and the time, and what the keys and the expressions of the plan look at.
     pub fn of(plan: &Plan) -> Columns {
         let mut columns = Columns { all: Vec::new(), of_slot: vec![None; plan.definitions.projection.fields.len()] };
         for (name, ty) in KEYS {
@@ -94,7 +95,7 @@ impl Columns {
         if plan.definitions.event_types.is_some() {
             columns.place(&Field::new("eventType", Type::String));
         }
-        for slot in slots(&plan.counters) {
+        for slot in slots(plan) {
             columns.of_slot[slot] = Some(columns.place(&plan.definitions.projection.fields[slot]));
         }
         columns
@@ -117,6 +118,11 @@ impl Columns {
         &self.all[self.of_slot[slot].expect("every slot that is read has a column")].name
     }
 
+    /// Whether one of them is a list.
+    pub fn has_lists(&self) -> bool {
+        self.all.iter().any(|column| matches!(column.field.ty, Type::List(_)))
+    }
+
     /// The column of a field that has one.
     pub fn named(&self, path: &str) -> &str {
         let is = |column: &&Column| column.field.path.join(".") == path;
@@ -124,9 +130,16 @@ impl Columns {
     }
 }
 
-fn slots(counters: &[Counter]) -> Vec<usize> {
+/// The slots that the keys and the tags of a plan read.
+fn slots(plan: &Plan) -> Vec<usize> {
     let mut slots = Vec::new();
-    for counter in counters {
+    for part in &plan.entity().parts {
+        match part {
+            KeyPart::Each(slot) => slots.push(*slot),
+            KeyPart::One(expr) | KeyPart::Slices { at: expr, .. } => expr.slots(&mut slots),
+        }
+    }
+    for counter in plan.own_counters() {
         counter.args.iter().chain(&counter.filter).for_each(|expr| expr.slots(&mut slots));
     }
     slots

@@ -1,7 +1,8 @@
-//! SQL: a set of definitions as one statement of another engine, with a row per user as of an instant.
+//! SQL: a set of definitions as one statement of another engine, with a row per key as of an instant.
 //!
 //! `form` is what every engine is told: the plan that `batch` runs, where the events are, and the instant. `statement`
-//! is what all of them are told in the same words; a file for each engine has the words that differ. What an engine cannot
+//! is what all of them are told in the same words, `keys` what comes before for tags of other entities than users; a file for
+//! each engine has the words that differ. What an engine cannot
 //! say exactly is a problem at the definition that asks for it.
 
 mod clickhouse;
@@ -11,6 +12,8 @@ mod fields;
 mod flink;
 mod flink_job;
 mod form;
+mod keys;
+mod lists;
 mod numbers;
 mod spark;
 mod statement;

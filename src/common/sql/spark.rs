@@ -42,12 +42,13 @@ impl Dialect for Spark {
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
         let Fold { arg, time, id, .. } = fold;
-        let edge =
-            |name: &str| Folded::one(format!("{name}({arg}, struct({time}, {id})) FILTER (WHERE {arg} IS NOT NULL)"));
+        let order = fold.order();
+        let edge = |name: &str| Folded::one(format!("{name}({arg}, struct({order})) FILTER (WHERE {arg} IS NOT NULL)"));
         let several = |sort: &str| {
             let all = format!(
                 "collect_list(struct({time} AS time, {id} AS id, {arg} AS value)) FILTER (WHERE {arg} IS NOT NULL)"
             );
+            let all = if fold.ties { format!("array_distinct({all})") } else { all };
             let sorted =
                 if sort == "array_sort" { format!("array_sort({all})") } else { format!("sort_array({all}, false)") };
             let value = format!(
@@ -106,6 +107,11 @@ fn log(places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
     let mut types = Tree::default();
     let mut kinds = Tree::default();
     for Column { field, .. } in columns.all.iter().filter(|column| is_known(&column.field)) {
+        // Which items it has, and of which type each is.
+        if matches!(field.ty, Type::List(_)) {
+            kinds.insert(&field.path, "VARIANT")?;
+            continue;
+        }
         let ty = match (known(field), field.ty) {
             (Some(Type::Decimal), _) => E.ty(Type::Decimal),
             (Some(ty), _) => E.ty(ty),
@@ -161,8 +167,13 @@ fn value(column: &Column) -> String {
         (Some(_), _) if field.path == ["tenantId"] => format!("COALESCE({text}, '')"),
         (Some(_), _) => text,
         (None, _) if !is_known(field) => E.null(field.ty),
+        (None, Type::List(_)) => format!(
+            "transform(try_variant_get({}, '$', 'ARRAY<VARIANT>'),\n            \
+             x -> CASE WHEN schema_of_variant(x) IN ('STRING', 'BIGINT', 'BOOLEAN') THEN CAST(x AS STRING) END)",
+            path("k")
+        ),
         // No field is one.
-        (None, Type::List(_) | Type::Map(_)) => E.null(field.ty),
+        (None, Type::Map(_)) => E.null(field.ty),
         (None, Type::Bool | Type::Int | Type::Datetime) => text,
         (None, Type::Double) => format!("CASE WHEN ABS({text}) <= {:e} THEN {text} END", f64::MAX),
         (None, Type::String) => format!("CASE WHEN {kind} = 'STRING' THEN CAST({} AS STRING) END", path("k")),

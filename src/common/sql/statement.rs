@@ -1,16 +1,17 @@
 //! The statement: what every engine is told in the same words.
 //!
 //! `events` are read, `once` has the first of each identity, `counted` what each event brings to each tag as of the
-//! instant, `folded` a row per user, and derived tags follow in steps, each after those it names.
+//! instant, `folded` a row per key, and derived tags follow in steps, each after those it names.
 
 use super::dialect::{Dialect, Fold, Folded, ID, POSITION, Step, TIME};
 use super::form::{Columns, Form, Instant, Source};
+use super::keys::{Touched, all_of, key_columns};
 use crate::engine::plan::{Counter, Derivation};
 use crate::expr::Expr;
 use crate::expr::engine::Engine;
 use crate::expr::print::{AsOf, Printer};
 use crate::pane::{Sliding, Window};
-use crate::tag::{Kind, Part, Problem};
+use crate::tag::{EntityPart, Kind, Part, Problem};
 use crate::time;
 use crate::value::{Type, Value};
 
@@ -19,10 +20,10 @@ pub fn write<D: Dialect>(dialect: &D, form: &Form<'_>) -> Result<String, Vec<Pro
     Writer { dialect, form, columns: Columns::of(form.plan), problems: Vec::new() }.write()
 }
 
-struct Writer<'f, D> {
+pub struct Writer<'f, D> {
     dialect: &'f D,
-    form: &'f Form<'f>,
-    columns: Columns,
+    pub form: &'f Form<'f>,
+    pub columns: Columns,
     problems: Vec<Problem>,
 }
 
@@ -42,7 +43,8 @@ impl<D: Dialect> Writer<'_, D> {
             let body = format!("SELECT MAX({timestamp}) AS {} FROM once", self.ident("as of"));
             steps.push(Step::new("instant", body));
         }
-        steps.push(self.counted());
+        let touched = self.touched(&mut steps);
+        steps.push(self.counted(touched));
         self.fold(&mut steps);
         self.derive(&mut steps);
         if !self.problems.is_empty() {
@@ -69,7 +71,7 @@ impl<D: Dialect> Writer<'_, D> {
         out.insert_str(start, &into);
         out += &format!(
             "\nSELECT {}{}\nFROM {last}{};\n",
-            self.ident("userId"),
+            self.key().join(", "),
             tags.collect::<String>(),
             self.dialect.after()
         );
@@ -83,10 +85,17 @@ impl<D: Dialect> Writer<'_, D> {
             Instant::Live => "as events come".to_string(),
         };
         let source = self.form.plan.definitions.source.replace('\n', " ");
-        format!("-- adprof: the tags of {source}, {as_of}, for {}\n", D::ENGINE.name())
+        let entity = self.form.plan.entity();
+        let of = if entity.is_declared() { format!("`{}` in {source}", entity.name) } else { source };
+        format!("-- adprof: the tags of {of}, {as_of}, for {}\n", D::ENGINE.name())
     }
 
-    fn ident(&self, name: &str) -> String {
+    /// The columns of the key, in quotes.
+    fn key(&self) -> Vec<String> {
+        key_columns(self.form.plan).iter().map(|name| self.ident(name)).collect()
+    }
+
+    pub fn ident(&self, name: &str) -> String {
         D::ENGINE.ident(name)
     }
 
@@ -139,24 +148,27 @@ impl<D: Dialect> Writer<'_, D> {
         }
     }
 
-    fn counted(&mut self) -> Step {
-        let column = |name: &str| format!("e.{}", self.ident(self.columns.named(name)));
-        let mut columns = vec![
-            column("userId") + &format!(" AS {}", self.ident("userId")),
-            column("timestamp") + &format!(" AS {}", self.ident(TIME)),
-            column("eventId") + &format!(" AS {}", self.ident(ID)),
-        ];
-        let until = match self.form.instant {
-            Instant::Live => String::new(),
-            Instant::At(_) | Instant::Last => format!(" WHERE {} <= {}", column("timestamp"), self.as_of()),
-        };
-        for counter in &self.form.plan.counters {
+    /// Up to when events count.
+    pub fn until(&self) -> Vec<String> {
+        let timestamp = self.ident(self.columns.named("timestamp"));
+        match self.form.instant {
+            Instant::Live => Vec::new(),
+            Instant::At(_) | Instant::Last => vec![format!("e.{timestamp} <= {}", self.as_of())],
+        }
+    }
+
+    fn counted(&mut self, touched: Touched) -> Step {
+        let Touched { mut columns, from, conditions } = touched;
+        for (name, alias) in [("timestamp", TIME), ("eventId", ID)] {
+            columns.push(format!("e.{} AS {}", self.ident(self.columns.named(name)), self.ident(alias)));
+        }
+        for counter in self.form.plan.own_counters() {
             match self.argument(counter) {
                 Ok(argument) => columns.push(format!("{argument} AS {}", self.ident(self.code(counter.tag)))),
                 Err(problem) => self.problems.push(problem),
             }
         }
-        Step::select("counted", &columns, &format!("once AS e{until}"))
+        Step::select("counted", &columns, &format!("{from} AS e{}", all_of(&conditions)))
     }
 
     /// What an event brings to a tag; NULL when it does not count.
@@ -169,7 +181,10 @@ impl<D: Dialect> Writer<'_, D> {
             Some(arg) => print(arg, Part::Value)?,
         };
         let filter = counter.filter.as_ref().map(|filter| print(filter, Part::Where)).transpose()?;
-        let window = counter.window.map(|window| self.since(window)).transpose();
+        // Older events than the entity remembers are not there.
+        let retain = self.form.plan.entity().retain.map(|retain| retain.window);
+        let own = counter.window.filter(|window| Some(*window) != retain);
+        let window = own.map(|window| self.since(window)).transpose();
         let window = window.map_err(|why| self.problem(counter.tag, Part::Window, why))?;
         let conditions: Vec<String> = filter.into_iter().chain(window).collect();
         let value = match conditions.is_empty() {
@@ -182,7 +197,7 @@ impl<D: Dialect> Writer<'_, D> {
     }
 
     /// `floor(T/r) - floor(ts/r) < w/r`, solved for ts.
-    fn since(&self, window: Window) -> Result<String, String> {
+    pub fn since(&self, window: Window) -> Result<String, String> {
         let timestamp = format!("e.{}", self.ident(self.columns.named("timestamp")));
         match self.form.instant {
             Instant::At(t) => Ok(format!("{timestamp} >= {}", D::ENGINE.int(window.since(t)))),
@@ -200,7 +215,7 @@ impl<D: Dialect> Writer<'_, D> {
         }
     }
 
-    fn only_by_time(&self, what: &str) -> String {
+    pub fn only_by_time(&self, what: &str) -> String {
         format!(
             "{what} in {}: its values change by time alone, which a job tells only as of an instant",
             D::ENGINE.name()
@@ -208,11 +223,11 @@ impl<D: Dialect> Writer<'_, D> {
     }
 
     fn fold(&mut self, steps: &mut Vec<Step>) {
-        let user = self.ident("userId");
+        let key = self.key();
         let (time, id) = (format!("c.{}", self.ident(TIME)), format!("c.{}", self.ident(ID)));
-        let (mut parts, mut values, mut plain) =
-            (vec![format!("c.{user} AS {user}")], vec![format!("f.{user} AS {user}")], true);
-        for counter in &self.form.plan.counters {
+        let of = |table: &str| key.iter().map(|name| format!("{table}.{name} AS {name}")).collect::<Vec<_>>();
+        let (mut parts, mut values, mut plain) = (of("c"), of("f"), true);
+        for counter in self.form.plan.own_counters() {
             let code = self.code(counter.tag).to_string();
             let arg = format!("c.{}", self.ident(&code));
             let ty = counter.args.first().map_or(Type::Int, |arg| arg.ty);
@@ -223,6 +238,8 @@ impl<D: Dialect> Writer<'_, D> {
                 constant: constant_of(counter),
                 time: &time,
                 id: &id,
+                // Two users may have an event of one id and instant.
+                ties: self.form.plan.entity().is_declared(),
             };
             let folded = match counter.form.by {
                 true => Err("a map of aggregates".to_string()),
@@ -248,14 +265,15 @@ impl<D: Dialect> Writer<'_, D> {
                 Err(why) => self.problems.push(self.problem(counter.tag, Part::Value, why)),
             }
         }
-        steps.push(Step::select("folded", &parts, &format!("counted AS c GROUP BY c.{user}")));
+        let keys: Vec<String> = key.iter().map(|name| format!("c.{name}")).collect();
+        steps.push(Step::select("folded", &parts, &format!("counted AS c GROUP BY {}", keys.join(", "))));
         if !plain {
             steps.push(Step::select("valued", &values, "folded AS f"));
         }
     }
 
     /// The value as the type the tag is declared to have.
-    fn widened(&self, value: String, from: Type, to: Type) -> Result<String, String> {
+    pub fn widened(&self, value: String, from: Type, to: Type) -> Result<String, String> {
         let printer = Printer { engine: D::ENGINE, slot: &|_| String::new(), as_of: AsOf::Of("") };
         printer.text_as(value, from, to)
     }
@@ -299,19 +317,27 @@ impl<D: Dialect> Writer<'_, D> {
         self.form.plan.definitions.problem(tag, part, why)
     }
 
+    pub fn problem_of_entity(&mut self, part: EntityPart, why: String, hint: Option<&str>) {
+        let plan = self.form.plan;
+        let mut problem = plan.definitions.problem_of_entity(plan.entity, part, why);
+        problem.hint = hint.map(str::to_string);
+        self.problems.push(problem);
+    }
+
     /// What stands in the way of every tag is told at the first.
     fn problem_of_all(&mut self, why: String) {
         let first = self.form.plan.outputs.first().copied().unwrap_or(0);
         self.problems.push(self.problem(first, Part::Code, why));
     }
 
-    /// Every tag is a column, and so is the user.
+    /// Every tag is a column, and so is each part of the key.
     fn check_names(&mut self) {
         let plan = self.form.plan;
         let same = |a: &str, b: &str| if self.dialect.folds_case() { a.eq_ignore_ascii_case(b) } else { a == b };
         let needed = plan.definitions.needed(&plan.outputs);
         let needed: Vec<usize> = (0..needed.len()).filter(|tag| needed[*tag]).collect();
-        let mut problems = Vec::new();
+        let (key, mut problems) = (key_columns(plan), Vec::new());
+        let whose = if plan.entity().is_declared() { "the key" } else { "the user" };
         for (i, &tag) in needed.iter().enumerate() {
             let code = self.code(tag);
             if let Kind::Imported = plan.definitions.tags[tag].kind {
@@ -324,7 +350,9 @@ impl<D: Dialect> Writer<'_, D> {
             let other = needed[..i].iter().find(|other| same(self.code(**other), code));
             let why = match other {
                 Some(other) => format!("`{}` and `{code}` are one column in {}", self.code(*other), D::ENGINE.name()),
-                None if same(code, "userId") => format!("`{code}` is the column of the user in {}", D::ENGINE.name()),
+                None if key.iter().any(|name| same(code, name)) => {
+                    format!("`{code}` is the column of {whose} in {}", D::ENGINE.name())
+                }
                 None => continue,
             };
             problems.push(self.problem(tag, Part::Code, why));

@@ -28,7 +28,7 @@ use crate::pane::Window;
 use crate::rows::Projection;
 use crate::value::Type;
 pub use entity::{Entity, KeyPart, Retain};
-pub use point::Part;
+pub use point::{EntityPart, Part};
 pub use problem::Problem;
 pub use quality::{Quality, Share, TagQuality};
 pub use schema::schema;

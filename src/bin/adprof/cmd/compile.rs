@@ -1,13 +1,15 @@
 //! `adprof compile`: the definitions as SQL for another engine.
 
+use crate::ask::{Of, of_entity};
 use crate::given::{self, DefinitionArgs};
 use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use adprof::engine::plan::Plan;
 use adprof::sql::{self, Engine, Form, Instant, Job, Place, Source, Topic};
-use adprof::tag::Update;
+use adprof::tag::{Definitions, Update};
 use anyhow::Result;
 use clap::ValueEnum;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +17,14 @@ use std::sync::Arc;
 /// Print the definitions as one SQL statement for Spark, Flink, DuckDB or ClickHouse
 ///
 /// The statement runs as it stands over the log (--log) or over a table or a view (--from), and gives a row per user:
-/// userId, then the tags as columns, with the values that `batch` gives at the same --as-of. What an engine cannot say
-/// exactly is refused at the definition that asks for it (exit code 78), never approximated.
+/// userId, then the tags as columns, with the values that `batch` gives at the same --as-of; with --entity a row per key of
+/// that entity, its parts first. What an engine cannot say exactly is refused at the definition that asks for it (exit code
+/// 78), never approximated.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   adprof compile --to duckdb --as-of 2026-11-20 | duckdb
   adprof compile --to spark --from events --tags all --as-of 2026-11-20 -o tags.sql
+  adprof compile --to spark --entity item --tags all --as-of 2026-11-20     a row per item
   adprof compile --to clickhouse --log /data/events/ --as-of 2026-11-20 | clickhouse local
   adprof compile --to flink --job -b kafka:9092 -t realtime-events --into profiles --tags ltv_total -o job.sql
   sql-client.sh -f job.sql                             the job on a cluster of Flink")]
@@ -42,7 +46,10 @@ pub struct Args {
     job: JobArgs,
     #[command(flatten)]
     definitions: DefinitionArgs,
-    /// The tags to compute: all, or codes [default: those with update = \"daily\"]
+    /// Write the tags of this entity of the definitions, a row per key [default: user]
+    #[arg(long, value_name = "NAME")]
+    entity: Option<String>,
+    /// The tags to compute: all, or codes; of one entity [default: those with update = \"daily\"]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
     /// The instant of the values: events up to it count [default: the last event; of a job: none, every event counts]
@@ -69,7 +76,7 @@ struct JobArgs {
     /// The topic of events
     #[arg(short, long, value_name = "TOPIC", default_value = "realtime-events", requires = "job")]
     topic: String,
-    /// Where the job writes: Flink a topic, by userId; Spark a folder of Parquet [default: they are printed]
+    /// Where the job writes: Flink a topic, by the key; Spark a folder of Parquet [default: they are printed]
     #[arg(long, value_name = "TOPIC|DIR", requires = "job")]
     into: Option<String>,
     /// End where the topic ends now
@@ -100,14 +107,9 @@ impl To {
 
 pub fn run(args: Args) -> Result<()> {
     let definitions = Arc::new(args.definitions.load()?);
-    let tags = given::tags(&definitions, &args.tags, Update::Daily)?;
-    if tags.is_empty() {
-        let message = format!("{} has no tag with update = \"daily\"", definitions.source);
-        return Err(Failure::new(Exit::Definitions, message).hint("name the tags: --tags all, or --tags CODE").into());
-    }
+    let tags = args.tags(&definitions)?;
     let zone = given::zone(&args.tz)?;
     let as_of = args.as_of.as_ref().map(|text| given::instant(text, &zone)).transpose()?;
-    given::of_users(&definitions, &tags, "compile")?;
     let plan = Plan::new(definitions, &tags);
     let instant = match as_of {
         Some(t) => Instant::At(t),
@@ -128,6 +130,39 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 impl Args {
+    /// The tags of the entity that is meant, never none; says which other entities have some, unless one is named.
+    fn tags(&self, definitions: &Definitions) -> Result<Vec<usize>> {
+        let of = Of::named(self.entity.as_deref(), definitions)?;
+        let mut tags = given::tags(definitions, &self.tags, Update::Daily)?;
+        if !self.tags.is_empty() && self.tags != ["all"] {
+            of_entity(&tags, definitions, &of)?;
+        }
+        let others: BTreeSet<usize> = tags.iter().map(|tag| definitions.tags[*tag].entity).collect();
+        let others: Vec<String> = others
+            .into_iter()
+            .filter(|entity| *entity != of.place)
+            .map(|entity| format!("--entity {}", definitions.entities[entity].name))
+            .collect();
+        tags.retain(|tag| definitions.tags[*tag].entity == of.place);
+        if !tags.is_empty() {
+            if self.entity.is_none() && !others.is_empty() {
+                let words = "this statement has the tags of users; those of other entities are written by";
+                report::warn(format_args!("{words} {}", others.join(", ")));
+            }
+            return Ok(tags);
+        }
+        let whose = if of.is_users() { String::new() } else { format!(" of `{}`", of.name) };
+        let message = match &self.tags[..] {
+            [] => format!("{} has no tag{whose} with update = \"daily\"", definitions.source),
+            _ => format!("{} has no tag of `{}`", definitions.source, of.name),
+        };
+        let hint = match self.entity {
+            None if !others.is_empty() => format!("tags of other entities: {}", others.join(", ")),
+            _ => "name the tags: --tags all, or --tags CODE".to_string(),
+        };
+        Err(Failure::new(Exit::Definitions, message).hint(hint).into())
+    }
+
     fn source(&self) -> Result<Source> {
         let JobArgs { job, brokers, topic, exit, .. } = &self.job;
         if *job && !matches!(self.to, To::Flink | To::Spark) {

@@ -19,6 +19,7 @@ pub use explain::{Origin, Step, explain};
 use super::batch::{Job, Summary};
 use super::imports::{self, Imports};
 use crate::engine::fold::Tally;
+use crate::engine::plan::Plan;
 use crate::event::Code;
 use crate::log;
 use crate::rollup::file::Writer;
@@ -89,7 +90,8 @@ pub fn run(history: &History<'_>, out: &mut impl Write) -> Result<Report, Failur
     let manifest = manifest(history)?;
     let as_of = history.job.range.as_of.unwrap_or(history.job.received);
     let mut work = Work::new(history.job, history.dir, as_of, manifest);
-    let told: Vec<&Plan> = [history.job.plan].into_iter().chain(history.job.entities.iter().map(|plan| &**plan)).collect();
+    let told: Vec<&Plan> =
+        [history.job.plan].into_iter().chain(history.job.entities.iter().map(|plan| &**plan)).collect();
     work.imports = Imports::read_all(history.job.imports, &told, as_of).map_err(Failure::Imports)?;
     // Parts that were written stay written: a part is the same bytes the second time.
     let mut parts = 0;
