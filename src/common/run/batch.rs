@@ -130,7 +130,7 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
     match summary.as_of {
         Some(as_of) => {
             let plans: Vec<&Plan> = std::iter::once(job.plan).chain(job.entities.iter().map(|plan| &**plan)).collect();
-            let imports = Imports::read_all(job.imports, &plans, as_of).map_err(Failure::Imports)?;
+            let imports = Imports::read(job.imports, &plans, as_of).map_err(Failure::Imports)?;
             let again = (!job.entities.is_empty()).then(|| Again::new(job, &piles, &packing));
             (summary.events, summary.keys) =
                 gather::gather(job, &piles, &imports, unpacker, again.as_ref(), as_of, out)?;

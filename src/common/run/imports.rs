@@ -36,13 +36,8 @@ pub enum Error {
 static NOTHING: Part = Part::new();
 
 impl Imports {
-    /// Reads files of NDJSON, packed or not, for the tags that a plan needs and does not compute.
-    pub fn read(paths: &[PathBuf], plan: &Plan, as_of: Millis) -> Result<Imports, Error> {
-        Imports::read_all(paths, &[plan], as_of)
-    }
-
-    /// The same for several plans, each of its own entity.
-    pub fn read_all(paths: &[PathBuf], plans: &[&Plan], as_of: Millis) -> Result<Imports, Error> {
+    /// Reads files of NDJSON, packed or not, for the tags that plans need and do not compute. Each plan is of its own entity.
+    pub fn read(paths: &[PathBuf], plans: &[&Plan], as_of: Millis) -> Result<Imports, Error> {
         let needy: Vec<&Plan> = plans.iter().copied().filter(|plan| !plan.given.is_empty()).collect();
         let none = |plan: &&Plan| (plan.entity().name.clone(), (0..PARTITIONS).map(|_| Part::new()).collect());
         let mut imports = Imports(needy.iter().map(none).collect());

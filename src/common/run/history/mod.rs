@@ -92,7 +92,7 @@ pub fn run(history: &History<'_>, out: &mut impl Write) -> Result<Report, Failur
     let mut work = Work::new(history.job, history.dir, as_of, manifest);
     let told: Vec<&Plan> =
         [history.job.plan].into_iter().chain(history.job.entities.iter().map(|plan| &**plan)).collect();
-    work.imports = Imports::read_all(history.job.imports, &told, as_of).map_err(Failure::Imports)?;
+    work.imports = Imports::read(history.job.imports, &told, as_of).map_err(Failure::Imports)?;
     // Parts that were written stay written: a part is the same bytes the second time.
     let mut parts = 0;
     let mut mends = 0;
