@@ -12,3 +12,4 @@ mod projection;
 mod publish;
 mod saver;
 pub mod stream;
+pub mod verify;
