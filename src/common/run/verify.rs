@@ -213,7 +213,7 @@ pub fn run(job: &Job<'_>, store: Store<'_>, mut each: impl FnMut(Difference)) ->
             range: Range::default(),
             imports: &[],
             rules: job.rules,
-            received: at,
+            received: (job.now)(),
             threads: job.threads,
             budget: job.budget.clone(),
             hash_key: job.hash_key,

@@ -63,8 +63,8 @@ pub struct Args {
     /// Another sample for another number
     #[arg(long, value_name = "N", default_value_t = 0, requires = "sample")]
     seed: u64,
-    /// A store may be so far behind the log before that counts
-    #[arg(long, value_name = "SPAN", value_parser = given::span, default_value = "1m")]
+    /// A store may be so far behind the log before that counts; 0 for not at all
+    #[arg(long, value_name = "SPAN", value_parser = grace, default_value = "1m")]
     grace: Millis,
     /// The instant at which live values are compared [default: now]
     #[arg(long, value_name = "T")]
@@ -97,7 +97,10 @@ pub fn run(args: Args) -> Result<()> {
         return Err(failure.hint("name a file or a directory: --log PATH").into());
     }
     let found = args.definitions.find()?;
-    let location = args.store.choose(found.as_ref())?;
+    let location = match args.store.store.as_deref() {
+        Some("redis") => given::redis_of_environment().map_err(given::of_store)?,
+        _ => args.store.choose(found.as_ref())?,
+    };
     let as_of = args.as_of.as_deref().filter(|text| *text != "now");
     let as_of = as_of.map(|text| given::instant(text, &TimeZone::UTC)).transpose()?;
     let daily = args.daily_as_of.as_deref().map(|text| given::instant(text, &TimeZone::UTC)).transpose()?;
@@ -170,6 +173,10 @@ pub fn run(args: Args) -> Result<()> {
     teller.finish()?;
     letters.finish()?;
     close(&report, &definitions)
+}
+
+fn grace(text: &str) -> std::result::Result<Millis, String> {
+    if matches!(text, "0" | "0s") { Ok(0) } else { given::span(text) }
 }
 
 /// The definitions that are named, else those that the state was made with.
