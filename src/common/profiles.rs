@@ -246,8 +246,13 @@ impl Profiles {
     }
 }
 
-/// Plans over every realtime tag that the state holds.
 fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
+    let plans = held(&ledger, definitions);
+    Live { ledger, plans }
+}
+
+/// Plans over every realtime tag that the state holds; of no tag where it holds none.
+pub fn held(ledger: &Ledger, definitions: &Arc<Definitions>) -> Plans {
     let mut outputs = definitions.by_update(Update::Realtime);
     let mut unknown = Vec::new();
     for plan in Plans::live(definitions, &outputs).iter() {
@@ -267,7 +272,7 @@ fn live(ledger: Ledger, definitions: &Arc<Definitions>) -> Live {
             !needed.counters.iter().any(|counter| unknown.contains(&counter.tag))
         });
     }
-    Live { ledger, plans: Plans::live(definitions, &outputs) }
+    Plans::live(definitions, &outputs)
 }
 
 fn check_instant(ledger: &Ledger, as_of: AsOf) -> Result<(), Error> {

@@ -18,7 +18,7 @@ const MORE: &str = "Environment:
 
 Exit codes:
    0  done; also when the reader of a pipe has gone away
-   1  what `explain --log` compares differs; `doctor` found a risk
+   1  what `verify` or `explain --log` compares differs; `doctor` found a risk
    2  the command line is wrong
   65  too much bad input (--max-errors); a check of `check --data` failed
   66  no such input
@@ -87,6 +87,7 @@ commands! {
     Explain => explain, "explain";
     Segment => segment, "segment";
     Export => export, "export";
+    Verify => verify, "verify";
     Day => day, "day";
     Doctor => doctor, "doctor";
     Log => log, "log";

@@ -29,7 +29,7 @@ pub use collect::{Collector, Offered, admit, stamp};
 pub use error::Error;
 pub use files::{Log, LogFile, Stray};
 pub use lock::Lock;
-pub use names::{parse_partition as partition_day, partition as partition_of};
+pub use names::{parse_partition as partition_day, partition as partition_of, writer_of};
 pub use position::Position;
 pub use tail::{LogReader, Shipped};
 pub use torn::Torn;

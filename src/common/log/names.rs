@@ -71,6 +71,12 @@ pub fn numbered(name: &str) -> Option<Numbered<'_>> {
     (first <= last).then_some(Numbered { writer, first, last })
 }
 
+/// Who wrote a file of a log, by its path inside the log; of a file that no writer named, the file itself.
+pub fn writer_of(path: &str) -> &str {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    numbered(name).map_or(unpacked(path), |file| file.writer)
+}
+
 /// The number of a file of this writer, packed or not; the last of a compacted one.
 pub fn parse_number(writer: &str, name: &str) -> Option<u32> {
     numbered(name).filter(|file| file.writer == writer).map(|file| file.last)

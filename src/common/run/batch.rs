@@ -11,6 +11,7 @@ mod gather;
 pub mod parts;
 mod pile;
 mod scatter;
+pub mod several;
 mod share;
 mod slabs;
 
@@ -58,6 +59,8 @@ pub struct Job<'a> {
     pub refused: &'a (dyn Fn(Refused<'_>) + Sync),
     /// Bytes of the log read so far, for a progress bar.
     pub progress: &'a AtomicU64,
+    /// Whether the events of a user are read; none: of all users.
+    pub only: Option<&'a (dyn Fn(&[u8]) -> bool + Sync)>,
 }
 
 /// A refused line of a log and where it stands.

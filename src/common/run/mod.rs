@@ -13,3 +13,4 @@ mod publish;
 mod saver;
 mod standby;
 pub mod stream;
+pub mod verify;

@@ -19,9 +19,10 @@ use adprof::tag::Update;
 use adprof::time::{self, day_bounds};
 use anyhow::Result;
 use jiff::civil::Date;
+pub use memory::MemoryArgs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -123,6 +124,7 @@ pub fn run(args: Args) -> Result<()> {
         hash_key: [RandomState::new().hash_one(0), RandomState::new().hash_one(1)],
         refused: &|refused| letters.take(refused),
         progress: &progress,
+        only: None,
     };
     let close = |summary: Summary| {
         letters.finish()?;
@@ -234,15 +236,16 @@ fn fold(job: &Job<'_>, mut out: &mut dyn Write) -> Result<Summary> {
         done
     });
     bar.finish_and_clear();
-    done.map_err(|failure| failed(failure, job))
+    done.map_err(|failure| failed(failure, &job.budget.spill))
 }
 
-fn failed(failure: batch::Failure, job: &Job<'_>) -> anyhow::Error {
+/// `spill`: where rows go that do not fit into memory.
+pub fn failed(failure: batch::Failure, spill: &Path) -> anyhow::Error {
     match failure {
         batch::Failure::Log(e) => given::of_log(e).into(),
         batch::Failure::Imports(e) => of_imports(e),
         batch::Failure::Spill(e) => {
-            let place = job.budget.spill.display();
+            let place = spill.display();
             let failure =
                 Failure::new(Exit::Io, format!("{place}: rows that do not fit into memory cannot lie there: {e}"));
             failure.hint("name a place with room (--temp-dir DIR), or give more memory (--memory SIZE)").into()

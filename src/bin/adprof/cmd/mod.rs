@@ -18,3 +18,4 @@ pub mod schema;
 pub mod segment;
 pub mod sink;
 pub mod stream;
+pub mod verify;

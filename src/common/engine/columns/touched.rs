@@ -29,6 +29,12 @@ impl<'p> Touched<'p> {
         Touched { columns: Columns::new(plan, Range::default(), as_of), keys: Keys::default() }
     }
 
+    /// The same, of events some of which are later: these do not count.
+    pub fn up_to(plan: &'p Plan, as_of: Millis) -> Touched<'p> {
+        let range = Range { since: None, as_of: Some(as_of) };
+        Touched { columns: Columns::new(plan, range, as_of), keys: Keys::default() }
+    }
+
     /// Starts over with other keys, in the memory of those before.
     pub fn reset(&mut self) {
         self.columns.reset();
@@ -39,6 +45,9 @@ impl<'p> Touched<'p> {
         let Touched { columns, keys } = self;
         columns.picks.clear();
         for row in 0..block.len() {
+            if !columns.range.holds(block.timestamp(row)) {
+                continue;
+            }
             columns.plan.keys(block, row, keys, &mut columns.scratch);
             let only = keys.len() == 1;
             for key in keys.iter().filter(|key| only || mine(key)) {

@@ -160,6 +160,9 @@ impl<'a> Worker<'a> {
         if self.job.range.holds(timestamp) {
             self.newest = self.newest.max(Some(timestamp));
         }
+        if self.job.only.is_some_and(|only| !only(event.user(buf, from))) {
+            return Ok((to, Ok(())));
+        }
         self.open.push(self.piles, &mut self.packer, &event, buf, from..to).map_err(Failure::Spill)?;
         Ok((to, Ok(())))
     }

@@ -84,6 +84,21 @@ impl Iterator for Scan {
 type After = Option<Vec<u8>>;
 
 impl Snapshot<'_> {
+    /// Gives every key of one entity of one tenant to `each`, all as of this one commit.
+    pub fn each(&self, tenant: &str, entity: &str, mut each: impl FnMut(Entry)) -> Result<(), Error> {
+        let entity = if entity == USER { "" } else { entity };
+        let prefix = format!("{tenant}\0{entity}\0");
+        let mut after = None;
+        loop {
+            let (entries, next) = self.chunk(&prefix, after.as_deref())?;
+            entries.into_iter().for_each(&mut each);
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// The next entries behind `after`, joined from both tables.
     fn chunk(&self, prefix: &str, after: Option<&[u8]>) -> Result<(Vec<Entry>, After), Error> {
         let shared = self.shared;

@@ -132,6 +132,7 @@ impl Base {
             entities: &[],
             refused: &silent,
             progress: &progress,
+            only: None,
         };
         // The rows have all that a base needs, which is more than the tags that are told.
         let definitions = job.plan.definitions.clone();
@@ -153,7 +154,7 @@ impl Base {
             warn: &warn,
         };
         let offer = base::make(&make).map_err(|failure| match failure {
-            base::Failure::Batch(e) => super::failed(e, job),
+            base::Failure::Batch(e) => super::failed(e, &job.budget.spill),
             base::Failure::History(e) => history::failed(e, rollups),
         })?;
         let others =
