@@ -224,6 +224,32 @@ fn a_stream_a_store_and_a_batch_with_imports_agree_about_keys_of_entities() {
 }
 
 #[test]
+fn roll_ups_give_the_bytes_of_the_full_scan_with_imports_of_entities_too() {
+    let dir = Dir::new();
+    dir.write("adprof.toml", DEFINITIONS);
+    let (events, imports) = world(4);
+    // The last events lie an hour before the end of the second day: some items are remembered, others are not.
+    let shift = 35 * HOUR;
+    let line = |(i, Event { user, item, at }): (usize, &Event)| {
+        let ts = at + shift;
+        format!(
+            "{{\"eventId\":\"e{i}\",\"userId\":\"{user}\",\"eventType\":\"click\",\"timestamp\":{ts},\"itemId\":\"{item}\",\"receivedAt\":{}}}\n",
+            ts + 5
+        )
+    };
+    let lines: Vec<String> = events.iter().enumerate().map(line).collect();
+    dir.write("log/dt=2025-11-20/a.ndjson", "");
+    dir.write("log/dt=2025-11-21/a.ndjson", lines.concat());
+    dir.write("imports.ndjson", imports.iter().map(Import::line).collect::<String>());
+    let batch = format!("batch --log log --tags {TAGS} --imports imports.ndjson --through 2025-11-21");
+    let whole = dir.adprof(&batch).ok();
+    assert!(["push", "have", "\"dear\":true"].iter().all(|text| whole.contains(text)), "{whole}");
+    for _ in 0..2 {
+        assert_eq!(dir.adprof(&format!("{batch} --rollups r")).ok(), whole);
+    }
+}
+
+#[test]
 fn of_a_key_the_newest_import_counts_that_is_no_younger_than_the_run_and_a_bad_one_is_65() {
     let dir = Dir::new();
     dir.write("adprof.toml", DEFINITIONS);

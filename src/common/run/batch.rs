@@ -21,6 +21,7 @@ pub use crate::engine::fold::Range;
 use crate::engine::fold::Tally;
 use crate::engine::plan::Plan;
 use crate::event::{Code, Refusal, Rules};
+use crate::key::{Key, USER};
 use crate::lines::Text;
 use crate::log::{Error, Log, LogFile, Torn};
 use crate::packed::{Packing, Unpacker};
@@ -149,6 +150,11 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
         None => summary.events.outside = summary.lines - summary.refused_total(),
     }
     Ok(summary)
+}
+
+/// In which partition a key is told.
+pub fn partition_of(key: &Key) -> usize {
+    partition(if key.entity() == USER { key.id() } else { key.as_str() }.as_bytes())
 }
 
 /// The partition of a user, or of another key as it is stored, by a hash that is the same everywhere and for ever:

@@ -3,7 +3,7 @@
 //! Of one tag the newest as-of that is no later than the run's wins, in whatever order lines and files come. Only tags
 //! that the plan needs are kept. What is no patch ends the run: a file that a machine wrote is right or wrong as a whole.
 
-use super::batch::{PARTITIONS, partition};
+use super::batch::{PARTITIONS, partition_of};
 use crate::engine::given::Given;
 use crate::engine::plan::Plan;
 use crate::key::{Key, USER};
@@ -92,8 +92,4 @@ impl Imports {
         let parts = self.0.iter().find(|(name, _)| **name == *entity).map(|(_, parts)| parts);
         parts.and_then(|parts| parts.get(partition)).unwrap_or(&NOTHING)
     }
-}
-
-fn partition_of(key: &Key) -> usize {
-    partition(if key.entity() == USER { key.id() } else { key.as_str() }.as_bytes())
 }

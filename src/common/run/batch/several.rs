@@ -10,7 +10,6 @@ use super::{Failure, Job, PARTITIONS, Summary, partition};
 use crate::engine::columns::{Columns, Touched};
 use crate::engine::fold::{Range, Tally};
 use crate::engine::plan::Plan;
-use crate::key::Key;
 use crate::packed::{Packing, Unpacker};
 use crate::sheet::Sheet;
 use crate::time::Millis;
@@ -30,11 +29,6 @@ pub struct Answers {
     pub partition: usize,
     /// The lines of patches, for each question of this entity, in the order they were asked in.
     pub sheets: Vec<Sheet>,
-}
-
-/// In which partition a key is told.
-pub fn partition_of(key: &Key) -> usize {
-    if key.entity() == crate::key::USER { partition(key.id().as_bytes()) } else { partition(key.as_str().as_bytes()) }
 }
 
 /// Reads the log once and gives the answers of each partition to `work`, on all threads; what that gives comes to `take` in
@@ -107,7 +101,7 @@ pub fn run<T: Send, E: From<Failure> + Send>(
             each.map_err(Failure::Spill)?;
             let sheet = |fold: &mut Touched| {
                 let mut sheet = Sheet::default();
-                fold.finish(&mut sheet);
+                fold.finish(&BTreeMap::new(), &mut sheet);
                 sheet
             };
             let sheets = folds.iter_mut().map(sheet).collect();

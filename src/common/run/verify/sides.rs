@@ -9,7 +9,7 @@ use crate::expr::Scratch;
 use crate::key::Key;
 use crate::ledger::{Decoder, Ledger};
 use crate::profiles::held;
-use crate::run::batch::several::partition_of;
+use crate::run::batch::partition_of;
 use crate::store::Error;
 use crate::store::embedded::{Entry, Snapshot, Tag};
 use crate::store::redis::Redis;
@@ -140,12 +140,7 @@ impl Side<'_> {
     }
 
     /// Looks at every key of these entities.
-    pub fn look(
-        &mut self,
-        definitions: &Definitions,
-        entities: &[usize],
-        sample: &mut Sample,
-    ) -> Result<Look, Error> {
+    pub fn look(&mut self, definitions: &Definitions, entities: &[usize], sample: &mut Sample) -> Result<Look, Error> {
         let mut look = Look::default();
         let mut all: HashMap<(usize, usize), Names> = HashMap::new();
         for &place in entities {
