@@ -16,7 +16,9 @@ fn shown(redis: &mut redis::Connection) -> BTreeMap<String, BTreeMap<String, Str
     let mut names: Vec<String> = redis::cmd("KEYS").arg("*").query(redis).expect("answered");
     names.retain(|name| !name.starts_with("adprof:"));
     let mut pipe = redis::pipe();
-    names.iter().for_each(|name| drop(pipe.cmd("HGETALL").arg(name)));
+    for name in &names {
+        pipe.cmd("HGETALL").arg(name);
+    }
     let hashes: Vec<BTreeMap<String, String>> = pipe.query(redis).expect("answered");
     names.into_iter().zip(hashes).collect()
 }
@@ -109,7 +111,7 @@ fn redis_shows_base_and_tail_and_what_the_base_does_not_have_leaves_it() {
     end(stream);
 }
 
-fn end(mut stream: Running) {
+fn end(stream: Running) {
     stream.signal("TERM");
     assert_eq!(stream.end().0, 0);
 }
