@@ -6,10 +6,14 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub const DAY: i64 = 86_400_000;
-pub const TAGS: [&str; 6] = ["clicks", "clicks_2d", "spent", "spent_7d", "last_category", "level"];
+pub const TAGS: [&str; 7] = ["clicks", "clicks_too", "clicks_2d", "spent", "spent_7d", "last_category", "level"];
 const DEFINITIONS: &str = r#"
 [[tag]]
 code = "clicks"
+value = "count(*)"
+where = "eventType = 'click'"
+[[tag]]
+code = "clicks_too"
 value = "count(*)"
 where = "eventType = 'click'"
 [[tag]]

@@ -239,16 +239,19 @@ pub enum Declined {
     HalfWay(Error),
 }
 
-/// Puts an offer into a live state, all of it or nothing.
-pub fn install(live: &mut Live, shelf: &Shelf, offer: &Offer) -> Result<(), Declined> {
-    live.tail().accepts(offer.through).map_err(Declined::Refused)?;
-    let plans = live.plans().clone();
-    let lacking = lacking(&plans, offer);
+/// Reads an offer through for a state with these plans: whether it has what they need, and can be read to its end.
+pub fn read_through(plans: &Plans, shelf: &Shelf, offer: &Offer) -> Result<(), Declined> {
+    let lacking = lacking(plans, offer);
     if !lacking.is_empty() {
         return Err(Declined::Lacks(lacking));
     }
-    // Once to see that all of it can be read, and once more for good: it may be larger than memory has room for twice.
-    read(&plans, shelf, offer, |_, _| (), |_, _| ()).map_err(Declined::Unreadable)?;
+    read(plans, shelf, offer, |_, _| (), |_, _| ()).map_err(Declined::Unreadable)
+}
+
+/// Puts an offer that was read through into a live state, all of it or nothing. It is read once more: it may be larger than
+/// memory has room for twice.
+pub fn install(live: &mut Live, shelf: &Shelf, offer: &Offer) -> Result<(), Declined> {
+    let plans = live.plans().clone();
     let install = live.install(offer.through, offer.at(), offer.newest).map_err(Declined::Refused)?;
     let install = std::cell::RefCell::new(install);
     let key = |key, state| install.borrow_mut().key(key, state);
@@ -284,9 +287,10 @@ fn read(
     let meter = AtomicU64::new(0);
     for plan in plans.iter() {
         let Some(of) = offer.file_of(&plan.entity().name) else { continue };
-        let same = |fingerprint: &u64| {
-            let means = |place: &usize| plan.counters[*place].fingerprint == *fingerprint;
-            (0..plan.counters.len()).filter(means).collect()
+        // Of counters that mean the same the file has the same, each: taken twice it would count twice.
+        let mut open: Vec<usize> = (0..plan.counters.len()).collect();
+        let same = |fingerprint: &u64| -> Vec<usize> {
+            open.extract_if(.., |place| plan.counters[*place].fingerprint == *fingerprint).collect()
         };
         let places: Vec<Vec<usize>> = of.counters.iter().map(same).collect();
         let file = Reader::open(&shelf.dir, of, &meter)?;

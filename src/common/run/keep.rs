@@ -164,7 +164,7 @@ impl Keep {
             report: Report::default(),
         };
         keep.restore()?;
-        keep.look_for_base(observer)?;
+        keep.wait_for_base(observer)?;
         keep.tell_warming(observer);
         Ok(keep)
     }

@@ -86,7 +86,9 @@ impl State {
 
     /// Puts `base`, which has no days, in the place of all that was received through `day`; none: the base has nothing of the key.
     pub fn rebase(&mut self, plan: &Plan, day: Day, base: Option<State>) {
-        let mut days = self.take_parts();
+        // Most states have one part, of which nothing is left.
+        let gone = self.parts.is_none() && self.day <= day;
+        let mut days = if gone { Vec::new() } else { self.take_parts() };
         days.retain(|(part, _)| *part > day);
         if let Some(base) = base {
             debug_assert!(base.parts.is_none());

@@ -1,19 +1,20 @@
-//! The base of a running state: looked for every second, installed, saved with the next checkpoint.
+//! The base of a running state: looked for every second, read through, installed, saved with the next checkpoint.
 //!
-//! The file goes once the states that came from it are on the disk. Killed before, the state takes it again.
+//! Its files go once the states that came from them are on the disk. Killed before, the state takes it again.
 
 use super::{Input, Keep};
 use crate::engine::dedup::HashKey;
 use crate::key::Key;
 use crate::ledger::Ledger;
 use crate::rollup::offer::{Offer, Shelf};
-use crate::run::base::{Declined, install};
+use crate::run::base::{Declined, install, read_through};
 use crate::run::stream::{Error, Observer};
 use crate::store;
 use crate::store::embedded::{Changes, Embedded};
 use crate::tag::Kind;
 use crate::time::{Day, Millis, show_day};
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ pub(super) struct Bases {
     shelf: Shelf,
     looked: Option<Instant>,
     seen: Option<(u64, SystemTime)>,
+    reading: Option<Reading>,
     /// Files of bases that are in memory; in the checkpoint on its way to the disk.
     installed: Vec<String>,
     saving: Vec<String>,
@@ -30,10 +32,16 @@ pub(super) struct Bases {
     new: bool,
 }
 
+/// A base that a thread of its own reads through, while events go on: only one that can be read to its end is installed.
+struct Reading {
+    offer: Offer,
+    thread: JoinHandle<Result<(), Declined>>,
+}
+
 impl Bases {
     pub fn of(store: &Path) -> Bases {
         let (installed, saving) = (Vec::new(), Vec::new());
-        Bases { shelf: Shelf::of(store), looked: None, seen: None, installed, saving, new: false }
+        Bases { shelf: Shelf::of(store), looked: None, seen: None, reading: None, installed, saving, new: false }
     }
 
     /// Whether one was installed since this was last asked.
@@ -53,9 +61,12 @@ impl Bases {
 }
 
 impl Keep {
-    /// Installs a base that was made since the last look.
+    /// Looks for a base that was made since the last look, and installs one that was read through by now.
     pub(super) fn look_for_base(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        if self.bases.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+        if let Some(reading) = self.bases.reading.take_if(|reading| reading.thread.is_finished()) {
+            self.install(reading, observer)?;
+        }
+        if self.bases.reading.is_some() || self.bases.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return Ok(());
         }
         self.bases.looked = Some(Instant::now());
@@ -65,32 +76,43 @@ impl Keep {
         }
         self.bases.seen = mark;
         match self.bases.shelf.load() {
-            Ok(Some(offer)) => self.consider(&offer, observer),
-            Ok(None) => Ok(()),
-            Err(e) => {
-                observer.say(&format!("a base is passed over: {e}"));
-                Ok(())
-            }
+            Ok(Some(offer)) => self.consider(offer, observer),
+            Ok(None) => {}
+            Err(e) => observer.say(&format!("a base is passed over: {e}")),
+        }
+        Ok(())
+    }
+
+    /// The same, and waits until a base that is there is installed.
+    pub(super) fn wait_for_base(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.look_for_base(observer)?;
+        self.bases.reading.take().map_or(Ok(()), |reading| self.install(reading, observer))
+    }
+
+    /// Begins to read a base through, if it is for this state.
+    fn consider(&mut self, offer: Offer, observer: &mut dyn Observer) {
+        let day = show_day(offer.through);
+        if self.ledger.progress.base == Some(offer.digest()) {
+            self.bases.installed.extend(offer.files().map(|file| file.name.clone()));
+        } else if self.ledger.progress.state_id != offer.state_id {
+            observer.say(&format!("the base through {day} is passed over: it was made for another state"));
+        } else if self.ledger.is_part() {
+            observer
+                .say(&format!("the base through {day} is passed over: the state has users of some partitions only"));
+        } else if let Err(refused) = self.live.tail().accepts(offer.through) {
+            observer.say(&format!("the base through {day} is passed over: {refused}"));
+        } else {
+            let (plans, shelf, read) = (self.live.plans().clone(), self.bases.shelf.clone(), offer.clone());
+            let thread = std::thread::spawn(move || read_through(&plans, &shelf, &read));
+            self.bases.reading = Some(Reading { offer, thread });
         }
     }
 
-    fn consider(&mut self, offer: &Offer, observer: &mut dyn Observer) -> Result<(), Error> {
+    fn install(&mut self, reading: Reading, observer: &mut dyn Observer) -> Result<(), Error> {
+        let Reading { offer, thread } = reading;
         let day = show_day(offer.through);
-        let files = offer.files().map(|file| file.name.clone());
-        if self.ledger.progress.base == Some(offer.digest()) {
-            self.bases.installed.extend(files);
-            return Ok(());
-        }
-        if self.ledger.progress.state_id != offer.state_id {
-            observer.say(&format!("the base through {day} is passed over: it was made for another state"));
-            return Ok(());
-        }
-        if self.ledger.is_part() {
-            observer
-                .say(&format!("the base through {day} is passed over: the state has users of some partitions only"));
-            return Ok(());
-        }
-        match install(&mut self.live, &self.bases.shelf, offer) {
+        let read = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match read.and_then(|()| install(&mut self.live, &self.bases.shelf, &offer)) {
             Ok(()) => {}
             Err(Declined::HalfWay(e)) => return Err(Error::Base(e)),
             Err(declined) => {
@@ -99,7 +121,7 @@ impl Keep {
             }
         }
         self.ledger.installed(offer.through, offer.digest());
-        self.bases.installed.extend(files);
+        self.bases.installed.extend(offer.files().map(|file| file.name.clone()));
         (self.bases.new, self.renumbered, self.dirty) = (true, true, true);
         let others = offer.entities.iter().map(|keyed| format!(", {} keys of {}", keyed.keys, keyed.entity));
         observer.note(&format!("base through {day} installed: {} profiles{}", offer.keys, others.collect::<String>()));
