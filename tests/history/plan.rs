@@ -1,6 +1,7 @@
 //! What a run reads: the newest day and what changed, no more, and the plan says so beforehand.
 
-use crate::world::{World, definitions, pack};
+use crate::definitions::definitions;
+use crate::world::{World, pack};
 
 /// A log of ten days, rolled up.
 fn rolled() -> World {
