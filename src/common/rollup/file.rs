@@ -287,6 +287,8 @@ mod tests {
         let keys = b"some keys, some keys, some keys".to_vec();
         writer.put(&Stored::new(3, Section::Keys, keys.clone())).expect("written");
         writer.put(&Stored::new(3, Section::Ids, vec![7; 40])).expect("written");
+        // Of an entity.
+        writer.put(&Stored::new(PARTS + 9, Section::Keys, keys.clone())).expect("written");
         writer.put_filter(b"filter").expect("written");
         let file = writer.finish(vec![1, 2]).expect("finished");
         let meter = AtomicU64::new(0);
@@ -295,6 +297,9 @@ mod tests {
             let seen = (reader.read(3, Section::Keys)?, reader.read(3, Section::Ids)?, reader.read(9, Section::Late)?);
             assert_eq!(seen, (keys.clone(), vec![7; 40], Vec::new()));
             assert_eq!(filter(dir.path(), file, &meter)?, b"filter");
+            let of_entity = (reader.read(PARTS + 9, Section::Keys)?, reader.read(2 * PARTS - 1, Section::States)?);
+            assert_eq!(of_entity, (keys.clone(), Vec::new()));
+            assert!(matches!(reader.read(2 * PARTS, Section::Keys), Err(Error::Damaged { .. })), "no second entity");
             Ok(())
         };
         all(&file).expect("whole");
@@ -306,6 +311,7 @@ mod tests {
             let reader = Reader::open(dir.path(), file, &meter)?;
             reader.read(3, Section::Keys)?;
             reader.read(3, Section::Ids)?;
+            reader.read(PARTS + 9, Section::Keys)?;
             filter(dir.path(), file, &meter)?;
             Ok(())
         };
