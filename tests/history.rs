@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "history/definitions.rs"]
+mod definitions;
 #[path = "history/faults.rs"]
 mod faults;
 #[path = "history/manifest.rs"]

@@ -1,6 +1,7 @@
 //! What a run reads: the newest day and what changed, no more, and the plan says so beforehand.
 
-use crate::world::{World, definitions, pack};
+use crate::definitions::definitions;
+use crate::world::{World, pack};
 
 /// A log of ten days, rolled up.
 fn rolled() -> World {
@@ -118,7 +119,7 @@ fn an_entity_costs_nothing_until_it_is_told_and_then_what_its_meaning_says() {
         (&few, "all", base),
         (&few.replace("name = \"item\"", "name = \"item\"\nprefix = \"i\""), "all", base),
         (&few.replace("retain = \"6h\"", "retain = \"7h\""), "label_hour", read),
-        (&other_keys, "label_hour", base),
+        (&other_keys, "label_hour", days),
         (&other_keys, "item_events", read),
         (&only_there, "item_there", days),
         (&users, "all", base),

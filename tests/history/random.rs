@@ -1,7 +1,8 @@
 //! Nights in any order over a log that changes as it likes, with definitions that change and roll-ups that rot.
 
+use crate::definitions::definitions;
 use crate::support::{adprof_path, clean_environment};
-use crate::world::{DAY, World, definitions};
+use crate::world::{DAY, World};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -74,6 +75,8 @@ fn flags(world: &mut World) -> String {
         3 => flags += &format!(" --date {}", World::name(through - 1)),
         _ => {}
     }
+    // The ids of many days have room, or of few, or of none.
+    flags += *world.chance.one(&["", "", " --memory 8K", " --memory 2K", " --memory 1"]);
     flags + *world.chance.one(tags(&world.dir.read("adprof.toml")))
 }
 

@@ -136,6 +136,8 @@ fn nights_with_roll_ups_write_the_bytes_of_those_without() {
     });
     pair.night(&format!("--date {} --again", date(19)), 0);
     assert!(pair.0[1].exists("rollups/manifest"), "they were in use");
+    let hours = pair.0[1].0.adprof("export --format ndjson --store file:store --entity hour").ok();
+    assert!(hours.contains("\"hour_users\":20"), "{hours}");
     let noted = |night: &Night| {
         night.noted().iter().map(|line| line.split(" in ").next().expect("words").to_owned()).collect::<Vec<_>>()
     };

@@ -11,11 +11,13 @@ use super::manifest::{FileRef, Span};
 use super::{Error, PARTS, checksum};
 use crate::agg::codec::{get_u64, put_u64};
 use crate::disk::{parent, sync_dir};
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use zstd::bulk::{Compressor, Decompressor};
 
 /// The number in it is the version of the format.
 const MAGIC: &[u8; 8] = b"adprofR1";
@@ -24,6 +26,14 @@ const TRAILER: u64 = 24;
 const LEVEL: i32 = 1;
 const INDEX_SEED: u64 = u64::MAX;
 pub const FILTER_SEED: u64 = u64::MAX - 1;
+
+thread_local! {
+    // One a thread: to make one takes longer than to pack the few bytes that most sections have.
+    static PACKER: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(LEVEL).expect("memory for a packer is there"));
+    static UNPACKER: RefCell<Decompressor<'static>> =
+        RefCell::new(Decompressor::new().expect("memory for an unpacker is there"));
+}
 
 /// What a section of a part holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +77,7 @@ impl Stored {
     pub fn new(part: usize, section: Section, raw: Vec<u8>) -> Stored {
         let (place, len) = (place(part, section), raw.len() as u64);
         let bytes = if section.packed() && !raw.is_empty() {
-            zstd::bulk::compress(&raw, LEVEL).expect("memory takes what is written to it")
+            PACKER.with_borrow_mut(|packer| packer.compress(&raw)).expect("memory takes what is written to it")
         } else {
             raw
         };
@@ -196,7 +206,7 @@ impl<'a> Reader<'a> {
         if !section.packed() || bytes.is_empty() {
             return Ok(bytes);
         }
-        let raw = zstd::bulk::decompress(&bytes, span.len as usize);
+        let raw = UNPACKER.with_borrow_mut(|unpacker| unpacker.decompress(&bytes, span.len as usize));
         raw.map_err(|_| Error::damaged(&self.file.name, "a section cannot be unpacked"))
     }
 
@@ -277,6 +287,8 @@ mod tests {
         let keys = b"some keys, some keys, some keys".to_vec();
         writer.put(&Stored::new(3, Section::Keys, keys.clone())).expect("written");
         writer.put(&Stored::new(3, Section::Ids, vec![7; 40])).expect("written");
+        // Of an entity.
+        writer.put(&Stored::new(PARTS + 9, Section::Keys, keys.clone())).expect("written");
         writer.put_filter(b"filter").expect("written");
         let file = writer.finish(vec![1, 2]).expect("finished");
         let meter = AtomicU64::new(0);
@@ -285,6 +297,9 @@ mod tests {
             let seen = (reader.read(3, Section::Keys)?, reader.read(3, Section::Ids)?, reader.read(9, Section::Late)?);
             assert_eq!(seen, (keys.clone(), vec![7; 40], Vec::new()));
             assert_eq!(filter(dir.path(), file, &meter)?, b"filter");
+            let of_entity = (reader.read(PARTS + 9, Section::Keys)?, reader.read(2 * PARTS - 1, Section::States)?);
+            assert_eq!(of_entity, (keys.clone(), Vec::new()));
+            assert!(matches!(reader.read(2 * PARTS, Section::Keys), Err(Error::Damaged { .. })), "no second entity");
             Ok(())
         };
         all(&file).expect("whole");
@@ -296,6 +311,7 @@ mod tests {
             let reader = Reader::open(dir.path(), file, &meter)?;
             reader.read(3, Section::Keys)?;
             reader.read(3, Section::Ids)?;
+            reader.read(PARTS + 9, Section::Keys)?;
             filter(dir.path(), file, &meter)?;
             Ok(())
         };

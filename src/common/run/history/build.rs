@@ -65,6 +65,7 @@ impl Work<'_> {
             };
             current.live.push(self.unrolled(&rows, current.through.as_deref(), open)?);
         }
+        self.known.clear();
         self.commit()?;
         Ok(current)
     }
@@ -140,13 +141,15 @@ impl Work<'_> {
         let all: Ids = parallel::all(self.job.threads, PARTS, |p| Ok::<_, Error>(rows::ids(&key, &rows.parts[p])))?;
         let ids_digest = digest(&all);
         self.mark_later(name, &all, ids_digest)?;
+        self.known.settle();
         let before: Vec<&Day> = self.manifest.before(name).map(|(_, day)| day).collect();
-        let earlier = seen::found(self.dir, &before, &all, self.job.threads, &self.meter)?;
+        let earlier = seen::before(self.dir, &before, &self.known, &all, self.job.threads, &self.meter)?;
         let file = self.manifest_mut().next_name(name, ".day");
         let (main, tally) = self.write_day(&file, cutoff(name), rows, &all, &earlier)?;
         let counts = counts(rows, tally);
         let (rules, ids) = (self.rules, all.iter().map(|ids| ids.len() as u64).sum());
         let day = Day { marks, rules, main, more: Vec::new(), ids, ids_digest, counts, stale: false, damaged: false };
+        self.known.push(&day.main.name, all);
         self.manifest_mut().days.insert(name.to_owned(), day);
         Ok(earlier)
     }
@@ -278,7 +281,7 @@ impl Work<'_> {
             Some(through) => self.manifest.through(through).map(|(_, day)| day).collect(),
             None => Vec::new(),
         };
-        let mut earlier = seen::found(self.dir, &before, &all, self.job.threads, &self.meter)?;
+        let mut earlier = seen::before(self.dir, &before, &self.known, &all, self.job.threads, &self.meter)?;
         for ((earlier, all), open) in earlier.iter_mut().zip(&all).zip(open) {
             earlier.extend(all.iter().filter(|id| open.contains(id)));
             open.extend(all);

@@ -6,6 +6,7 @@
 mod build;
 mod day;
 mod explain;
+mod known;
 mod merge;
 pub(super) mod parallel;
 mod rows;

@@ -2,6 +2,7 @@
 //!
 //! Each other day is asked by its filter, and its ids are looked at only where the filter says so: days side by side.
 
+use super::known::Known;
 use super::parallel;
 use crate::engine::dedup::Identity;
 use crate::rollup::file::{Reader, Section, filter};
@@ -13,8 +14,8 @@ use std::sync::atomic::AtomicU64;
 /// Sorted ids by part.
 pub type Ids = Vec<Vec<Identity>>;
 
-/// Those of `wanted` that any of the days has.
-pub fn found(dir: &Path, days: &[&Day], wanted: &Ids, threads: usize, meter: &AtomicU64) -> Result<Ids, Error> {
+/// Those of `wanted` that any of the days has, by part, in no order.
+fn found(dir: &Path, days: &[&Day], wanted: &Ids, threads: usize, meter: &AtomicU64) -> Result<Ids, Error> {
     let mut all: Ids = vec![Vec::new(); PARTS];
     parallel::ordered(
         threads,
@@ -25,9 +26,25 @@ pub fn found(dir: &Path, days: &[&Day], wanted: &Ids, threads: usize, meter: &At
             Ok(())
         },
     )?;
-    for ids in &mut all {
-        ids.sort_unstable();
-        ids.dedup();
+    Ok(all)
+}
+
+/// Those of `wanted` that one of the days has; of days that are `known` without asking their filters.
+pub fn before(
+    dir: &Path,
+    days: &[&Day],
+    known: &Known,
+    wanted: &Ids,
+    threads: usize,
+    meter: &AtomicU64,
+) -> Result<Ids, Error> {
+    let (at_hand, others): (Vec<&Day>, Vec<&Day>) = days.iter().partition(|day| known.has(day));
+    let mut all = found(dir, &others, wanted, threads, meter)?;
+    let more = known.found(dir, &at_hand, wanted, threads, meter)?;
+    for (all, more) in all.iter_mut().zip(more) {
+        all.extend(more);
+        all.sort_unstable();
+        all.dedup();
     }
     Ok(all)
 }

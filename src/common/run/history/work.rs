@@ -3,6 +3,7 @@
 use super::super::batch::Job;
 use super::super::imports::Imports;
 use super::Failure;
+use super::known::Known;
 use crate::engine::plan::{Counter, HIDDEN, Plan};
 use crate::log::{Log, Torn};
 use crate::rollup::file::Writer;
@@ -34,6 +35,7 @@ pub struct Work<'a> {
     pub manifest: Manifest,
     dirty: bool,
     committed: Instant,
+    pub known: Known,
     /// Bytes read: of the roll-ups, and of the log.
     pub meter: AtomicU64,
     pub log_bytes: AtomicU64,
@@ -56,6 +58,7 @@ impl<'a> Work<'a> {
             manifest,
             dirty: false,
             committed: Instant::now(),
+            known: Known::new(job.budget.bytes),
             meter: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
             read: BTreeSet::new(),
