@@ -11,7 +11,10 @@ for a double. The first line is {"version": "…"}.
 import json
 import os
 import sys
-from decimal import Decimal
+from decimal import Decimal, getcontext
+
+# A decimal of an engine has 38 digits.
+getcontext().prec = 80
 
 
 def plain(value):

@@ -1,13 +1,11 @@
 //! ClickHouse: the log is read line by line; numbers beyond what a double holds are read from the line's text.
 
-use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
+use super::dialect::{Dialect, Fold, Folded, POSITION, Step, refused};
 use super::fields::{is_known, known};
-use super::form::{Column, Columns, Place, Source};
+use super::form::{Column, Columns, Place};
 use super::numbers::{EXACT, number_of_key};
-use super::statement::table;
 use crate::agg::Function;
 use crate::expr::engine::Engine;
-use crate::expr::print::decimal_of_double;
 use crate::value::Type;
 
 pub struct ClickHouse;
@@ -21,12 +19,12 @@ impl Dialect for ClickHouse {
         false
     }
 
-    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
-        match source {
-            Source::Table { name, order } => Ok(vec![table(E, name, order.as_deref(), columns)]),
-            Source::Topic(_) => Err("only Flink reads a topic for as long as a job runs".into()),
-            Source::Log(places) => Ok(log(places, columns)),
-        }
+    fn log(&self, places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
+        Ok(log(places, columns))
+    }
+
+    fn zero(&self) -> String {
+        "toDecimal128(0, 6)".to_string()
     }
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
@@ -43,34 +41,19 @@ impl Dialect for ClickHouse {
             Function::Sum if fold.ty == Type::Int => {
                 Folded::of([format!("sumOrNull(toInt128({arg}))")], "accurateCast({0}, 'Nullable(Int64)')")
             }
-            Function::Sum => Folded::one(format!("sumOrNull({})", summand(fold))),
+            Function::Sum => Folded::one(format!("sumOrNull({})", self.summand(fold))),
             Function::Avg => Folded::of(
-                [format!("sumOrNull({})", summand(fold)), format!("count({arg})")],
+                [format!("sumOrNull({})", self.summand(fold)), format!("count({arg})")],
                 "CAST(round(divideDecimal(CAST({0} AS Nullable(Decimal(76, 6))), \
                  toDecimal256(greatest({1}, 1), 0), 7), 6) AS Nullable(Decimal(38, 6)))",
             ),
             Function::FirstK | Function::LastK => return Err("it has no NULL for a list of nothing".into()),
-            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
-            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
-            Function::ApproxPercentile => return Err(SKETCH.into()),
-            Function::Decayed => return Err(DECAYS.into()),
+            function => return refused(function),
         })
     }
 
     fn after(&self) -> &'static str {
         "\nSETTINGS precise_float_parsing = 1"
-    }
-}
-
-/// The argument as a decimal. A double that is no decimal counts as nothing.
-fn summand(fold: &Fold<'_>) -> String {
-    match fold.ty {
-        Type::Double => {
-            let exact = decimal_of_double(E, fold.arg);
-            format!("CASE WHEN {} IS NOT NULL THEN COALESCE({exact}, toDecimal128(0, 6)) END", fold.arg)
-        }
-        Type::Decimal => fold.arg.to_string(),
-        _ => E.cast(fold.arg, Type::Decimal),
     }
 }
 

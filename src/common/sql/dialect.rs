@@ -1,19 +1,59 @@
 //! What an engine has in its own words: where events come from, and how they are folded.
 
-use super::form::{Columns, Form, Source};
+use super::form::{Columns, Form, Place, Source};
+use super::statement::table;
 use crate::agg::Function;
 use crate::expr::engine::Engine;
+use crate::expr::print::decimal_of_double;
+use crate::money::Decimal;
 use crate::value::Type;
 
 /// One engine's words.
 pub trait Dialect {
     const ENGINE: Engine;
 
-    /// Steps of a WITH, the last named `events` with `columns`, tenant never NULL, and `POSITION` where `positioned`.
-    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String>;
+    /// Steps of a WITH, the last named `events` with `columns`, tenant never NULL, and `POSITION` where the order is known.
+    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
+        match source {
+            Source::Table { order: None, .. } if columns.has_lists() && !self.sorts_lists() => {
+                let engine = Self::ENGINE.name();
+                Err(format!(
+                    "{engine} does not sort by an array: name a column that tells which event came first, --order"
+                ))
+            }
+            Source::Table { name, order } => Ok(vec![table(Self::ENGINE, name, order.as_deref(), columns)]),
+            Source::Log(places) => self.log(places, columns),
+            Source::Topic(_) => self.topic(columns),
+        }
+    }
+
+    /// The same of a log.
+    fn log(&self, places: &[Place], columns: &Columns) -> Result<Vec<Step>, String>;
+
+    /// The same of a topic.
+    fn topic(&self, _columns: &Columns) -> Result<Vec<Step>, String> {
+        Err("only Flink reads a topic for as long as a job runs".into())
+    }
 
     /// How many values become one. The error says what the engine cannot do.
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String>;
+
+    /// The argument of a sum as a decimal. A double that is no decimal counts as nothing.
+    fn summand(&self, fold: &Fold<'_>) -> String {
+        match fold.ty {
+            Type::Double => {
+                let exact = decimal_of_double(Self::ENGINE, fold.arg);
+                format!("CASE WHEN {} IS NOT NULL THEN COALESCE({exact}, {}) END", fold.arg, self.zero())
+            }
+            Type::Decimal => fold.arg.to_string(),
+            _ => Self::ENGINE.cast(fold.arg, Type::Decimal),
+        }
+    }
+
+    /// Zero as a decimal.
+    fn zero(&self) -> String {
+        Self::ENGINE.decimal(Decimal::ZERO)
+    }
 
     /// What stands before the statement, each with its semicolon.
     fn before(&self, _form: &Form<'_>, _columns: &Columns) -> Vec<String> {
@@ -33,6 +73,11 @@ pub trait Dialect {
     /// What ends the statement: settings under which it means what it says.
     fn after(&self) -> &'static str {
         ""
+    }
+
+    /// Whether it can put rows into the order of a list.
+    fn sorts_lists(&self) -> bool {
+        true
     }
 
     /// Whether `a` and `A` are one name.
@@ -105,8 +150,24 @@ impl Folded {
     }
 }
 
-/// Why a function that keeps values cannot be said: past `keep` of them ours stay by a hash that is ours.
-pub const KEEPS: &str = "past `keep` values other ones would stay";
-pub const ROUNDS: &str = "its doubles are rounded more than once";
-pub const SKETCH: &str = "its sketch is another one";
-pub const DECAYS: &str = "its numbers are too short for weights of 63 bits";
+/// Why no engine can say a function as we mean it; those that some can have reasons of their own.
+pub fn refused(function: Function) -> Result<Folded, String> {
+    Err(match function {
+        Function::Variance | Function::Stddev => "its doubles are rounded more than once",
+        // Past `keep` of them ours stay by a hash that is ours.
+        Function::TopK | Function::Histogram => "past `keep` values other ones would stay",
+        Function::ApproxPercentile => "its sketch is another one",
+        Function::Decayed => "its numbers are too short for weights of 63 bits",
+        Function::Count
+        | Function::CountDistinct
+        | Function::Sum
+        | Function::Avg
+        | Function::Min
+        | Function::Max
+        | Function::First
+        | Function::Last
+        | Function::FirstK
+        | Function::LastK => "it has no such function",
+    }
+    .into())
+}

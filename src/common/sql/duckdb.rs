@@ -1,13 +1,11 @@
 //! DuckDB: a log is read line by line in its order; numbers beyond what a double holds are read from the line's text.
 
-use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
+use super::dialect::{Dialect, Fold, Folded, POSITION, Step, refused};
 use super::fields::{is_known, known};
-use super::form::{Column, Columns, Place, Source};
+use super::form::{Column, Columns, Place};
 use super::numbers::{EXACT, number_of_key};
-use super::statement::table;
 use crate::agg::Function;
 use crate::expr::engine::Engine;
-use crate::expr::print::decimal_of_double;
 use crate::rows::Field;
 use crate::value::Type;
 use serde_json::json;
@@ -23,12 +21,12 @@ impl Dialect for DuckDb {
         true
     }
 
-    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
-        match source {
-            Source::Table { name, order } => Ok(vec![table(E, name, order.as_deref(), columns)]),
-            Source::Topic(_) => Err("only Flink reads a topic for as long as a job runs".into()),
-            Source::Log(places) => Ok(log(places, columns)),
-        }
+    fn log(&self, places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
+        Ok(log(places, columns))
+    }
+
+    fn zero(&self) -> String {
+        "0".to_string()
     }
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
@@ -47,33 +45,17 @@ impl Dialect for DuckDb {
             Function::Last => edge("arg_max"),
             // A sum beyond 64 bits is an error there, not another number.
             Function::Sum if fold.ty == Type::Int => Folded::one(format!("CAST(SUM({arg}) AS BIGINT)")),
-            Function::Sum => Folded::one(format!("SUM({})", summand(fold))),
+            Function::Sum => Folded::one(format!("SUM({})", self.summand(fold))),
             Function::Avg => {
-                let sum = format!("SUM({})", summand(fold));
+                let sum = format!("SUM({})", self.summand(fold));
                 // One place more than is kept is enough to round halves away from zero.
                 let value = "CAST(CAST({0} * 1000000 AS HUGEINT) * 10 // NULLIF({1}, 0) * 0.0000001 AS DECIMAL(38, 6))";
                 Folded::of([sum, format!("COUNT({arg})")], value)
             }
             Function::FirstK => Folded::one(several("arg_min")),
             Function::LastK => Folded::one(several("arg_max")),
-            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
-            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
-            Function::ApproxPercentile => return Err(SKETCH.into()),
-            Function::Decayed => return Err(DECAYS.into()),
+            function => return refused(function),
         })
-    }
-}
-
-/// The argument as a decimal. A double that is no decimal counts as nothing.
-fn summand(fold: &Fold<'_>) -> String {
-    match fold.ty {
-        Type::Double => format!(
-            "CASE WHEN {arg} IS NOT NULL THEN COALESCE({exact}, 0) END",
-            arg = fold.arg,
-            exact = decimal_of_double(E, fold.arg)
-        ),
-        Type::Decimal => fold.arg.to_string(),
-        _ => E.cast(fold.arg, Type::Decimal),
     }
 }
 

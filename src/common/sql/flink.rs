@@ -1,15 +1,12 @@
 //! Flink: a log is a table of files; fields that the definition file declares are read from the line, since its JSON
 //! format takes a value of any type for a text or a number.
 
-use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
+use super::dialect::{Dialect, Fold, Folded, POSITION, Step, refused};
 use super::fields::{is_known, known};
 use super::flink_job;
 use super::form::{Column, Columns, Form, Place, Source};
-use super::statement::table;
 use crate::agg::Function;
 use crate::expr::engine::Engine;
-use crate::expr::print::decimal_of_double;
-use crate::money::Decimal;
 use crate::value::Type;
 
 pub struct Flink;
@@ -42,21 +39,18 @@ impl Dialect for Flink {
         matches!(form.source, Source::Topic(_)).then(|| format!("INSERT INTO {}", flink_job::PROFILES))
     }
 
-    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
-        Ok(match source {
-            Source::Table { order: None, .. } if columns.has_lists() => {
-                return Err(
-                    "Flink does not sort by an array: name a column that tells which event came first, --order".into(),
-                );
-            }
-            Source::Table { name, order } => vec![table(E, name, order.as_deref(), columns)],
-            Source::Log(places) => {
-                let from = |i| format!("SELECT * FROM {}", table_name(i));
-                let lines = (0..places.len()).map(from).collect::<Vec<_>>().join("\n    UNION ALL ");
-                [vec![Step::new("lines", lines)], read(columns, "lines", None)].concat()
-            }
-            Source::Topic(_) => read(columns, flink_job::EVENTS, Some(flink_job::ARRIVED)),
-        })
+    fn sorts_lists(&self) -> bool {
+        false
+    }
+
+    fn log(&self, places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
+        let from = |i| format!("SELECT * FROM {}", table_name(i));
+        let lines = (0..places.len()).map(from).collect::<Vec<_>>().join("\n    UNION ALL ");
+        Ok([vec![Step::new("lines", lines)], read(columns, "lines", None)].concat())
+    }
+
+    fn topic(&self, columns: &Columns) -> Result<Vec<Step>, String> {
+        Ok(read(columns, flink_job::EVENTS, Some(flink_job::ARRIVED)))
     }
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
@@ -88,16 +82,13 @@ impl Dialect for Flink {
             Function::Sum if *ty == Type::Int => {
                 Folded::of([format!("SUM(CAST({arg} AS DECIMAL(38, 0)))")], "CAST(CAST({0} AS STRING) AS BIGINT)")
             }
-            Function::Sum => Folded::one(format!("SUM({})", summand(fold))),
+            Function::Sum => Folded::one(format!("SUM({})", self.summand(fold))),
             Function::Avg => Folded::of(
-                [format!("SUM({})", summand(fold)), format!("COUNT({arg})")],
+                [format!("SUM({})", self.summand(fold)), format!("COUNT({arg})")],
                 "CAST({0} / NULLIF({1}, 0) AS DECIMAL(38, 6))",
             ),
             Function::FirstK | Function::LastK => return Err("it does not sort what it collects".into()),
-            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
-            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
-            Function::ApproxPercentile => return Err(SKETCH.into()),
-            Function::Decayed => return Err(DECAYS.into()),
+            function => return refused(function),
         })
     }
 }
@@ -122,18 +113,6 @@ fn rank(arg: &str, ty: Type) -> Result<String, String> {
         }
     };
     Ok(format!("{text} || '|' || "))
-}
-
-/// The argument as a decimal. A double that is no decimal counts as nothing.
-fn summand(fold: &Fold<'_>) -> String {
-    match fold.ty {
-        Type::Double => {
-            let exact = decimal_of_double(E, fold.arg);
-            format!("CASE WHEN {} IS NOT NULL THEN COALESCE({exact}, {}) END", fold.arg, E.decimal(Decimal::ZERO))
-        }
-        Type::Decimal => fold.arg.to_string(),
-        _ => E.cast(fold.arg, Type::Decimal),
-    }
 }
 
 fn table_name(i: usize) -> String {

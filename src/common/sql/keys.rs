@@ -42,6 +42,8 @@ struct Several {
     length: Length,
     /// The column of an item.
     item: String,
+    /// Whether an item is to be read as JSON writes it.
+    is_escaped: bool,
     /// Over the rows.
     condition: Option<String>,
 }
@@ -92,8 +94,8 @@ impl<D: Dialect> Writer<'_, D> {
         let keyed: Vec<String> = std::iter::once("e.*".to_string()).chain(made_of).collect();
         steps.push(Step::select("keyed", &keyed, &format!("once AS e{}", all_of(&conditions))));
         let mut conditions: Vec<String> = parts.iter().filter_map(|part| part.condition.clone()).collect();
-        for (n, Several { list, item, condition, .. }) in self.few(&parts).into_iter().enumerate() {
-            let item_of = |item: &str| if self.is_cut() { cut::text(item) } else { item.to_string() };
+        for (n, Several { list, item, is_escaped, condition, .. }) in self.few(&parts).into_iter().enumerate() {
+            let item_of = |item: &str| if is_escaped { cut::text(item) } else { item.to_string() };
             let rows = lists::each(D::ENGINE, &last(steps), &list, &self.ident(&item), item_of);
             steps.push(Step::new(&format!("touched_{}", n + 1), rows + &all_of(&conditions)));
             conditions = condition.into_iter().collect();
@@ -126,6 +128,7 @@ impl<D: Dialect> Writer<'_, D> {
                     list: lists::steps(D::ENGINE, *size, *step),
                     length: Length::Fixed((size / step) as usize),
                     item: column("offset"),
+                    is_escaped: false,
                     condition: (!is_timestamp).then(|| begins_later(D::ENGINE, &key, offset, *step)),
                 });
                 let text = self.text_of(start(D::ENGINE, &key, offset.as_deref(), *step, is_timestamp), Type::Int)?;
@@ -139,6 +142,7 @@ impl<D: Dialect> Writer<'_, D> {
                     list: of(&column("values")),
                     length: Length::Of(lists::length(D::ENGINE, &of(&column("values")))),
                     item: column("key"),
+                    is_escaped: self.is_cut(),
                     condition: (D::ENGINE == Engine::Flink).then(|| lists::is_part(D::ENGINE, &key)),
                 };
                 Ok(Written { made_of: (values, column("values")), text: key, condition: None, several: Some(several) })

@@ -1,12 +1,10 @@
 //! Spark: the log is text, read as JSON by a schema; where a value's JSON type matters, as a VARIANT beside it.
 
-use super::dialect::{DECAYS, Dialect, Fold, Folded, KEEPS, POSITION, ROUNDS, SKETCH, Step};
+use super::dialect::{Dialect, Fold, Folded, POSITION, Step, refused};
 use super::fields::{Tree, is_known, known};
-use super::form::{Column, Columns, Form, Place, Source};
-use super::statement::table;
+use super::form::{Column, Columns, Form, Place};
 use crate::agg::Function;
 use crate::expr::engine::Engine;
-use crate::expr::print::decimal_of_double;
 use crate::value::Type;
 
 pub struct Spark;
@@ -32,12 +30,8 @@ impl Dialect for Spark {
         Some(format!("INSERT OVERWRITE DIRECTORY {} USING parquet", E.string(folder)))
     }
 
-    fn events(&self, source: &Source, columns: &Columns) -> Result<Vec<Step>, String> {
-        match source {
-            Source::Table { name, order } => Ok(vec![table(E, name, order.as_deref(), columns)]),
-            Source::Topic(_) => Err("only Flink reads a topic for as long as a job runs".into()),
-            Source::Log(places) => log(places, columns),
-        }
+    fn log(&self, places: &[Place], columns: &Columns) -> Result<Vec<Step>, String> {
+        log(places, columns)
     }
 
     fn fold(&self, fold: &Fold<'_>) -> Result<Folded, String> {
@@ -71,35 +65,16 @@ impl Dialect for Spark {
                 "CASE WHEN {0} BETWEEN -9223372036854775808 AND 9223372036854775807 THEN CAST({0} AS BIGINT) \
                  WHEN {0} IS NOT NULL THEN raise_error('a sum beyond 64 bits') END",
             ),
-            Function::Sum => Folded::one(format!("SUM({})", summand(fold))),
+            Function::Sum => Folded::one(format!("SUM({})", self.summand(fold))),
             Function::Avg => Folded::of(
-                [format!("SUM({})", summand(fold)), format!("COUNT({arg})")],
+                [format!("SUM({})", self.summand(fold)), format!("COUNT({arg})")],
                 "try_divide({0}, CAST({1} AS DECIMAL(20, 0)))",
             ),
             Function::FirstK => several("array_sort"),
             // Newest first.
             Function::LastK => several("sort_array"),
-            Function::Variance | Function::Stddev => return Err(ROUNDS.into()),
-            Function::TopK | Function::Histogram => return Err(KEEPS.into()),
-            Function::ApproxPercentile => return Err(SKETCH.into()),
-            Function::Decayed => return Err(DECAYS.into()),
+            function => return refused(function),
         })
-    }
-}
-
-/// The argument as a decimal. A double that is no decimal counts as nothing.
-fn summand(fold: &Fold<'_>) -> String {
-    match fold.ty {
-        Type::Double => {
-            let exact = decimal_of_double(E, fold.arg);
-            format!(
-                "CASE WHEN {} IS NOT NULL THEN COALESCE({exact}, {}) END",
-                fold.arg,
-                E.decimal(crate::money::Decimal::ZERO)
-            )
-        }
-        Type::Decimal => fold.arg.to_string(),
-        _ => E.cast(fold.arg, Type::Decimal),
     }
 }
 
