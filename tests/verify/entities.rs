@@ -139,6 +139,7 @@ fn a_state_with_a_base_is_compared_base_and_tail() {
         (from..from + n).map(|i| event(&format!("b{i}"), &format!("u{}", i % 9), at - i * 1000, "click", None)).collect()
     };
     part(yesterday, &lines(0, 50, midnight - 60_000));
+    dir.write("adprof.toml", "[[tag]]\ncode = \"clicks\"\nvalue = \"count(*)\"\n");
     // The stream has never read the day before.
     let tail = lines(50, 30, now.max(midnight + 200_000) - 61_000).replace("\"receivedAt\":", "\"x\":");
     let tail = tail.replace("}\n", &format!(",\"receivedAt\":{}}}\n", now.max(midnight + 1)));

@@ -10,6 +10,7 @@ pub mod key_rows;
 pub mod keep;
 mod projection;
 mod publish;
+pub mod rebuild;
 mod saver;
 pub mod stream;
 pub mod verify;

@@ -34,6 +34,8 @@ pub struct Projection {
     pub token: String,
     /// Where each partition ended when reading began: nothing behind it can have been published.
     pub ends: Offsets,
+    /// Whether profiles may stand there of keys that the state has never had: then these are told to be nothing.
+    pub foreign: bool,
 }
 
 /// The name under which a checkpoint keeps what Redis lacks.
@@ -70,7 +72,8 @@ pub struct Publishing {
     /// What was handed over and is not answered.
     flying: Arc<Vec<Patch>>,
     looked: Instant,
-    /// Entities that forget, until it is known whether Redis shows keys that the state no longer has.
+    foreign: bool,
+    /// Entities that forget, or all, until it is known whether Redis shows keys that the state no longer has.
     sweep: Vec<(String, usize)>,
     refused: HashSet<String>,
 }
@@ -83,7 +86,7 @@ impl Publishing {
         told: Option<Told>,
         live: &mut Live,
     ) -> Result<Publishing, Error> {
-        let Projection { mut redis, token: name, ends } = projection;
+        let Projection { mut redis, token: name, ends, foreign } = projection;
         let plan = fingerprint(live.plans());
         let told = told.filter(|told| told.plan == plan);
         let round = told.as_ref().map_or(0, |told| told.round);
@@ -98,7 +101,7 @@ impl Publishing {
             Some(keys) => keys.iter().filter_map(|key| Key::from_stored(key)).for_each(|key| live.tell(&key)),
             None => {
                 live.tell_again();
-                sweep = forgetful(live);
+                sweep = swept(live, foreign);
             }
         }
         let state = progress.state_id.clone();
@@ -113,6 +116,7 @@ impl Publishing {
             silent_until,
             flying: Arc::default(),
             looked: Instant::now(),
+            foreign,
             sweep,
             refused: HashSet::new(),
         })
@@ -181,7 +185,7 @@ impl Publishing {
             Answer::Claimed { token, found, sound } => {
                 if !sound {
                     live.tell_again();
-                    self.sweep = forgetful(live);
+                    self.sweep = swept(live, self.foreign);
                 }
                 if found.as_ref().is_some_and(|found| found.state != token.state) {
                     observer.say(&format!("took the projection over from another state: `{}`", self.name));
@@ -198,6 +202,7 @@ impl Publishing {
                 self.report_refused(refused, observer);
             }
             // Of the keys that are there, all are told as they are; of the others, that they are not.
+            Answer::Swept { keys } if self.foreign => keys.iter().for_each(|key| live.tell_whatever_it_is(key)),
             Answer::Swept { keys } => keys.iter().for_each(|key| live.tell(key)),
             Answer::Lost => {
                 observer.say("redis has lost data: all profiles are published again");
@@ -224,9 +229,9 @@ impl Publishing {
     }
 }
 
-/// The entities whose keys are forgotten, with the number of their parts.
-fn forgetful(live: &Live) -> Vec<(String, usize)> {
-    let plans = live.plans().iter().filter(|plan| plan.hidden().is_some());
+/// The entities whose keys are forgotten, or all of them, with the number of their parts.
+fn swept(live: &Live, all: bool) -> Vec<(String, usize)> {
+    let plans = live.plans().iter().filter(|plan| all || plan.hidden().is_some());
     plans.map(|plan| (plan.entity().name.to_string(), plan.entity().width())).collect()
 }
 
