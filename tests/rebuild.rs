@@ -87,7 +87,7 @@ fn a_damaged_state_is_made_anew_and_keeps_what_the_log_does_not_have() {
 #[test]
 fn what_may_not_be_rebuilt_is_refused() {
     let dir = Dir::new();
-    dir.adprof("collect --log log").stdin(events(0, 100)).ok();
+    dir.adprof("collect --log log").stdin(events(0, 2000)).ok();
     let mut stream = dir.start("stream --store file:s");
     stream.feed(dir.read("log"));
     wait_until("a state", Duration::from_secs(20), || {
@@ -202,6 +202,9 @@ fn redis_is_published_anew_strangers_go_and_a_stale_writer_is_fenced() {
     let users: BTreeMap<String, ()> = (0..97).map(|i| (format!("u{i}"), ())).collect();
     let at = now();
     let Some(expected) = oracle(&dir, "log", at, &["last_click_category", "last_active_ts"]) else { return };
-    let found = profiles(&query(&dir, &format!("--store {url}"), users.into_keys()), &["last_click_category", "last_active_ts"]);
+    let found = profiles(
+        &query(&dir, &format!("--store {url}"), users.into_keys()),
+        &["last_click_category", "last_active_ts"],
+    );
     assert_same(&found, &expected);
 }

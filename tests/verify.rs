@@ -119,7 +119,11 @@ fn a_redis_that_a_night_filled_is_right_and_each_fault_in_it_is_found() {
     let mut causes = causes(&found);
     causes.sort();
     assert_eq!(causes, want, "{}", found.stdout);
-    assert!(found.stderr.ends_with("6 differences: 1 lost, 1 doubled, 1 missing, 1 extra, 2 wrong\n"), "{}", found.stderr);
+    assert!(
+        found.stderr.ends_with("6 differences: 1 lost, 1 doubled, 1 missing, 1 extra, 2 wrong\n"),
+        "{}",
+        found.stderr
+    );
     // Sums of an adder of another kind.
     let found = differences(&found);
     assert_eq!(found[&(lost.clone(), "ltv_total".into())]["log"].to_string(), decimal(all.iter().sum()));
@@ -220,7 +224,10 @@ fn an_embedded_store_that_lost_or_doubled_events_is_told_so() {
     let found = differences(&found);
     assert!(!found.is_empty() && found.iter().all(|((who, _), d)| who == user && d["cause"] == "lost"), "{found:?}");
     put_state(&dir, user, None, &[]);
-    assert_eq!(causes(&dir.adprof("verify --log log --store file:s --grace 0").exits(1)), [format!("{user} : missing")]);
+    assert_eq!(
+        causes(&dir.adprof("verify --log log --store file:s --grace 0").exits(1)),
+        [format!("{user} : missing")]
+    );
     put_state(&dir, user, good, &[]);
     dir.adprof("verify --log log --store file:s --grace 0").exits(0);
 
@@ -228,7 +235,8 @@ fn an_embedded_store_that_lost_or_doubled_events_is_told_so() {
     let store = Embedded::open_existing(&dir.file("s")).expect("a store");
     let names = store.snapshot().expect("a snapshot").ids_names().expect("names");
     put_state(&dir, "nobody", None, &names);
-    let again: String = lines.iter().filter(|line| line.contains("click") && line.contains("\"u7\"")).copied().collect();
+    let again: String =
+        lines.iter().filter(|line| line.contains("click") && line.contains("\"u7\"")).copied().collect();
     let recent: String = again.lines().map(|line| renewed(line, now) + "\n").collect();
     let log = log + &recent;
     dir.write("log", &log);
@@ -270,7 +278,9 @@ fn a_tag_under_another_definition_is_told_once() {
     let now = now();
     dir.write("log", history(20, now));
     let file = |window: &str| {
-        format!("[[tag]]\ncode = \"clicks\"\nvalue = \"count(*)\"\nwindow = \"{window}\"\n[[tag]]\ncode = \"seen\"\nvalue = \"max(timestamp)\"\n")
+        format!(
+            "[[tag]]\ncode = \"clicks\"\nvalue = \"count(*)\"\nwindow = \"{window}\"\n[[tag]]\ncode = \"seen\"\nvalue = \"max(timestamp)\"\n"
+        )
     };
     dir.write("old.toml", file("1d"));
     dir.write("new.toml", file("2d"));
@@ -290,7 +300,8 @@ fn a_sample_is_the_same_each_time_and_finds_what_is_in_it() {
     let log = history(400, now);
     dir.write("log", &log);
     dir.adprof("stream --store file:s").stdin(log.clone()).exits(0);
-    let all: String = (0..400).map(|i| event(&format!("x{i}"), &format!("u{i}"), now - 600_000, "click", None)).collect();
+    let all: String =
+        (0..400).map(|i| event(&format!("x{i}"), &format!("u{i}"), now - 600_000, "click", None)).collect();
     dir.write("log", log + &all);
     let sample = |seed: u32| {
         let found = dir.adprof(&format!("verify --log log --store file:s --sample 25 --seed {seed}")).exits(1);

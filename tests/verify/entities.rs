@@ -91,7 +91,8 @@ fn tags_of_every_kind_are_compared() {
     dir.adprof("verify --log log --store file:s --sample 20").exits(0);
     // An event more: its user, its topic and its minute are late, and a daily tag of before is not.
     dir.write("log", dir.read("log") + &event("late", "u1", now - 600_000, "click", None));
-    let found = dir.adprof("verify --log log --store file:s --tags clicks,topic_events,minute_events,spent --grace 0").exits(1);
+    let found =
+        dir.adprof("verify --log log --store file:s --tags clicks,topic_events,minute_events,spent --grace 0").exits(1);
     assert_eq!(found.stdout.lines().count(), 3, "{}", found.stdout);
     assert!(found.stdout.lines().all(|line| line.contains("\"cause\":\"late\"")), "{}", found.stdout);
     // One that belongs into the night that is over: the daily value was made before.
@@ -118,7 +119,11 @@ fn redis_behind_a_stream_is_compared_with_all_its_entities() {
     let found = dir.adprof(&verify).exits(1);
     let lines: Vec<&str> = found.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", found.stdout);
-    assert!(lines.iter().any(|l| l.contains(r#""key":["c1","click"],"tag":null,"cause":"missing""#)), "{}", found.stdout);
+    assert!(
+        lines.iter().any(|l| l.contains(r#""key":["c1","click"],"tag":null,"cause":"missing""#)),
+        "{}",
+        found.stdout
+    );
     let wrong = lines.iter().find(|l| l.contains(r#""key":["c2","click"]"#)).expect("told");
     assert!(wrong.contains(r#""store":77"#) && wrong.ends_with("the state of the stream has it right\"}"), "{wrong}");
 }
@@ -136,7 +141,9 @@ fn a_state_with_a_base_is_compared_base_and_tail() {
     };
     let midnight = today * day;
     let lines = |from: i64, n: i64, at: i64| -> String {
-        (from..from + n).map(|i| event(&format!("b{i}"), &format!("u{}", i % 9), at - i * 1000, "click", None)).collect()
+        (from..from + n)
+            .map(|i| event(&format!("b{i}"), &format!("u{}", i % 9), at - i * 1000, "click", None))
+            .collect()
     };
     part(yesterday, &lines(0, 50, midnight - 60_000));
     dir.write("adprof.toml", "[[tag]]\ncode = \"clicks\"\nvalue = \"count(*)\"\n");

@@ -59,7 +59,9 @@ fn beside_running_streams_under_load_nothing_is_found() {
     }
     // Nobody reads any more.
     let at = now();
-    dir.adprof("collect --log log").stdin(format!("{{\"eventId\":\"last\",\"userId\":\"u5\",\"eventType\":\"view\",\"timestamp\":{at}}}\n")).ok();
+    dir.adprof("collect --log log")
+        .stdin(format!("{{\"eventId\":\"last\",\"userId\":\"u5\",\"eventType\":\"view\",\"timestamp\":{at}}}\n"))
+        .ok();
     for store in ["--store file:s".to_string(), format!("--store {url} --state st")] {
         let found = dir.adprof(&format!("verify --log log {store} --grace 0 --tags last_active_ts")).exits(1);
         assert_eq!(causes(&found), ["u5 last_active_ts: late"], "{}", found.stdout);

@@ -4,11 +4,11 @@
 //! an event into the log before it ships it, so all that lies before that end is in the log. Of what lies behind it some is in
 //! the log as well; the state remembers the ids of what it has read, so these come as duplicates.
 
+use crate::lines::Text;
 use crate::log::{Chunk, ChunkLines, Error, Log};
 use crate::patch::Patch;
 use crate::store::embedded::Embedded;
 use crate::store::{self, Kind};
-use crate::lines::Text;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -63,7 +63,8 @@ pub fn exchange(dir: &Path) -> Result<(), store::Error> {
         store::Error::new(Kind::Io, message).hint("the old state is as it was")
     };
     if dir.exists() {
-        renameat_with(CWD, &new, CWD, dir, RenameFlags::EXCHANGE).map_err(|e| failed("put the rebuilt state here", e.into()))?;
+        renameat_with(CWD, &new, CWD, dir, RenameFlags::EXCHANGE)
+            .map_err(|e| failed("put the rebuilt state here", e.into()))?;
     } else {
         fs::rename(&new, dir).map_err(|e| failed("put the rebuilt state here", e))?;
     }

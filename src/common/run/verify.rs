@@ -231,14 +231,19 @@ pub fn run(job: &Job<'_>, store: Store<'_>, mut each: impl FnMut(Difference)) ->
             at,
         };
         let mut suspects = Vec::new();
-        report.log = batch::several::run(&reading, &asks, |answers| compare.part(answers), |found: compare::Compared| {
-            report.keys += found.keys;
-            report.values += found.values;
-            let room = job.limit.saturating_sub(suspects.len());
-            report.unexamined += found.suspects.len().saturating_sub(room) as u64;
-            suspects.extend(found.suspects.into_iter().take(room));
-            Ok::<_, Failure>(())
-        })?;
+        report.log = batch::several::run(
+            &reading,
+            &asks,
+            |answers| compare.part(answers),
+            |found: compare::Compared| {
+                report.keys += found.keys;
+                report.values += found.values;
+                let room = job.limit.saturating_sub(suspects.len());
+                report.unexamined += found.suspects.len().saturating_sub(room) as u64;
+                suspects.extend(found.suspects.into_iter().take(room));
+                Ok::<_, Failure>(())
+            },
+        )?;
         suspects
     };
     Judge { job, told: &told, embedded, at }.all(&mut side, suspects, &mut report, &mut each)?;
@@ -302,7 +307,11 @@ impl Group {
             let tags: Vec<usize> = plan.own_counters().iter().map(|counter| counter.tag).collect();
             debug_assert!(!tags.contains(&HIDDEN));
             // Of no tags nobody knows whose they would be.
-            if tags.is_empty() && plan.entity != 0 { plan.clone() } else { Arc::new(Plan::new(definitions.clone(), &tags)) }
+            if tags.is_empty() && plan.entity != 0 {
+                plan.clone()
+            } else {
+                Arc::new(Plan::new(definitions.clone(), &tags))
+            }
         };
         let counted = plans.iter().map(counted).collect();
         Group { of, at, plans, counted }

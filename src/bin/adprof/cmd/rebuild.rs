@@ -159,15 +159,18 @@ impl Args {
         }
         match (ledger.progress.source.map(|source| source.topic), named) {
             (Some(was), None) => {
-                let message = format!("the state in {place} was made from topic `{was}`, and its stream has to go on there");
+                let message =
+                    format!("the state in {place} was made from topic `{was}`, and its stream has to go on there");
                 usage(message, "name it: -b HOST:PORT -t TOPIC")
             }
-            (Some(was), Some(named)) if was != named => {
-                usage(format!("the state in {place} was made from topic `{was}`, not from `{named}`"), "name that topic, or another store")
-            }
-            (None, Some(_)) => {
-                usage(format!("the state in {place} was made from standard input"), "leave out -t, or name another store")
-            }
+            (Some(was), Some(named)) if was != named => usage(
+                format!("the state in {place} was made from topic `{was}`, not from `{named}`"),
+                "name that topic, or another store",
+            ),
+            (None, Some(_)) => usage(
+                format!("the state in {place} was made from standard input"),
+                "leave out -t, or name another store",
+            ),
             (_, named) => Ok(named),
         }
     }
@@ -176,7 +179,8 @@ impl Args {
         let settings = self.kafka.settings()?.expect("there is a topic");
         let consumer =
             Consumer::start(&settings, Options::new(Assignment::All, StartOffsets::End)).map_err(given::of_bus)?;
-        let owned = consumer.lag().into_iter().map(|lag| Owned { partition: lag.partition, next: lag.high, witness: None });
+        let owned =
+            consumer.lag().into_iter().map(|lag| Owned { partition: lag.partition, next: lag.high, witness: None });
         let ends = Ends { partitions: consumer.partitions(), owned: owned.collect() };
         consumer.stop();
         Ok(ends)
@@ -233,7 +237,9 @@ impl Args {
         bar.finish_and_clear();
         let report = report.map_err(of_stream)?;
         if stop::flag().load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Failure::new(Exit::TryAgain, "told to stop: the old state is as it was").hint("run it again").into());
+            return Err(Failure::new(Exit::TryAgain, "told to stop: the old state is as it was")
+                .hint("run it again")
+                .into());
         }
         drop(news);
         let _ = reading.join();

@@ -2,8 +2,8 @@
 
 mod tell;
 
-use crate::ask::of_entity;
 use crate::ask::Of;
+use crate::ask::of_entity;
 use crate::cmd::batch::{MemoryArgs, failed};
 use crate::given::{self, DefinitionArgs, StoreArgs};
 use crate::letters::Letters;
@@ -107,7 +107,8 @@ pub fn run(args: Args) -> Result<()> {
     let state = match (&location, &args.state) {
         (Location::Embedded(dir), None) => Some(Embedded::open_existing(dir).map_err(given::of_store)?),
         (Location::Embedded(_), Some(_)) => {
-            let failure = Failure::new(Exit::Usage, "--state names the state behind Redis; an embedded store is its own");
+            let failure =
+                Failure::new(Exit::Usage, "--state names the state behind Redis; an embedded store is its own");
             return Err(failure.hint("leave it out").into());
         }
         (Location::Redis(_), dir) => {
@@ -241,7 +242,10 @@ fn close(report: &Report, definitions: &Definitions) -> Result<()> {
         words.push_str(&format!(": {}", causes.join(", ")));
     }
     if report.unexamined > 0 {
-        words.push_str(&format!("; {} keys more that seem to differ were not looked into", given::grouped(report.unexamined)));
+        words.push_str(&format!(
+            "; {} keys more that seem to differ were not looked into",
+            given::grouped(report.unexamined)
+        ));
     }
     Err(Failure::new(Exit::Differs, words).into())
 }

@@ -41,7 +41,8 @@ impl Compare<'_, '_> {
         if !self.entities.contains(&answers.entity) {
             return Ok(found);
         }
-        let groups: Vec<(&Group, usize)> = self.groups.iter().filter_map(|g| Some((g, g.of(answers.entity)?))).collect();
+        let groups: Vec<(&Group, usize)> =
+            self.groups.iter().filter_map(|g| Some((g, g.of(answers.entity)?))).collect();
         let mut all: BTreeMap<Key, FromLog> = BTreeMap::new();
         for key in self.look.keys.get(&(answers.entity, answers.partition)).into_iter().flat_map(|names| names.iter()) {
             all.insert(key, Vec::new());

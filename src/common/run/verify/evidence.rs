@@ -144,7 +144,12 @@ impl Case<'_> {
         (first_young..=self.events.len()).rev().any(|n| self.walks(0..n, self.at - self.lag, wanted).is_some())
     }
 
-    fn walks(&self, picks: impl IntoIterator<Item = usize>, from: Millis, wanted: &[Wanted]) -> Option<(Millis, Millis)> {
+    fn walks(
+        &self,
+        picks: impl IntoIterator<Item = usize>,
+        from: Millis,
+        wanted: &[Wanted],
+    ) -> Option<(Millis, Millis)> {
         let state = self.fold(picks);
         walk(self.plan, state, self.given, from, self.at, |values| same(values, wanted), self.budget)
     }
@@ -157,7 +162,8 @@ impl Case<'_> {
         if !self.known {
             let way = self.unread(wanted).filter(|_| self.events.iter().all(|e| e.known != Known::Read));
             let n = self.events.len();
-            return way.or_else(|| Some(verdict(Cause::Missing, format!("the store has nothing of it, the log {n} events"))));
+            return way
+                .or_else(|| Some(verdict(Cause::Missing, format!("the store has nothing of it, the log {n} events"))));
         }
         if self.dated {
             return self.dated_before(wanted).or_else(|| self.miscounted(wanted));
@@ -175,9 +181,12 @@ impl Case<'_> {
             let why = format!("without {way} the log says the same; the state does not remember having read them");
             return Some(verdict(Cause::Late, why));
         }
-        if let Some(way) = self.without(wanted, |event| event.behind == Some(true) && !event.passed && event.known != Known::Read)
+        if let Some(way) =
+            self.without(wanted, |event| event.behind == Some(true) && !event.passed && event.known != Known::Read)
         {
-            let why = format!("without {way} the log says the same; they stand behind all that the state has read, by its count");
+            let why = format!(
+                "without {way} the log says the same; they stand behind all that the state has read, by its count"
+            );
             return Some(verdict(Cause::Late, why));
         }
         let lost = |event: &Event| event.known == Known::Unread;
@@ -233,7 +242,8 @@ impl Case<'_> {
                 event.known == Known::Read || event.passed || event.behind == Some(false)
             };
             return Some(if rest.iter().any(has_read) {
-                let why = format!("without {named} the log says the same{when}; the state has read them or what follows");
+                let why =
+                    format!("without {named} the log says the same{when}; the state has read them or what follows");
                 verdict(Cause::Lost, why)
             } else {
                 verdict(Cause::Late, format!("without {named} the log says the same{when}"))

@@ -73,7 +73,11 @@ mod tests {
         let chosen = |seed, backwards: bool| {
             let mut sample = Sample::new(Some(10), seed);
             let mut offer = |key: &Key| sample.offer(key);
-            if backwards { keys.iter().rev().for_each(&mut offer) } else { keys.iter().for_each(&mut offer) }
+            if backwards {
+                keys.iter().rev().for_each(&mut offer)
+            } else {
+                keys.iter().for_each(&mut offer)
+            }
             sample.close();
             keys.iter().filter(|key| sample.holds(key)).cloned().collect::<Vec<_>>()
         };

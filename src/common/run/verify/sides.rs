@@ -137,12 +137,7 @@ impl Side<'_> {
     }
 
     /// Looks at every key of these entities.
-    pub fn look(
-        &mut self,
-        definitions: &Definitions,
-        entities: &[usize],
-        sample: &mut Sample,
-    ) -> Result<Look, Error> {
+    pub fn look(&mut self, definitions: &Definitions, entities: &[usize], sample: &mut Sample) -> Result<Look, Error> {
         let mut look = Look::default();
         let mut all: HashMap<(usize, usize), Names> = HashMap::new();
         for &place in entities {

@@ -31,8 +31,7 @@ pub fn walk(
             (false, Some(first)) => return Some((first, now - 1)),
             _ => {}
         }
-        let by_clock =
-            if plan.follows_clock() { plan.next_derived_change(&values, now, &mut scratch) } else { None };
+        let by_clock = if plan.follows_clock() { plan.next_derived_change(&values, now, &mut scratch) } else { None };
         let by_state = state.as_ref().and_then(|state| state.next_change(plan, now));
         let next = [by_state, by_clock].into_iter().flatten().min().filter(|at| *at > now && *at <= to);
         budget.set(budget.get().saturating_sub(1));

@@ -104,7 +104,9 @@ fn push_line(difference: &Difference, definitions: &Definitions, out: &mut Vec<u
         Some(tag) => ndjson::push_str(out, &definitions.tags[tag].code),
         None => Datum::Null.push_json(out),
     }
-    out.extend_from_slice(format!(",\"cause\":\"{}\",\"asOf\":{}", difference.cause.name(), difference.as_of).as_bytes());
+    out.extend_from_slice(
+        format!(",\"cause\":\"{}\",\"asOf\":{}", difference.cause.name(), difference.as_of).as_bytes(),
+    );
     if difference.key.is_some() && difference.tag.is_some() {
         for (name, value) in [("store", &difference.store), ("log", &difference.log)] {
             out.extend_from_slice(format!(",\"{name}\":").as_bytes());
