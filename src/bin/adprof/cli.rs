@@ -88,6 +88,7 @@ commands! {
     Segment => segment, "segment";
     Export => export, "export";
     Verify => verify, "verify";
+    Rebuild => rebuild, "rebuild";
     Day => day, "day";
     Doctor => doctor, "doctor";
     Log => log, "log";

@@ -515,9 +515,19 @@ impl Live {
     /// Marks a key as changed, so that `drain` tells all of it; one never seen is passed over, if its entity does not
     /// forget: then it may have been seen.
     pub fn tell(&mut self, key: &Key) {
+        let may_have_been = |live: &Live, plan: usize| live.plans[plan].hidden().is_some();
+        self.tell_if(key, may_have_been);
+    }
+
+    /// The same, of a key never seen too: that there is nothing of it.
+    pub fn tell_whatever_it_is(&mut self, key: &Key) {
+        self.tell_if(key, |_, _| true);
+    }
+
+    fn tell_if(&mut self, key: &Key, unseen: impl FnOnce(&Live, usize) -> bool) {
         let place = match (self.places.get(key), self.plans.place(key.entity())) {
             (Some(place), _) => *place,
-            (None, Some(plan)) if self.plans[plan].hidden().is_some() => self.begin(plan, key.clone()),
+            (None, Some(plan)) if unseen(self, plan) => self.begin(plan, key.clone()),
             (None, _) => return,
         };
         let entry = &mut self.entries[place as usize];

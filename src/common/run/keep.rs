@@ -220,6 +220,13 @@ impl Keep {
         }
     }
 
+    /// Takes note of how far the topic is known already: reading it will go on there.
+    pub fn knows(&mut self, partitions: i32, reached: Vec<Owned>) {
+        if let Some(source) = &mut self.ledger.progress.source {
+            (source.partitions, source.reached) = (partitions, reached);
+        }
+    }
+
     /// Takes note of the topic as it is read now. Refuses to leave out a partition whose users the state holds.
     pub fn reads(&mut self, partitions: i32, assigned: &[i32]) -> Result<(), Error> {
         let Some(source) = &mut self.ledger.progress.source else { return Ok(()) };

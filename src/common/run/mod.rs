@@ -10,6 +10,7 @@ pub mod key_rows;
 pub mod keep;
 mod projection;
 mod publish;
+pub mod rebuild;
 mod saver;
 mod standby;
 pub mod stream;

@@ -37,6 +37,8 @@ pub struct Projection {
     pub ends: Offsets,
     /// Publish only after whoever does so now has been silent for so long.
     pub standby: Option<Duration>,
+    /// Whether profiles may stand there of keys that the state has never had: then these are told to be nothing.
+    pub foreign: bool,
 }
 
 /// The name under which a checkpoint keeps what Redis lacks.
@@ -79,7 +81,8 @@ pub struct Publishing {
     /// What was handed over and is not answered.
     flying: Arc<Vec<Patch>>,
     looked: Instant,
-    /// Entities that forget, until it is known whether Redis shows keys that the state no longer has.
+    foreign: bool,
+    /// Entities that forget, or all, until it is known whether Redis shows keys that the state no longer has.
     sweep: Vec<(String, usize)>,
     refused: HashSet<String>,
     down: bool,
@@ -93,7 +96,7 @@ impl Publishing {
         told: Option<Told>,
         live: &mut Live,
     ) -> Result<Publishing, Error> {
-        let Projection { mut redis, token: name, ends, standby: span } = projection;
+        let Projection { mut redis, token: name, ends, standby: span, foreign } = projection;
         let plan = fingerprint(live.plans());
         let told = told.filter(|told| told.plan == plan);
         let round = told.as_ref().map_or(0, |told| told.round);
@@ -108,7 +111,7 @@ impl Publishing {
             Some(keys) => keys.iter().filter_map(|key| Key::from_stored(key)).for_each(|key| live.tell(&key)),
             None => {
                 live.tell_again();
-                sweep = forgetful(live);
+                sweep = swept(live, foreign);
             }
         }
         let state = progress.state_id.clone();
@@ -127,6 +130,7 @@ impl Publishing {
             silent_until,
             flying: Arc::default(),
             looked: Instant::now(),
+            foreign,
             sweep,
             refused: HashSet::new(),
             down: false,
@@ -139,7 +143,7 @@ impl Publishing {
         let behind = |(partition, offset): (&i32, &i64)| reached.get(partition).copied().unwrap_or(0) < *offset;
         if self.silent_until.iter().any(behind) {
             live.tell_again();
-            self.sweep = forgetful(live);
+            self.sweep = swept(live, self.foreign);
         }
     }
 
@@ -235,7 +239,7 @@ impl Publishing {
             Answer::Claimed { token, found, sound } => {
                 if !sound {
                     live.tell_again();
-                    self.sweep = forgetful(live);
+                    self.sweep = swept(live, self.foreign);
                 }
                 if found.as_ref().is_some_and(|found| found.state != token.state) {
                     observer.say(&format!("took the projection over from another state: `{}`", self.name));
@@ -252,6 +256,7 @@ impl Publishing {
                 self.report_refused(refused, observer);
             }
             // Of the keys that are there, all are told as they are; of the others, that they are not.
+            Answer::Swept { keys } if self.foreign => keys.iter().for_each(|key| live.tell_whatever_it_is(key)),
             Answer::Swept { keys } => keys.iter().for_each(|key| live.tell(key)),
             Answer::Lost => {
                 observer.say("redis has lost data: all profiles are published again");
@@ -295,7 +300,7 @@ impl Publishing {
         self.silent_until = self.first.as_ref().map(|found| found.reached.clone()).unwrap_or_default();
         self.over = Some(text);
         live.tell_again();
-        self.sweep = forgetful(live);
+        self.sweep = swept(live, self.foreign);
     }
 
     /// Names each key that Redis refuses once.
@@ -309,9 +314,9 @@ impl Publishing {
     }
 }
 
-/// The entities whose keys are forgotten, with the number of their parts.
-fn forgetful(live: &Live) -> Vec<(String, usize)> {
-    let plans = live.plans().iter().filter(|plan| plan.hidden().is_some());
+/// The entities whose keys are forgotten, or all of them, with the number of their parts.
+fn swept(live: &Live, all: bool) -> Vec<(String, usize)> {
+    let plans = live.plans().iter().filter(|plan| all || plan.hidden().is_some());
     plans.map(|plan| (plan.entity().name.to_string(), plan.entity().width())).collect()
 }
 

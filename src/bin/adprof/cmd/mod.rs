@@ -15,6 +15,7 @@ pub mod log;
 pub mod man;
 pub mod query;
 pub mod schema;
+pub mod rebuild;
 pub mod segment;
 pub mod sink;
 pub mod stream;

@@ -280,7 +280,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     let ends = consumer.iter().flat_map(Consumer::lag).map(|lag| (lag.partition, lag.high)).collect();
     let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
     let standby = args.standby.map(|ms| Duration::from_millis(ms.unsigned_abs()));
-    let projection = redis.map(|redis| Projection { redis, token, ends, standby });
+    let projection = redis.map(|redis| Projection { redis, token, ends, standby, foreign: false });
     report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
     let news = feed(consumer.as_ref(), plans, None, true);
     let commit = |offsets| {
@@ -297,7 +297,7 @@ fn told(url: Option<&RedisUrl>) -> String {
 }
 
 /// The token under which a projection is written: one for each part of an input.
-fn token(topic: Option<&str>, consumer: Option<&Consumer>, partitions: Option<&PartitionSet>) -> String {
+pub(super) fn token(topic: Option<&str>, consumer: Option<&Consumer>, partitions: Option<&PartitionSet>) -> String {
     match (topic, consumer, partitions) {
         (Some(topic), Some(consumer), Some(_)) => {
             let list: Vec<String> = consumer.assigned().iter().map(ToString::to_string).collect();

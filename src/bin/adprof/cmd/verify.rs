@@ -181,7 +181,7 @@ fn grace(text: &str) -> std::result::Result<Millis, String> {
 }
 
 /// The definitions that are named, else those that the state was made with.
-fn definitions(found: Option<Definitions>, state: Option<&Embedded>) -> Result<Definitions> {
+pub(super) fn definitions(found: Option<Definitions>, state: Option<&Embedded>) -> Result<Definitions> {
     if let Some(found) = found {
         return Ok(found);
     }

@@ -62,7 +62,7 @@ impl Compare<'_, '_> {
         let held = self.side.lock().expect("a panic ends the program").held(&keys, self.told, self.at)?;
         for ((key, from_log), held) in all.into_iter().zip(held) {
             let (values, right) = compare(&groups, &from_log, &held);
-            if values == 0 && !held.is_known() {
+            if values == 0 && !held.known {
                 continue;
             }
             found.keys += 1;

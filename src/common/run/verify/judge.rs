@@ -190,7 +190,7 @@ impl Judge<'_> {
                 at,
                 lag: if redis { self.job.grace } else { 0 },
                 dated: of != Of::Live,
-                known: held.is_known(),
+                known: if of == Of::Live { held.live } else { held.known },
                 warm_since: wanted.iter().filter_map(|(tag, _)| warm(*tag)).max(),
                 budget,
             };

@@ -42,15 +42,12 @@ pub struct Held {
     pub shown: Vec<Shown>,
     /// Values by code, which other tags may be made of.
     pub tags: Vec<Tag>,
+    /// Whether the store has anything of the key, asked for or not.
+    pub known: bool,
+    /// Whether it has anything that follows events and time.
+    pub live: bool,
     /// Why the profile cannot be read.
     pub broken: Option<String>,
-}
-
-impl Held {
-    /// Whether there is any value.
-    pub fn is_known(&self) -> bool {
-        self.broken.is_some() || self.shown.iter().any(|shown| shown.value.is_some())
-    }
 }
 
 /// The live state of a stream, as of one commit.
@@ -215,8 +212,9 @@ impl Told {
     }
 
     fn embedded(&self, state: &State<'_>, entry: Entry, at: Millis) -> Result<Held, Error> {
-        let live = state.live(&entry, at)?;
-        let (values, told) = live.unwrap_or_default();
+        let (values, told) = state.live(&entry, at)?.unwrap_or_default();
+        let live = told.iter().any(|tag| values[*tag].is_some());
+        let known = live || entry.tags.iter().any(|tag| tag.value.is_some());
         let entity = entry.key.entity();
         let mut shown = Vec::new();
         let patch = |tag: usize| entry.tags.iter().find(|patch| *patch.code == *self.definitions.tags[tag].code);
@@ -235,7 +233,7 @@ impl Told {
             }
         }
         shown.retain(|shown| self.is_chosen(shown.tag));
-        Ok(Held { shown, tags: entry.tags, broken: None })
+        Ok(Held { shown, tags: entry.tags, known, live, broken: None })
     }
 
     fn dated(&self, tag: usize, patch: &Tag) -> Shown {
@@ -273,6 +271,7 @@ impl Told {
             }
         }
         shown.retain(|shown| self.is_chosen(shown.tag));
-        Held { shown, tags, broken }
+        let known = broken.is_some() || !fields.is_empty();
+        Held { shown, tags, known, live: known, broken }
     }
 }
