@@ -5,8 +5,8 @@
 #   scripts/flink-job.sh [--events N]     events made by `adprof gen` (default 20000)
 #
 # Starts Kafka (scripts/servers.sh) and a standalone cluster of Flink, one of each process, on free loopback ports in a
-# temporary folder; ships the events with `adprof collect`, runs the job to the end of the topic with sql-client.sh, reads
-# the topic it wrote, and compares every value. Ends what it started. Exit 1 on a difference.
+# temporary folder; ships the events with `adprof collect`, runs a job of users and one of another entity to the end of the
+# topic with sql-client.sh, reads the topics they wrote, and compares every value. Ends what it started. Exit 1 on a difference.
 #
 # Flink comes from PyPI (apache-flink, about 1 GB with what it needs); its Kafka connector, and the SQL gateway without which
 # its SQL client does not start, from Maven Central; all once, into ${XDG_CACHE_HOME:-~/.cache}/adprof. Needs Java 17,
@@ -130,7 +130,7 @@ work=$(mktemp -d)
 scripts/servers.sh start --kafka "$work/servers"
 # shellcheck source=/dev/null
 source "$work/servers/env"
-for topic in realtime-events:1 profiles:1; do
+for topic in realtime-events:1 user:1 cell:1; do
     scripts/servers.sh kafka-tool "$work/servers" org.apache.kafka.tools.TopicCommand --bootstrap-server "$ADPROF_TEST_KAFKA" \
         --create --topic "${topic%:*}" --partitions "${topic#*:}" >&2
 done
@@ -140,13 +140,45 @@ start_cluster
 "$ADPROF" gen --events "$events" --duplicates 10% |
     "$ADPROF" collect --log "$work/events.log" -b "$ADPROF_TEST_KAFKA" -t realtime-events
 as_of=$(python3 -c 'import json, sys; t = sorted(json.loads(line)["timestamp"] for line in open(sys.argv[1])); print(t[len(t) * 9 // 10])' "$work/events.log")
-"$ADPROF" batch --log "$work/events.log" --tags all --as-of "$as_of" -o "$work/batch.ndjson"
-"$ADPROF" compile --to flink --job -b "$ADPROF_TEST_KAFKA" -e --into profiles --tags all --as-of "$as_of" -o "$work/job.sql"
-# Waits for the job to end.
-sed -i "1i SET 'table.dml-sync' = 'true';" "$work/job.sql"
-"$FLINK_HOME/bin/sql-client.sh" -f "$work/job.sql" >"$work/sql-client.log" 2>&1 ||
-    { tail -n 40 "$work/sql-client.log" >&2; die "the job failed"; }
-if grep -q '\[ERROR\]' "$work/sql-client.log"; then tail -n 40 "$work/sql-client.log" >&2; die "the job failed"; fi
-scripts/servers.sh kafka-tool "$work/servers" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$ADPROF_TEST_KAFKA" \
-    --topic profiles --from-beginning --timeout-ms 5000 >"$work/profiles.ndjson" 2>"$work/consumer.log" || true
-python3 scripts/engines/rows.py "$work/profiles.ndjson" "$work/batch.ndjson"
+cat >"$work/cell.toml" <<'TOML'
+[[entity]]
+name = "cell"
+key = ["category", "hop(timestamp, '2h', '1h')"]
+retain = "12h"
+
+[[tag]]
+code = "users"
+entity = "cell"
+value = "count(DISTINCT userId)"
+
+[[tag]]
+code = "spent"
+entity = "cell"
+value = "sum(amount)"
+
+[[tag]]
+code = "last_event"
+entity = "cell"
+value = "last(eventId)"
+window = "6h"
+TOML
+
+# Runs the job of entity $1, with the definition file $2 or the built-in ones, and compares what it wrote with `batch`.
+job() {
+    local entity=$1 given=()
+    [[ -z ${2-} ]] || given=(-d "$2")
+    "$ADPROF" batch "${given[@]}" --log "$work/events.log" --tags all --as-of "$as_of" -o "$work/batch.ndjson"
+    "$ADPROF" compile --to flink "${given[@]}" --entity "$entity" --job -b "$ADPROF_TEST_KAFKA" -e --into "$entity" --tags all \
+        --as-of "$as_of" -o "$work/job.sql"
+    # Waits for the job to end.
+    sed -i "1i SET 'table.dml-sync' = 'true';" "$work/job.sql"
+    "$FLINK_HOME/bin/sql-client.sh" -f "$work/job.sql" >"$work/sql-client.log" 2>&1 ||
+        { tail -n 40 "$work/sql-client.log" >&2; die "the job failed"; }
+    if grep -q '\[ERROR\]' "$work/sql-client.log"; then tail -n 40 "$work/sql-client.log" >&2; die "the job failed"; fi
+    scripts/servers.sh kafka-tool "$work/servers" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$ADPROF_TEST_KAFKA" \
+        --topic "$entity" --from-beginning --timeout-ms 5000 >"$work/rows.ndjson" 2>"$work/consumer.log" || true
+    python3 scripts/engines/rows.py "$work/rows.ndjson" "$work/batch.ndjson"
+}
+
+job user
+job cell "$work/cell.toml"

@@ -244,7 +244,7 @@ fn what_cannot_be_asked_is_refused_with_the_reason() {
             78,
             "adprof.toml:31:11: with -p `item_events_10m` would be wrong: events of one `item` are in every partition",
         ),
-        ("compile --to duckdb --tags all", 78, "compile computes tags of users only: `item_events_10m` is of `item`"),
+        ("compile --to duckdb --tags pair_events", 2, "`pair_events` is of `pair`, not of `user`\nhint: --entity pair"),
     ] {
         let output = dir.adprof(command).exits(code);
         assert!(output.stderr.contains(why), "{command}: {}", output.stderr);

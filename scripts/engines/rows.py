@@ -3,8 +3,9 @@
 
     rows.py ROWS PATCHES.ndjson
 
-ROWS is what a topic of upserts held, as NDJSON: the last row of each user counts. Or it is a folder of Parquet files (needs
-DuckDB). All numbers are exact. Prints how many values are equal; exits with 1 on the first that is not.
+ROWS is what a topic of upserts held, as NDJSON: the last row of each key counts. Or it is a folder of Parquet files (needs
+DuckDB). A key that is forgotten has no row. All numbers are exact. Prints how many values are equal; exits with 1 on the first
+that is not.
 """
 
 import json
@@ -26,21 +27,28 @@ def parquet(folder):
     return [dict(zip(names, row)) for row in result.fetchall()]
 
 
+def key_of(patch):
+    key = patch["userId"] if "userId" in patch else patch["key"]
+    return tuple(key) if isinstance(key, list) else (key,)
+
+
 def main():
     written = parquet(sys.argv[1]) if os.path.isdir(sys.argv[1]) else lines(sys.argv[1])
-    rows = {row["userId"]: row for row in written}
-    patches = {patch["userId"]: patch["tags"] for patch in lines(sys.argv[2])}
-    if rows.keys() != patches.keys():
-        sys.exit(f"rows.py: {len(rows)} users in the rows, {len(patches)} in the patches")
+    patches = {key_of(patch): patch["tags"] for patch in lines(sys.argv[2])}
+    codes = set().union(*patches.values())
+    rows = {tuple(value for name, value in row.items() if name not in codes): row for row in written}
+    there = {key for key, tags in patches.items() if any(value is not None for value in tags.values())}
+    if not there <= rows.keys() <= patches.keys():
+        sys.exit(f"rows.py: {len(rows)} keys in the rows, {len(there)} of {len(patches)} in the patches have values")
     values = 0
-    for user, tags in patches.items():
-        for code, value in tags.items():
-            if rows[user][code] != value:
-                sys.exit(f"rows.py: {user} {code}: {rows[user][code]} in the rows, {value} in the patches")
+    for key in rows:
+        for code, value in patches[key].items():
+            if rows[key][code] != value:
+                sys.exit(f"rows.py: {key} {code}: {rows[key][code]} in the rows, {value} in the patches")
             values += 1
     if values == 0:
         sys.exit("rows.py: there was nothing to compare")
-    print(f"{values} values of {len(patches)} users are equal; {len(written)} rows")
+    print(f"{values} values of {len(rows)} keys are equal; {len(written)} rows")
 
 
 if __name__ == "__main__":
