@@ -132,23 +132,27 @@ fn an_entity_costs_nothing_until_it_is_told_and_then_what_its_meaning_says() {
 
 #[test]
 fn keys_stay_when_the_files_of_tags_that_nobody_wants_any_more_go() {
-    let mut world = World::new(6);
-    (0..2).for_each(|day| world.add_file(day, 40));
     let [.., users] = definitions();
-    let tag = |hours: u32| {
-        let entity = "[[entity]]\nname = \"item\"\nkey = \"itemId\"\n";
-        let tag = format!("code = \"n\"\nentity = \"item\"\nvalue = \"count(*)\"\nwindow = \"{hours}h\"\n");
-        format!("{users}\n{entity}[[tag]]\n{tag}")
+    let entity = "[[entity]]\nname = \"item\"\nkey = \"itemId\"\n";
+    let tag = |code: &str, more: &str| {
+        format!("[[tag]]\ncode = \"{code}\"\nentity = \"item\"\nvalue = \"count(*)\"\n{more}\n")
     };
-    world.nightly(&format!("--tags spent --through {}", World::name(1)), "users");
-    for hours in 1..15 {
-        world.dir.write("adprof.toml", tag(hours));
-        let told = world.nightly(&format!("--tags all --through {}", World::name(1)), "another window");
-        assert!(told.stderr.contains("keys of item"), "{}", told.stderr);
+    // Beside the tag that changes there is one that stays, or none.
+    for steady in [String::new(), tag("m", "")] {
+        let mut world = World::new(6);
+        (0..2).for_each(|day| world.add_file(day, 40));
+        let flags = |tags: &str| format!("--tags {tags} --through {}", World::name(1));
+        world.nightly(&flags("spent"), "users");
+        for hours in 1..15 {
+            let tags = format!("{steady}{}", tag("n", &format!("window = \"{hours}h\"")));
+            world.dir.write("adprof.toml", format!("{users}\n{entity}{tags}"));
+            let told = world.nightly(&flags("all"), "another window");
+            assert!(told.stderr.contains("keys of item"), "{}", told.stderr);
+        }
+        let files = std::fs::read_dir(world.dir.file("rollups")).expect("listed");
+        let names = files.map(|entry| entry.expect("one").file_name().to_string_lossy().into_owned());
+        assert!((2..=18).contains(&names.filter(|name| name.ends_with(".more")).count()));
     }
-    let more =
-        std::fs::read_dir(world.dir.file("rollups")).expect("listed").map(|entry| entry.expect("one").file_name());
-    assert!((2..=18).contains(&more.filter(|name| name.to_string_lossy().ends_with(".more")).count()));
 }
 
 #[test]
