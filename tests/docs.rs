@@ -46,6 +46,7 @@ pages! {
     14 scale_out "docs/scale-out.md";
     15 base_and_tail "docs/base-and-tail.md";
     16 entities "docs/entities.md";
+    17 verify "docs/verify.md";
 }
 
 #[test]

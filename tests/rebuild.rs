@@ -84,6 +84,54 @@ fn a_damaged_state_is_made_anew_and_keeps_what_the_log_does_not_have() {
     agrees_with_the_oracle(&dir, "file:s2");
 }
 
+const ENTITIES: &str = r#"
+[[entity]]
+name = "topic"
+key = ["category", "eventType"]
+[[entity]]
+name = "minute"
+key = "tumble(timestamp, '1m')"
+retain = "2h"
+[[tag]]
+code = "events"
+value = "count(*)"
+[[tag]]
+code = "grade"
+type = "string"
+update = "import"
+[[tag]]
+code = "mood"
+value = "CASE WHEN grade = 'a' THEN 'good' WHEN events > 30 THEN 'busy' ELSE 'calm' END"
+[[tag]]
+code = "topic_spent"
+entity = "topic"
+value = "sum(amount)"
+[[tag]]
+code = "minute_users"
+entity = "minute"
+value = "count(DISTINCT userId)"
+"#;
+
+#[test]
+fn entities_and_imported_values_are_made_anew_too() {
+    let dir = Dir::new();
+    dir.write("adprof.toml", ENTITIES);
+    dir.adprof("collect --log log").stdin(events(0, 2000)).ok();
+    dir.adprof("stream --store file:s").stdin(dir.read("log")).exits(0);
+    let at = now();
+    dir.adprof("sink file:s").stdin(format!("{{\"userId\":\"u1\",\"asOf\":{at},\"tags\":{{\"grade\":\"a\"}}}}\n")).ok();
+    let ask = "export --store file:s --entity";
+    let before: Vec<String> = ["user", "topic"].map(|entity| dir.adprof(&format!("{ask} {entity}")).ok()).into();
+    assert!(before[0].contains(",a,good"), "{}", before[0]);
+    dir.adprof("rebuild --log log --store file:s").exits(0);
+    let after: Vec<String> = ["user", "topic"].map(|entity| dir.adprof(&format!("{ask} {entity}")).ok()).into();
+    assert_eq!(after, before);
+    dir.adprof("verify --log log --store file:s --grace 0").exits(0);
+    damage(&dir, "s");
+    let found = dir.adprof("verify --log log --store file:s --grace 0").exits(1);
+    assert!(found.stderr.ends_with(" missing\n"), "{}", found.stderr);
+}
+
 #[test]
 fn what_may_not_be_rebuilt_is_refused() {
     let dir = Dir::new();

@@ -24,7 +24,7 @@ fn beside_running_streams_under_load_nothing_is_found() {
                 let now = now();
                 // Some an hour ago less a moment, so that counts fall all the time.
                 let line = |i: u64| {
-                    let at = if i % 3 == 0 { now - 3_600_000 + (i % 4000) as i64 } else { now - (i % 50) as i64 };
+                    let at = if i.is_multiple_of(3) { now - 3_600_000 + (i % 4000) as i64 } else { now - (i % 50) as i64 };
                     format!("{{\"eventId\":\"e{i}\",\"userId\":\"u{}\",\"eventType\":\"click\",\"timestamp\":{at},\"category\":\"c{}\"}}\n", i % 211, i % 7)
                 };
                 collect.feed((n..n + 200).map(line).collect::<String>());

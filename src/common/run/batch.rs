@@ -38,6 +38,9 @@ use std::sync::atomic::AtomicU64;
 
 /// Keys are spread over so many partitions by a fixed hash: the order of the output rests on both.
 pub(super) const PARTITIONS: usize = 256;
+/// Says of a user whether her events are read.
+pub type Only<'a> = dyn Fn(&[u8]) -> bool + Sync + 'a;
+
 /// One run over a log.
 pub struct Job<'a> {
     /// The tags of users that are told, or none of them.
@@ -61,7 +64,7 @@ pub struct Job<'a> {
     /// Bytes of the log read so far, for a progress bar.
     pub progress: &'a AtomicU64,
     /// Whether the events of a user are read; none: of all users.
-    pub only: Option<&'a (dyn Fn(&[u8]) -> bool + Sync)>,
+    pub only: Option<&'a Only<'a>>,
 }
 
 /// A refused line of a log and where it stands.

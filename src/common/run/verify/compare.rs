@@ -1,8 +1,9 @@
 //! The comparison of a partition: what `batch` tells of its keys beside what the store says. Keys that differ are suspects, no more.
 
+use super::Failure;
+use super::asked::Group;
 use super::sample::Sample;
 use super::sides::{Held, Look, Of, Side, Told};
-use super::{Failure, Group};
 use crate::engine::plan::{Plan, Values};
 use crate::expr::Scratch;
 use crate::key::Key;
