@@ -150,6 +150,11 @@ fn what_may_not_be_rebuilt_is_refused() {
     dir.adprof("rebuild --log - --store file:s").exits(2);
     dir.adprof("rebuild --log log --store redis://127.0.0.1:1").exits(69);
     dir.adprof("query --store file:s u1").ok();
+    // Somebody's folder of that name is not ours to remove.
+    dir.write("s.rebuild/notes", "mine");
+    let foreign = dir.adprof("rebuild --log log --store file:s").exits(2);
+    assert!(foreign.stderr.contains("s.rebuild: holds `notes`, which is not of a state"), "{}", foreign.stderr);
+    assert_eq!(dir.read("s.rebuild/notes"), "mine");
 }
 
 #[test]

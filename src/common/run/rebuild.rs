@@ -6,6 +6,7 @@
 
 use crate::lines::Text;
 use crate::log::{Chunk, ChunkLines, Error, Log};
+use crate::ndjson::shown;
 use crate::patch::Patch;
 use crate::store::embedded::Embedded;
 use crate::store::{self, Kind};
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A log is cut into such pieces; nothing rests on their size.
 const CHUNK_BYTES: u64 = 64 << 20;
+/// What lies in the directory of a state, besides its mark.
+const PARTS: [&str; 5] = ["data.mdb", "lock.mdb", "writer.lock", "base", "dead.ndjson"];
 /// Keys whose patches are carried over at once.
 const AT_ONCE: usize = 10_000;
 
@@ -75,15 +78,22 @@ pub fn exchange(dir: &Path) -> Result<(), store::Error> {
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(|e| failed("sync the directory", e))
 }
 
-/// Removes what stands where a state is rebuilt.
+/// Removes the state that stands where one is rebuilt, and nothing else: what is not of a state is an error, and stays.
 pub fn clear(dir: &Path) -> Result<(), store::Error> {
     let old = beside(dir);
-    match fs::remove_dir_all(&old) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(store::Error::new(Kind::Io, format!("{}: cannot remove it: {e}", old.display())))
-        }
-        _ => Ok(()),
+    let failed = |e: io::Error| store::Error::new(Kind::Io, format!("{}: cannot remove it: {e}", old.display()));
+    let entries = match fs::read_dir(&old) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let ours = |name: &str| PARTS.contains(&name) || name.starts_with("FORMAT");
+    if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(ours)) {
+        let other = shown(&other.to_string_lossy()).into_owned();
+        let message = format!("{}: holds `{other}`, which is not of a state", old.display());
+        return Err(store::Error::new(Kind::Usage, message).hint("move it away"));
     }
+    fs::remove_dir_all(&old).map_err(failed)
 }
 
 /// A log as one stream of whole lines. A last line that nothing ended was never acknowledged and is left out.

@@ -101,7 +101,9 @@ pub fn run(args: Args) -> Result<()> {
         let new = Embedded::open_existing(&dir).map_err(given::of_store)?;
         carry_over(&old, &new).map_err(given::of_store)?;
     }
-    clear(&dir).map_err(given::of_store)?;
+    if let Err(e) = clear(&dir) {
+        report::warn(format_args!("the old state is left behind: {}", e.message));
+    }
     if let Some(redis) = redis {
         let redis = redis.with_names(definitions.prefixes());
         args.publish(&dir, plans, topic, ends, redis)?;
