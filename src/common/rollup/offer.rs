@@ -253,6 +253,7 @@ mod tests {
     #[test]
     fn a_base_is_known_by_all_of_its_files_and_one_of_users_alone_as_ever() {
         let file = |digest, counters: &[u64]| FileRef {
+            entities: Vec::new(),
             name: String::new(),
             digest,
             bytes: 0,
