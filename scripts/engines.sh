@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # engines.sh: does `adprof compile` mean on each engine what `adprof batch` means? Random definitions on random events.
 #
-#   scripts/engines.sh [--engines duckdb,clickhouse,spark,flink] [--definitions N] [--seed S] [--sets N] [--events N] [--keep DIR]
+#   scripts/engines.sh [--engines duckdb,clickhouse,spark,flink] [--definitions N] [--entities N] [--seed S] [--sets N] [--events N] [--keep DIR]
 #
 # Makes N random definition sets (default 300) and random events, runs `adprof batch`, `adprof stream --emit final` and each
 # engine over what `adprof compile` prints, and compares every value as text and as an exact number. The last lines are a
@@ -24,7 +24,7 @@ while (($#)); do
     case $1 in
     -h | --help) usage_of scripts/engines.sh; exit ;;
     --engines) engines=$2; shift ;;
-    --definitions | --seed | --sets | --events | --keep) args+=("$1" "$2"); shift ;;
+    --definitions | --entities | --seed | --sets | --events | --keep) args+=("$1" "$2"); shift ;;
     *) die "unknown flag: $1" ;;
     esac
     shift
