@@ -11,6 +11,8 @@ fn module<S: AsRef<OsStr>>(python: &str, module: &str, dir: &Dir, args: impl Int
     let mut command = Command::new(python);
     command.args(["-B", "-m", module, "--program"]).arg(adprof_path()).arg("--dir").arg(dir.path()).args(args);
     command.env("PYTHONPATH", project().join("scripts")).env("ADPROF_PEERS_PYTHON", python);
+    // Other tests keep the machine busy.
+    command.env("ADPROF_BENCH_SETTLE", "0");
     command.output().expect("Python starts")
 }
 
@@ -93,4 +95,24 @@ fn a_difference_between_engines_is_told() {
         assert_eq!(output.status.success(), want.is_none(), "{b}: {words}");
         assert!(want.is_none_or(|want| words.contains(want)), "{b}: {words}");
     }
+}
+
+/// Rounds in which one engine always ran behind the same other one would tell of the other, too.
+#[test]
+fn engines_follow_each_other_equally_often() {
+    let Some(python) = support::python() else { return };
+    let code = "
+from collections import Counter
+from bench.turns import order
+for n in range(2, 8):
+    names, rounds = list('abcdefg'[:n]), n * (1 + n % 2)
+    turns = [order(names, round_) for round_ in range(1, rounds + 1)]
+    assert all(sorted(turn) == names for turn in turns), turns
+    pairs = Counter(pair for turn in turns for pair in zip(turn, turn[1:]))
+    assert set(pairs.values()) == {1 + n % 2} and len(pairs) == n * (n - 1), pairs
+";
+    let mut command = Command::new(python);
+    command.args(["-B", "-c", code]).env("PYTHONPATH", project().join("scripts"));
+    let output = command.output().expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

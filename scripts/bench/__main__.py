@@ -4,7 +4,7 @@
                      [--peers NAME,...] [--threads N] [--picture FILE] [--write-docs]
 
 Whole processes as a user would start them: wall time, and peak memory with that of child processes. What is compared
-runs in turn (A B A B …), on the same cores, so that a busy machine is busy for all.
+runs in turn, on the same cores and each time on a machine at rest, so that a busy machine is busy for all.
 Names for --only: batch, gen, stream, collect, sink, query. Names for --peers: duckdb, chdb, polars, spark, flink, none.
 """
 

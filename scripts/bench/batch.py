@@ -7,7 +7,8 @@ from pathlib import Path
 
 from . import chart, compare, hard, report
 from .events import AS_OF_MS
-from .process import apart, in_turn, remove, run, say
+from .process import apart, remove, run, say
+from .turns import in_turn
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 # name: (the script in scripts/peers/, the variable that names its Python, whether it starts a JVM)

@@ -20,7 +20,8 @@ from . import machine, report
 from .batch import adprof, definitions
 from .compare import profile
 from .events import about, generate
-from .process import apart, in_turn, remove, run, say
+from .process import apart, remove, run, say
+from .turns import in_turn
 from .variants import VARIANTS, make
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from . import machine, report
 from .batch import definitions
-from .process import clean_environment, in_turn, remove, run, say
+from .process import clean_environment, remove, run, say
+from .turns import in_turn
 
 # Far enough back that the last of 401 days is over: nothing can be received tomorrow.
 START = "2025-01-01"

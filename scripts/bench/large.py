@@ -18,7 +18,8 @@ from . import compare, machine, report
 from .batch import SHOWN, adprof, available, peer
 from .events import about, generate
 from .limit import limited
-from .process import apart, in_turn, remove, run, say
+from .process import apart, remove, run, say
+from .turns import in_turn
 
 BUCKETS = 64
 

@@ -106,28 +106,6 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
-def in_turn(jobs, runs, warm=True):
-    """Each job `runs` times, A B A B …, so that a busy machine is busy for all of them: {name: [Run]}.
-
-    One round before the first only warms the page cache. A job is a function that gives a Run, or None when it failed:
-    then it is left out from there on.
-    """
-    results = {name: [] for name in jobs}
-    for round_ in range(0 if warm else 1, runs + 1):
-        for name in list(results):
-            outcome = jobs[name]()
-            if outcome is None:
-                del results[name]
-                continue
-            words = f"  {name:<18} {outcome.seconds:8.3f} s {outcome.peak_mib:7.0f} MiB"
-            if outcome.statement is not None:
-                words += f"  (statement {outcome.statement:.3f} s)"
-            say(words + ("  warm-up" if round_ == 0 else ""))
-            if round_ > 0:
-                results[name].append(outcome)
-    return results
-
-
 def apart(work, *arguments):
     """What `work` gives, done by a process of its own: Python that has grown would pass its size on to what it starts,
     and the kernel's peak of a child begins at the size of its parent."""

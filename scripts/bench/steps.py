@@ -6,7 +6,8 @@ import statistics
 
 from . import report
 from .events import AS_OF_MS
-from .process import in_turn, lines_in, remove, run, say
+from .process import lines_in, remove, run, say
+from .turns import in_turn
 
 
 class Steps:

@@ -14,6 +14,7 @@ use crate::rows::{Block, Field, Head, Ids, Projection, Span, keep};
 use crate::time::Millis;
 use crate::value::Type;
 use bytes::BytesMut;
+use lazy::Form;
 pub use words::Words;
 use words::{INLINE, SHORT};
 
@@ -99,13 +100,15 @@ pub struct Packer<'a> {
     words: Words,
     /// For each text of the row at hand, its number or `INLINE`.
     codes: Vec<u8>,
+    /// How lines of the shapes met so far are packed, by the number of their layout.
+    forms: Vec<Form>,
 }
 
 impl<'a> Packer<'a> {
     /// One of several writers, by number.
     pub fn new(packing: &'a Packing, writer: u32) -> Packer<'a> {
         let texts = packing.texts.len();
-        Packer { packing, writer, words: Words::new(texts), codes: vec![INLINE; texts] }
+        Packer { packing, writer, words: Words::new(texts), codes: vec![INLINE; texts], forms: Vec::new() }
     }
 
     /// No rows, and room for some in `bytes`.

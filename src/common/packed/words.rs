@@ -63,7 +63,19 @@ impl Words {
             return INLINE;
         }
         let bytes: [u8; SHORT] = *buf[from as usize..].first_chunk().expect("a line has slack behind it");
-        let word = u128::from_le_bytes(bytes) & (u128::MAX >> (8 * (SHORT as u32 - len)));
+        self.code_of(field, u128::from_le_bytes(bytes) & mask(len), len)
+    }
+
+    /// The same of a text of 1 to `SHORT` bytes, with zeros behind them.
+    #[inline(always)]
+    pub fn code_of(&mut self, field: usize, word: u128, len: u32) -> u8 {
+        let places = &self.fields[field].places;
+        let place = &places[hash(word) % PLACES];
+        if place.word == word { place.code } else { self.search(field, word, len) }
+    }
+
+    #[inline(never)]
+    fn search(&mut self, field: usize, word: u128, len: u32) -> u8 {
         let places = &self.fields[field].places;
         let first = hash(word);
         for at in first..first + PROBES {
@@ -89,6 +101,12 @@ impl Words {
         }
         code
     }
+}
+
+/// All bits of the first so many bytes, of 1 to `SHORT`.
+#[inline(always)]
+pub fn mask(len: u32) -> u128 {
+    u128::MAX >> (8 * (SHORT as u32 - len))
 }
 
 fn hash(word: u128) -> usize {

@@ -1,13 +1,20 @@
 //! Layouts: where the texts of all lines of one shape are, so that nobody has to write their places down line by line.
 
-use super::line::{Cell, EVENT_ID, EVENT_TYPE, HEADS, Line, NOWHERE, TENANT, TIMESTAMP, USER};
+use super::line::{EVENT_ID, EVENT_TYPE, HEADS, Line, NOWHERE, TENANT, TIMESTAMP, USER};
 use super::shapes::{Part, Value};
 use super::{Read, Reader};
 use crate::time::Millis;
 
+/// Behind the beginning of a line that is read lazily there are so many bytes: the line, and more than its last value needs.
+pub const NEAR: usize = 576;
+/// A layout has so many bytes to be written down at most: its texts, and ten a slot of whatever it is.
+pub const LAID_MAX: usize = 192;
+
 /// What all lines of a shape have, besides its numbers.
 #[derive(Default)]
 pub struct Layout {
+    /// Its number, below that of shapes that are known at a time, and one that no other layout of this reader ever has.
+    pub name: (usize, u64),
     /// Of a line without one it is empty.
     pub tenant: Place,
     pub user: Place,
@@ -38,6 +45,9 @@ impl Reader {
     /// As `read`, but what it holds is in `lazy`: the texts of a line of a known shape are not looked up one by one.
     #[inline]
     pub fn read_lazily(&mut self, buf: &[u8], from: usize, received: Millis) -> (usize, Read) {
+        if buf.len() - from < NEAR {
+            return self.read(buf, from, received);
+        }
         match self.fast::<true>(buf, from, received) {
             Some(to) => (to, Ok(true)),
             None => self.slow(buf, from, received),
@@ -55,9 +65,11 @@ impl Reader {
 }
 
 impl Layout {
-    /// `None` where a value may be NULL in one line and not in another, or has to be looked at.
+    /// `None` where a value may be NULL in one line and not in another, or has to be looked at, and where there is too much to
+    /// be written down.
     pub(super) fn new(parts: &[Part]) -> Option<Layout> {
         let mut layout = Layout::default();
+        let mut bytes = 0;
         for part in parts {
             let text = Place { at: part.at, len: part.end - part.at };
             let text = match part.value {
@@ -67,6 +79,7 @@ impl Layout {
                 Value::TextOf(_) | Value::Other(_) => return None,
             };
             for place in part.value.places() {
+                bytes += text.map_or(0, Place::size) + if place >= HEADS { 10 } else { 0 };
                 match (place, text) {
                     (TENANT, Some(text)) => layout.tenant = text,
                     (USER, Some(text)) => layout.user = text,
@@ -76,6 +89,9 @@ impl Layout {
                     (slot, text) => layout.fields.push((slot - HEADS, text)),
                 }
             }
+        }
+        if bytes > LAID_MAX {
+            return None;
         }
         layout.fields.sort_unstable_by_key(|(slot, _)| *slot);
         Some(layout)
@@ -89,10 +105,10 @@ impl Place {
         &line[self.at as usize..(self.at + self.len) as usize]
     }
 
-    /// As it would be if the line were all that was read.
+    /// Where it begins in the line.
     #[inline(always)]
-    pub fn cell(self) -> Cell {
-        Cell::Read { from: self.at, len: self.len }
+    pub fn at(self) -> usize {
+        self.at as usize
     }
 
     #[inline(always)]
@@ -106,14 +122,5 @@ impl Lazy<'_> {
     pub fn timestamp(&self) -> Millis {
         let (Lazy::Read(line) | Lazy::Laid(_, line)) = self;
         line.timestamp()
-    }
-
-    /// The bytes of the user id in the line that was read from `from` on.
-    #[inline(always)]
-    pub fn user<'b>(&'b self, buf: &'b [u8], from: usize) -> &'b [u8] {
-        match self {
-            Lazy::Read(line) => line.text(line.user(), buf),
-            Lazy::Laid(layout, _) => layout.user.of(&buf[from..]),
-        }
     }
 }

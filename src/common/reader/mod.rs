@@ -30,7 +30,7 @@ use crate::value::Type;
 pub use bytes::SLACK;
 use bytes::{plain, string, unescape};
 use entry::{Entry, Kind};
-pub use layout::{Layout, Lazy, Place};
+pub use layout::{LAID_MAX, Layout, Lazy, NEAR, Place};
 pub use line::{Cell, Line};
 use line::{EVENT_ID, EVENT_TYPE, HEADS, NOWHERE, RECEIVED, TENANT, TIMESTAMP, USER};
 use shapes::{Found, Part, Shape, Shapes, Value};
@@ -126,20 +126,20 @@ impl Reader {
         *laid = None;
         steps.begin(projection);
         let found = shapes.find(buf, from);
-        if let Found::Known(n) = found
+        if let Found::Known(n, to) = found
             && let shape = shapes.get(n)
             && let Some(layout) = shape.layout.as_ref().filter(|_| LAZY)
         {
             line.all[RECEIVED] = Cell::Null;
-            if let Some(to) = (Scan { buf, line, texts: Texts::default() }).parts(shape, from) {
+            if (Scan { buf, line, texts: Texts::default() }).parts(shape, from).is_some() {
                 *laid = Some(n);
                 return allows(rules, line, layout.event_type.of(&buf[from..]), received).then_some(to);
             }
         }
         line.clear();
         let to = match found {
-            Found::Known(n) => match (Scan { buf, line, texts: Texts::default() }).shape(shapes.get(n), from) {
-                Some(to) => to,
+            Found::Known(n, to) => match (Scan { buf, line, texts: Texts::default() }).shape(shapes.get(n), from) {
+                Some(()) => to,
                 None => {
                     line.clear();
                     walk::<false>(steps, line, buf, from)?.0
@@ -306,9 +306,9 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// All values of a line of a known shape. The place of its newline; `None`: one of them is not as the shape has it.
+    /// All values of a line of a known shape. `None`: one of them is not as the shape has it.
     #[inline(always)]
-    fn shape(&mut self, shape: &Shape, from: usize) -> Option<usize> {
+    fn shape(&mut self, shape: &Shape, from: usize) -> Option<()> {
         for text in &shape.texts {
             self.line.put_text(text.place as usize, (from + text.at as usize) as u32, text.len);
         }
@@ -317,7 +317,7 @@ impl Scan<'_> {
 
     /// The same without the texts that are taken as they are.
     #[inline(always)]
-    fn parts(&mut self, shape: &Shape, from: usize) -> Option<usize> {
+    fn parts(&mut self, shape: &Shape, from: usize) -> Option<()> {
         let (at, wanted, places) = shape.timestamp;
         let at = from + at as usize;
         let timestamp = number::instant(self.buf, at, bytes::sixteen(self.buf, at))?;
@@ -340,7 +340,7 @@ impl Scan<'_> {
             }
         }
         // Nothing is odd or escaped in a line that has an outline, so that `texts` has nothing to say.
-        Some(shape.newline(from))
+        Some(())
     }
 
     /// A text that is taken as it is.

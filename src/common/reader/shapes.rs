@@ -115,12 +115,6 @@ impl Shape {
         // Word by word: for so few a comparison of slices is a call.
         std::iter::zip(&self.quotes, quotes).all(|(a, b)| a == b)
     }
-
-    /// The place of the newline of a line of this shape that begins at `from`.
-    #[inline(always)]
-    pub fn newline(&self, from: usize) -> usize {
-        from + self.len
-    }
 }
 
 /// All shapes seen so far.
@@ -132,6 +126,8 @@ pub struct Shapes {
     len: usize,
     quotes: [u64; PIECES_MAX],
     free: usize,
+    /// Shapes learned in all.
+    learned: u64,
     tries: u32,
     hits: u32,
     rest: u32,
@@ -140,8 +136,9 @@ pub struct Shapes {
 /// Where a line is among the shapes.
 #[derive(Clone, Copy)]
 pub enum Found {
-    /// By number, until another line is looked at.
-    Known(usize),
+    /// By number, until another line is looked at; and the place of its newline. That is not taken from the shape: where the next line
+    /// begins is then known long before.
+    Known(usize, usize),
     /// Not yet known: to be learned.
     New,
     None,
@@ -150,7 +147,7 @@ pub enum Found {
 impl Default for Shapes {
     fn default() -> Shapes {
         let (table, quotes) = (vec![0; TABLE].into(), [0; PIECES_MAX]);
-        Shapes { shapes: Vec::new(), table, len: 0, quotes, free: 0, tries: 0, hits: 0, rest: 0 }
+        Shapes { shapes: Vec::new(), table, len: 0, quotes, free: 0, learned: 0, tries: 0, hits: 0, rest: 0 }
     }
 }
 
@@ -181,7 +178,7 @@ impl Shapes {
                     let shape = &self.shapes[n - 1];
                     if shape.len == len && shape.has(quotes) && begins(line, &shape.pieces) {
                         self.hits += 1;
-                        return Found::Known(n - 1);
+                        return Found::Known(n - 1, from + len);
                     }
                 }
             }
@@ -202,7 +199,11 @@ impl Shapes {
             // Of a field twice the last value counts, but a shape knows no order.
             return;
         }
-        let Some(shape) = Shape::new(&buf[from..], self.len, &self.quotes, parts) else { return };
+        let Some(mut shape) = Shape::new(&buf[from..], self.len, &self.quotes, parts) else { return };
+        self.learned += 1;
+        if let Some(layout) = &mut shape.layout {
+            layout.name = (self.shapes.len(), self.learned);
+        }
         self.shapes.push(shape);
         self.table[self.free] = self.shapes.len() as u16;
     }
@@ -222,7 +223,7 @@ impl Shapes {
     #[cold]
     fn look_back(&mut self) {
         if self.hits < TRIAL / 2 {
-            *self = Shapes { rest: REST, ..Shapes::default() };
+            *self = Shapes { rest: REST, learned: self.learned, ..Shapes::default() };
         }
         (self.tries, self.hits) = (0, 0);
     }

@@ -67,7 +67,7 @@ fn read_twice(reader: &mut Reader, projection: &Projection, line: &[u8]) -> Seen
 }
 
 fn read_lazily(reader: &mut Reader, projection: &Projection, line: &[u8]) -> Seen {
-    let buf = [b"before\n", line, &[b'\n'; SLACK]].concat();
+    let buf = [b"before\n", line, &[b'\n'; NEAR]].concat();
     let (to, outcome) = reader.read_lazily(&buf, 7, NOW);
     match outcome {
         Err(refusal) => return Err(refusal.code.name()),
@@ -89,19 +89,19 @@ fn read_lazily(reader: &mut Reader, projection: &Projection, line: &[u8]) -> See
             (line, values)
         }
         Lazy::Laid(layout, numbers) => {
-            let of = |cell| text(numbers, cell, &buf[7..]);
+            let of = |place: Place| Some(String::from_utf8(place.of(&buf[7..]).to_vec()).expect("UTF-8"));
+            let number = |slot: usize| text(numbers, numbers.cells()[slot], &buf);
             let mut values = vec![None; projection.fields.len()];
             for (slot, _) in projection.fields.iter().enumerate().filter(|(_, field)| field.path == ["timestamp"]) {
-                values[slot] = of(numbers.cells()[slot]);
+                values[slot] = number(slot);
             }
             for (slot, place) in &layout.fields {
-                values[*slot] = of(place.map_or(numbers.cells()[*slot], Place::cell));
+                values[*slot] = place.map_or_else(|| number(*slot), of);
             }
-            let ids = [layout.user, layout.event_id].map(|place| of(place.cell()));
-            (numbers, ids.into_iter().chain(values).chain([of(layout.tenant.cell())]).collect())
+            let ids = [layout.user, layout.event_id].map(of);
+            (numbers, ids.into_iter().chain(values).chain([of(layout.tenant)]).collect())
         }
     };
-    assert_eq!(event.user(&buf, 7), values[0].as_deref().unwrap_or_default().as_bytes());
     assert_eq!(event.timestamp(), read.timestamp());
     Ok(Some((read.timestamp(), read.received(), values)))
 }

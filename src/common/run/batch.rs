@@ -163,16 +163,40 @@ pub fn partition_of(key: &Key) -> usize {
 /// The partition of a user, or of another key as it is stored, by a hash that is the same everywhere and for ever:
 /// partitions are part of the output's order.
 pub(super) fn partition(user_id: &[u8]) -> usize {
-    // Odd numbers without a pattern; the upper half of a product depends on all bits of both factors.
-    const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
-    let fold = |hash: u64, word: u64| {
-        let product = u128::from(hash ^ word) * u128::from(FACTORS[0]);
-        (product >> 64) as u64 ^ product as u64
-    };
-    let (words, rest) = user_id.as_chunks::<8>();
-    let hash = words.iter().fold(FACTORS[1] ^ user_id.len() as u64, |hash, word| fold(hash, u64::from_le_bytes(*word)));
+    let (words, rest) = user_id.as_chunks();
+    let hash = words.iter().fold(seed(user_id.len()), |hash, word| fold(hash, u64::from_le_bytes(*word)));
     let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    fold(fold(hash, last), FACTORS[1]) as usize % PARTITIONS
+    number(fold(hash, last))
+}
+
+/// The same of a user of so many bytes at the beginning of `text`, which has eight bytes more behind.
+#[inline(always)]
+fn partition_within(text: &[u8], len: usize) -> usize {
+    let word = |at| u64::from_le_bytes(*text[at..].first_chunk().expect("there is more behind"));
+    let whole = len & !7;
+    let hash = (0..whole).step_by(8).fold(seed(len), |hash, at| fold(hash, word(at)));
+    // Nothing of it where the last word is whole.
+    let last = word(whole) & ((1 << (8 * (len & 7))) - 1);
+    number(fold(hash, last))
+}
+
+// Odd numbers without a pattern; the upper half of a product depends on all bits of both factors.
+const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
+
+#[inline(always)]
+fn seed(len: usize) -> u64 {
+    FACTORS[1] ^ len as u64
+}
+
+#[inline(always)]
+fn fold(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word) * u128::from(FACTORS[0]);
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[inline(always)]
+fn number(hash: u64) -> usize {
+    fold(hash, FACTORS[1]) as usize % PARTITIONS
 }
 
 #[cfg(test)]
@@ -192,6 +216,14 @@ mod tests {
             (0..256_000).for_each(|i| counts[partition(shape(i).as_bytes())] += 1);
             // A thousand each; the spread of a throw of dice is about 32.
             assert!(counts.iter().all(|n| (800..1200).contains(n)), "{}: {counts:?}", shape(1));
+        }
+    }
+
+    #[test]
+    fn a_partition_is_that_of_a_user_with_more_behind() {
+        let text = "u-0000001 and so on, for as long as ids may be";
+        for len in 0..=text.len() - 8 {
+            assert_eq!(partition_within(text.as_bytes(), len), partition(&text.as_bytes()[..len]), "{len}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::pile::{Piles, Place};
 use super::share::Shares;
-use super::{Failure, Job, PARTITIONS, Refused, Summary, partition};
+use super::{Failure, Job, PARTITIONS, Refused, Summary, partition, partition_within};
 use crate::event::{Refusal, too_long};
 use crate::lines::Text;
 use crate::log::{self, Block, Chunk};
@@ -59,6 +59,8 @@ struct Worker<'a> {
     job: &'a Job<'a>,
     piles: &'a Piles,
     packer: Packer<'a>,
+    /// Whether lines are read lazily.
+    straight: bool,
     reader: Reader,
     open: Open,
     /// The chunk that would go on with the stretch read so far.
@@ -79,7 +81,8 @@ impl<'a> Worker<'a> {
         let slabs = (0..PARTITIONS).map(|_| Default::default()).collect();
         let open = Open { slabs, chunk: 0, handed: 0 };
         let reader = Reader::new(&job.plan.definitions.projection, job.rules);
-        Worker { job, piles, packer, reader, open, expected: 0, newest: None, summary: Summary::default() }
+        let straight = packer.is_straight();
+        Worker { job, piles, packer, straight, reader, open, expected: 0, newest: None, summary: Summary::default() }
     }
 
     fn read(&mut self, chunk: &Chunk) -> Result<(), Failure> {
@@ -148,7 +151,9 @@ impl<'a> Worker<'a> {
     /// Takes one line in, be it inside the range or not: its duplicates are found later on. Gives the place of its newline.
     #[inline]
     fn line(&mut self, buf: &[u8], from: usize) -> Result<(usize, Result<(), Refusal>), Failure> {
-        let (to, outcome) = self.reader.read_lazily(buf, from, self.job.received);
+        let (reader, received) = (&mut self.reader, self.job.received);
+        let (to, outcome) =
+            if self.straight { reader.read_lazily(buf, from, received) } else { reader.read(buf, from, received) };
         match outcome {
             Err(refusal) => return Ok((to, Err(*refusal))),
             Ok(false) => return Ok((to, Ok(()))),
@@ -193,7 +198,10 @@ impl Open {
         buf: &[u8],
         line: Range<usize>,
     ) -> std::io::Result<()> {
-        let p = partition(event.user(buf, line.start));
+        let p = match event {
+            Lazy::Read(line) => partition(line.text(line.user(), buf)),
+            Lazy::Laid(layout, _) => partition_within(&buf[line.start + layout.user.at()..], layout.user.size()),
+        };
         let room = packer.room_lazy(event, line.len());
         if self.slabs[p].1.free() < room {
             self.replace(p, piles, packer.start(piles.memory(room)))?;
