@@ -79,7 +79,7 @@ struct Packed {
 
 /// Makes a base and offers it.
 ///
-/// Roll-ups have users only: with other entities the log is read.
+/// With other entities than users the log is read: which of them roll-ups keep rests on what a night tells.
 pub fn make(make: &Make<'_>) -> Result<Offer, Failure> {
     let definitions = &make.job.plan.definitions;
     let (declared, users): (Vec<Arc<Plan>>, Vec<Arc<Plan>>) =

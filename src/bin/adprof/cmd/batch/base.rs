@@ -139,7 +139,7 @@ impl Base {
         let plans = base::plans(&definitions);
         if let (Some(plan), Some(_)) = (plans.iter().find(|plan| plan.entity().is_declared()), rollups) {
             let name = &plan.entity().name;
-            report::say(format_args!("the base is made from the log: roll-ups have no keys of `{name}`"));
+            report::say(format_args!("the base is made from the log: it has the keys of `{name}` too"));
         }
         let (whole, last_day) = (of(job.log), of(&self.last_day));
         let make = Make {
