@@ -123,4 +123,13 @@ impl Lazy<'_> {
         let (Lazy::Read(line) | Lazy::Laid(_, line)) = self;
         line.timestamp()
     }
+
+    /// The bytes of the user id in the line that was read from `from` on.
+    #[inline(always)]
+    pub fn user<'b>(&'b self, buf: &'b [u8], from: usize) -> &'b [u8] {
+        match self {
+            Lazy::Read(line) => line.text(line.user(), buf),
+            Lazy::Laid(layout, _) => layout.user.of(&buf[from..]),
+        }
+    }
 }
