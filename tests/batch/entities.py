@@ -59,8 +59,8 @@ KEYS = {
     "trend": f"""SELECT e.*, [(ts - ts % {HOUR // 2} - n * {HOUR // 2})::VARCHAR] AS k FROM events e, range(4) AS r(n)""",
     "recent": "SELECT e.*, [itemId] AS k FROM events e WHERE itemId <> ''",
 }
-# Of one instant and id, by the bytes of the value as a state holds it: its length, then the text.
-LAST = "last({x} ORDER BY ts, eventId, strlen({x}), {x}) FILTER ({x} IS NOT NULL)"
+# Of one instant and id, as two users may have, the largest value.
+LAST = "last({x} ORDER BY ts, eventId, {x}) FILTER ({x} IS NOT NULL)"
 TAGS = {
     "item": f"""count(*) FILTER (eventType = 'view') AS item_views,
         count(DISTINCT userId) FILTER (eventType = 'purchase') AS item_buyers,
