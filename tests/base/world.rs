@@ -167,25 +167,28 @@ impl World {
 
     /// The store says what `batch` says of all days.
     pub fn is_whole(&self, told: &str) {
-        self.is_whole_at(now() + 400_000, told);
+        let keys = self.is_whole_at(now() + 400_000, told);
+        let has = |name| keys.keys().any(|key| key.contains(&format!("\"{name}\"")));
+        assert!(!self.keyed || NAMES.iter().all(has), "{keys:?}");
     }
 
-    /// The same at an instant.
-    pub fn is_whole_at(&self, as_of: i64, told: &str) {
+    /// The same at an instant; the keys that are there then.
+    pub fn is_whole_at(&self, as_of: i64, told: &str) -> Keyed {
         let (users, keys) = self.batch(as_of);
         let expected: BTreeMap<String, Value> = profiles(&users, &TAGS);
         let found = query(&self.dir, &format!("--store file:s --as-of {as_of}"), expected.keys().cloned());
         eprintln!("{told}");
         assert_same(&profiles(&found, &TAGS), &expected);
+        let keys = by_key(&keys);
         if self.keyed {
             let export = |name| format!("export --store file:s --entity {name} --format ndjson --as-of {as_of}");
             let found: String = NAMES.iter().map(|name| self.dir.adprof(&export(name)).ok()).collect();
-            let (found, keys) = (by_key(&found), by_key(&keys));
-            assert!(NAMES.iter().all(|name| keys.keys().any(|key| key.contains(&format!("\"{name}\"")))), "{keys:?}");
+            let found = by_key(&found);
             let differ = found.keys().chain(keys.keys()).find(|key| found.get(*key) != keys.get(*key));
             let of = |all: &Keyed| differ.and_then(|key| all.get(key).cloned());
             assert!(differ.is_none(), "{differ:?}: {:?} is not {:?}", of(&found), of(&keys));
         }
+        keys
     }
 
     /// What `batch` says of all days: of users, and of other keys.
