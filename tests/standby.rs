@@ -219,6 +219,35 @@ fn a_redis_that_lost_the_last_signs_of_life_has_lost_nothing() {
 }
 
 #[test]
+fn stopped_while_it_must_be_silent_it_keeps_what_redis_may_show() {
+    let Some(mut pair) = Pair::new("standby-silent") else { return };
+    pair.click(20_000);
+    let name = format!("adprof:token:{}", pair.topic);
+    let put = |batch: u64, reached: i64| {
+        let token =
+            format!(r#"{{"state":"another","round":1,"batch":{batch},"reached":{{"0":{reached},"1":{reached}}}}}"#);
+        let _: () = redis::cmd("SET").arg(&name).arg(token).query(&mut pair.server.client()).expect("set");
+    };
+    put(7, 1_000_000);
+    let mut redis = pair.server.client();
+    let _: () = redis::cmd("CONFIG").arg("RESETSTAT").query(&mut redis).expect("answered");
+    let stream = pair.start("one", "");
+    wait_until("it has read the token", SOON, || {
+        let told: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).expect("answered");
+        told.contains("cmdstat_get:")
+    });
+    // While it catches up the other one goes on.
+    put(8, 2_000_000);
+    wait_until("it claims", SOON, || pair.writer().as_deref() != Some("another"));
+    stream.signal("TERM");
+    let (code, words) = stream.end();
+    assert_eq!(code, 0, "{words}");
+    let text: String = redis::cmd("GET").arg(&name).query(&mut pair.server.client()).expect("answered");
+    let token: serde_json::Value = serde_json::from_str(&text).expect("a token");
+    assert_eq!(token["reached"], serde_json::json!({ "0": 2_000_000, "1": 2_000_000 }), "{text}");
+}
+
+#[test]
 fn a_standby_for_an_embedded_store_is_refused() {
     let output = Dir::new().adprof("stream --store file:s --standby").exits(2);
     assert!(output.stderr.contains("--standby is for profiles in Redis"), "{}", output.stderr);

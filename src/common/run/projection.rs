@@ -170,7 +170,8 @@ impl Publishing {
 
     /// Tells a standby that it need not wait: nothing is published after this.
     pub fn leave(&mut self, reached: Offsets) {
-        if self.claimed && !self.publisher.is_busy() {
+        // While it must be silent Redis may show more than was read, and the token has to go on saying so.
+        if self.claimed && self.silent_until.is_empty() && !self.publisher.is_busy() {
             self.publisher.order(Order::Beat { reached, left: true });
             // Without an answer the standby waits for silence.
             self.publisher.answer(LEAVE);
