@@ -135,12 +135,13 @@ fn entities_and_imported_values_are_made_anew_too() {
 #[test]
 fn a_patch_that_comes_while_it_is_made_anew_is_taken_over() {
     let dir = Dir::new();
-    dir.adprof("collect --log log").stdin(events(0, 100_000)).ok();
+    dir.adprof("collect --log log").stdin(events(0, 400_000)).ok();
     dir.adprof("stream --store file:s").stdin(dir.read("log").lines().take(10).collect::<Vec<_>>().join("\n")).exits(0);
     let run = dir.start("rebuild --log log --store file:s");
     wait_until("it has begun", Duration::from_secs(20), || Embedded::exists(&dir.file("s.rebuild")));
     std::thread::sleep(Duration::from_millis(100));
     run.signal("STOP");
+    assert!(Embedded::exists(&dir.file("s.rebuild")), "it is done already");
     dir.adprof("sink file:s").stdin("{\"userId\":\"u1\",\"asOf\":1,\"tags\":{\"ltv_total\":7.25}}\n").ok();
     run.signal("CONT");
     let (code, words) = run.end();
