@@ -129,6 +129,7 @@ fn fill(dir: &Path, users: usize) {
     for first in (0..users).step_by(CHUNK) {
         let range = first..users.min(first + CHUNK);
         let mut live = Live::new(plan.clone(), Telling::Drained, Horizon { span: 3_600_000, ids: 2 * CHUNK }, [1, 2]);
+        live.number(vec![numbers.clone()]);
         let mut block = Block::new(&definitions.projection);
         for i in range.clone() {
             let ts = START + (i % 3_600_000) as i64;
@@ -147,10 +148,8 @@ fn fill(dir: &Path, users: usize) {
         ledger.progress.newest = ledger.progress.newest.max(live.newest());
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(CHUNK);
         live.save(|key, state| {
-            let state = state.expect("users are not forgotten");
-            let mut bytes = Vec::new();
-            state.encode_days(&numbers, &mut bytes);
-            states.push((key.clone(), Some(bytes)));
+            let bytes = state.expect("users are not forgotten");
+            states.push((key.clone(), Some(bytes.to_vec())));
         });
         let (progress, numbering) = (ledger.progress(), ledger.numbering());
         let meta: Vec<(&str, Option<&[u8]>)> =

@@ -16,11 +16,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
-# shellcheck source=scripts/peers.sh
-source scripts/peers.sh
+# shellcheck source=scripts/flink.sh
+source scripts/flink.sh
 
-CONNECTOR=5.0.0-2.2
-FLINK=${FLINK_PACKAGES[0]#*==}
 events=20000
 while (($#)); do
     case $1 in
@@ -31,15 +29,12 @@ while (($#)); do
     shift
 done
 
-work='' cluster=''
+work=''
 # shellcheck disable=SC2317  # a trap calls it
 finish() {
     local code=$?
     trap '' INT TERM HUP
-    if [[ -n $cluster ]]; then
-        "$FLINK_HOME/bin/taskmanager.sh" stop >/dev/null 2>&1 || true
-        "$FLINK_HOME/bin/jobmanager.sh" stop >/dev/null 2>&1 || true
-    fi
+    stop_flink
     [[ -z $work ]] || { scripts/servers.sh stop "$work/servers" || code=1; rm -rf "$work"; }
     exit "$code"
 }
@@ -47,79 +42,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# shellcheck disable=SC2317  # with_lock calls it
-fetch_jars() {
-    local home=$1 tmp
-    [[ ! -d $home ]] || return 0
-    need mvn maven || return 1
-    say "fetching Flink's Kafka connector $CONNECTOR and SQL gateway $FLINK from Maven Central into $home (once)"
-    tmp=$(mktemp -d "$home.XXXXXX") || return 1
-    # shellcheck disable=SC2064  # the folder of now is meant
-    trap "$(printf 'rm -rf %q' "$tmp")" EXIT
-    cat >"$tmp/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>adprof</groupId><artifactId>connector-for-tests</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>org.apache.flink</groupId><artifactId>flink-sql-connector-kafka</artifactId><version>$CONNECTOR</version></dependency>
-    <dependency><groupId>org.apache.flink</groupId><artifactId>flink-sql-gateway</artifactId><version>$FLINK</version>
-      <exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>
-  </dependencies>
-</project>
-POM
-    mvn -B -q -Dstyle.color=never -f "$tmp/pom.xml" -Dmaven.repo.local="$tmp/repository" \
-        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-        -DoutputDirectory="$tmp/jars" -DincludeScope=runtime </dev/null >"$tmp/log" 2>&1 || { head -n 3 "$tmp/log" >&2; return 1; }
-    chmod 755 "$tmp/jars"
-    mv -T "$tmp/jars" "$home" 2>/dev/null || [[ -d $home ]]
-}
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
-# Flink as it is unpacked elsewhere: its scripts and jars from PyPI, our two jars beside them, configuration and logs.
-start_cluster() {
-    local rest rpc packaged
-    packaged=$("$ADPROF_FLINK_PYTHON" -c 'import pyflink, os; print(os.path.dirname(pyflink.__file__))')
-    FLINK_HOME=$work/flink
-    mkdir -p "$FLINK_HOME/lib" "$FLINK_HOME/opt"
-    cp -r "$packaged/bin" "$FLINK_HOME/bin"
-    ln -s "$packaged"/lib/*.jar "$jars/flink-sql-connector-kafka-$CONNECTOR.jar" "$FLINK_HOME/lib/"
-    ln -s "$packaged"/opt/*.jar "$jars/flink-sql-gateway-$FLINK.jar" "$FLINK_HOME/opt/"
-    rest=$(free_port) rpc=$(free_port)
-    mkdir -p "$work/conf" "$work/log"
-    cat >"$work/conf/config.yaml" <<YAML
-jobmanager.rpc.address: 127.0.0.1
-jobmanager.rpc.port: $rpc
-jobmanager.bind-host: 127.0.0.1
-jobmanager.memory.process.size: 1g
-taskmanager.bind-host: 127.0.0.1
-taskmanager.host: 127.0.0.1
-taskmanager.memory.process.size: 1500m
-taskmanager.numberOfTaskSlots: 2
-parallelism.default: 2
-rest.address: 127.0.0.1
-rest.bind-address: 127.0.0.1
-rest.port: $rest
-io.tmp.dirs: $work
-YAML
-    cp "$packaged"/conf/log4j* "$work/conf/"
-    export FLINK_HOME FLINK_CONF_DIR=$work/conf FLINK_LOG_DIR=$work/log FLINK_PID_DIR=$work
-    cluster=1
-    "$FLINK_HOME/bin/jobmanager.sh" start >&2
-    "$FLINK_HOME/bin/taskmanager.sh" start >&2
-    for _ in {1..300}; do
-        curl -fs "http://127.0.0.1:$rest/overview" 2>/dev/null | grep -q '"slots-available":2' && return
-        sleep 0.2
-    done
-    tail -n 20 "$work"/log/*.log >&2
-    die "the cluster of Flink did not start"
-}
-
-need python3 python3 python3-venv || exit 1
-prepare_peers flink
-[[ -n ${ADPROF_FLINK_PYTHON-} ]] || die "no Flink"
-jars=$(cache_dir)/flink-$FLINK-kafka-$CONNECTOR
-with_lock "$jars.lock" fetch_jars "$jars"
+prepare_flink
 if [[ -z ${ADPROF-} ]]; then
     cargo build --locked --bins
     ADPROF=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/adprof
@@ -134,7 +57,7 @@ for topic in realtime-events:1 user:1 cell:1; do
     scripts/servers.sh kafka-tool "$work/servers" org.apache.kafka.tools.TopicCommand --bootstrap-server "$ADPROF_TEST_KAFKA" \
         --create --topic "${topic%:*}" --partitions "${topic#*:}" >&2
 done
-start_cluster
+start_flink "$work"
 
 # A tenth comes twice; the values are those in the middle of the events.
 "$ADPROF" gen --events "$events" --duplicates 10% |

@@ -238,3 +238,22 @@ fn retention_that_overtook_the_state_is_an_error_of_its_own_and_nothing_is_skipp
     assert_eq!(counts(&dir.file("s"))[0], 10);
     assert!(dir.adprof("query --store file:s u1").ok().contains(r#""clicks_1h_count":10"#));
 }
+
+#[test]
+fn states_beyond_the_memory_rest_in_the_store_and_nothing_changes() {
+    let dir = Dir::new();
+    generated(&dir, 20_000);
+    let good = dir.read("good.ndjson");
+    let half = good.lines().take(10_000).map(|line| format!("{line}\n")).collect::<String>();
+    for (store, memory) in [("all", ""), ("little", "--memory 20K"), ("none", "--memory 1")] {
+        // The second run finds the states of the first in the store.
+        for input in [&half, &good] {
+            dir.adprof(&format!("stream --store file:{store} {memory}")).stdin(input.as_str()).exits(0);
+        }
+    }
+    let as_of = now() + 600_000;
+    let export = |store: &str| dir.adprof(&format!("export --store file:{store} --format ndjson --as-of {as_of}")).ok();
+    let all = export("all");
+    assert!(all.lines().count() > 1000);
+    assert!(all == export("little") && all == export("none"));
+}

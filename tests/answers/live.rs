@@ -42,9 +42,12 @@ impl Stream {
         let plan = Arc::new(Plan::new(definitions, &[0, 1, 2]));
         let mut ledger = Ledger::new("test".into(), [1, 2]);
         ledger.number(&plan.clone().into(), 0);
+        let numbers = ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
         let store = Embedded::create_or_open(&dir.file("adprof-store")).expect("a store");
         let horizon = Horizon { span: 86_400_000, ids: 1000 };
-        Stream { live: Live::new(plan, Telling::Drained, horizon, [1, 2]), ledger, store }
+        let mut live = Live::new(plan, Telling::Drained, horizon, [1, 2]);
+        live.number(vec![numbers]);
+        Stream { live, ledger, store }
     }
 
     /// Takes clicks of u-001 at these instants and makes a checkpoint.
@@ -61,13 +64,9 @@ impl Stream {
             self.live.push(&block, i, &mut Vec::new());
         }
         self.ledger.progress.newest = self.live.newest();
-        let numbers: Vec<u64> = self.ledger.numbers_of(&plan).into_iter().map(|n| n.expect("numbered")).collect();
         let mut states: Vec<(Key, Option<Vec<u8>>)> = Vec::new();
         self.live.save(|key, state| {
-            let state = state.expect("users are not forgotten");
-            let mut bytes = Vec::new();
-            state.encode_days(&numbers, &mut bytes);
-            states.push((key.clone(), Some(bytes)));
+            states.push((key.clone(), Some(state.expect("users are not forgotten").to_vec())));
         });
         let (progress, numbering) = (self.ledger.progress(), self.ledger.numbering());
         let meta: Vec<(&str, Option<&[u8]>)> =

@@ -19,6 +19,12 @@ mod usage;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// A live state frees on one thread what another one has taken, in small pieces: 5 M events of 1 M users into a file take
+/// 9.5 s of CPU less of glibc's 17 with this allocator; batch takes the same time and memory with either.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     report::on_panic();
     let cli = match cli::Cli::try_parse() {

@@ -66,6 +66,21 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// What `put` appends, with its length before it, as `put_bytes` has it.
+pub fn put_sized(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.push(0);
+    put(out);
+    let len = out.len() - at - 1;
+    if len < 0x80 {
+        out[at] = len as u8;
+    } else {
+        let mut head = Vec::with_capacity(10);
+        put_u64(&mut head, len as u64);
+        out.splice(at..=at, head);
+    }
+}
+
 pub fn get_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(get_u64(input)?).ok()?;
     if len > input.len() {

@@ -10,6 +10,7 @@ use super::dedup::{Horizon, Identity};
 use super::fold::Fold;
 use super::live::{Live, Telling};
 use super::plan::Plan;
+use super::shelf::Shelf;
 use super::state::State;
 use super::tail::{Refused, Tail};
 use crate::key::Key;
@@ -83,7 +84,7 @@ fn base(lines: &[Line], day: Day) -> Base {
 /// What a checkpoint holds.
 #[derive(Clone, Default)]
 struct Disk {
-    states: BTreeMap<Key, Vec<u8>>,
+    states: Shelf,
     ids: Vec<(i64, Identity)>,
     tail: Tail,
     now: Option<(Millis, Millis)>,
@@ -176,15 +177,7 @@ impl World {
     }
 
     fn save(&mut self) {
-        let states = &mut self.disk.states;
-        self.live.save(|key, state| match state {
-            Some(state) => {
-                let mut bytes = Vec::new();
-                state.encode_days(&numbers(plan_of(key)), &mut bytes);
-                states.insert(key.clone(), bytes);
-            }
-            None => drop(states.remove(key)),
-        });
+        self.disk.states.save(&mut self.live);
         let (fresh, forgotten) = self.live.save_ids();
         assert!(forgotten.is_empty(), "the horizon is longer than the log");
         self.disk.ids.extend(fresh);
@@ -197,7 +190,10 @@ impl World {
     fn restart(&mut self) {
         self.live = new_live();
         let place = |number| usize::try_from(number).ok();
-        for (key, bytes) in &self.disk.states {
+        // Now and then there is room for a few states only.
+        let memory = if self.chance.percent(30) { self.chance.below(300) as usize } else { usize::MAX };
+        self.disk.states.bound(&mut self.live, memory);
+        for (key, bytes) in &self.disk.states.states() {
             self.live.restore(key.clone(), State::decode_days(plan_of(key), place, bytes).expect("what was written"));
         }
         if let Some((now, newest)) = self.disk.now {

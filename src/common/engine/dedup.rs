@@ -80,6 +80,11 @@ impl Dedup {
         new
     }
 
+    /// Whether an event is remembered.
+    pub fn knows(&self, identity: Identity, timestamp: Millis) -> bool {
+        self.hours.get(&hour_of(timestamp)).is_some_and(|hour| hour.ids.contains(&identity))
+    }
+
     /// Remembers an event of another's, by the hour of its time: from here on it is a duplicate.
     pub fn learn(&mut self, hour: i64, identity: Identity, now: Millis) {
         if self.restore(hour, identity, now) {

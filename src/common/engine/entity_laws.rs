@@ -6,6 +6,7 @@ use super::fold::Fold;
 use super::live::{Live, Outcome, Telling};
 use super::plan::Plan;
 use super::plans::Plans;
+use super::shelf::Shelf;
 use super::state::State;
 use crate::event::{Event, Rules};
 use crate::key::Key;
@@ -251,20 +252,6 @@ fn feed(live: &mut Live, samples: &[Sample], out: &mut Vec<Patch>) -> usize {
     absorbed
 }
 
-/// Keeps what `live` has to save, as a store does.
-fn save(live: &mut Live, kept: &mut BTreeMap<Key, Vec<u8>>) {
-    let plans = live.plans().clone();
-    live.save(|key, state| match state {
-        None => drop(kept.remove(key)),
-        Some(state) => {
-            let plan = plans.of(key.entity()).expect("told");
-            let mut bytes = Vec::new();
-            state.encode_days(&(0..plan.counters.len() as u64).collect::<Vec<_>>(), &mut bytes);
-            kept.insert(key.clone(), bytes);
-        }
-    });
-}
-
 fn restore(live: &mut Live, kept: &BTreeMap<Key, Vec<u8>>) {
     for (key, bytes) in kept {
         let plan: &Plan = &live.plans().of(key.entity()).expect("told").clone();
@@ -290,7 +277,9 @@ proptest! {
     }
 
     #[test]
-    fn stream_in_any_order_equals_batch(samples in world(), order: u64, later in 0i64..20_000) {
+    fn stream_in_any_order_equals_batch(
+        samples in world(), order: u64, later in 0i64..20_000, memory in prop_oneof![Just(usize::MAX), 0usize..500],
+    ) {
         let plans = plans();
         let mut shuffled = samples.clone();
         shuffled.sort_by_key(|s| (u64::from(s.id) ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -302,19 +291,21 @@ proptest! {
         told.advance(as_of, &mut out);
         prop_assert_eq!(&profiles(out), &want);
 
-        let (mut drained, mut out, mut kept) = (live(&plans, Telling::Drained), Vec::new(), BTreeMap::new());
+        let (mut drained, mut out, kept) = (live(&plans, Telling::Drained), Vec::new(), Shelf::default());
+        kept.bound(&mut drained, memory);
         for (i, part) in shuffled.chunks(5).enumerate() {
             feed(&mut drained, part, &mut Vec::new());
             if i % 2 == 0 {
                 drained.drain(1 + i % 3, |patch| out.push(patch));
             }
             if i % 3 == 0 {
-                save(&mut drained, &mut kept);
+                kept.save(&mut drained);
             }
         }
         drained.advance(as_of, &mut Vec::new());
         drained.drain(usize::MAX, |patch| out.push(patch));
-        save(&mut drained, &mut kept);
+        kept.save(&mut drained);
+        let kept = kept.states();
         prop_assert_eq!(&profiles(out), &want);
         // What is forgotten takes no room, neither here nor in the store.
         prop_assert_eq!(drained.keys(), want.len());
@@ -359,14 +350,14 @@ proptest! {
         feed(&mut whole, &samples, &mut want);
         whole.advance(50_000, &mut want);
 
-        let (mut first, mut got, mut kept) = (live(&plans, Telling::Each), Vec::new(), BTreeMap::new());
+        let (mut first, mut got, kept) = (live(&plans, Telling::Each), Vec::new(), Shelf::default());
         let (earlier, later) = before.split_at(early.index(before.len().max(1)).min(before.len()));
         feed(&mut first, earlier, &mut got);
-        save(&mut first, &mut kept);
+        kept.save(&mut first);
         feed(&mut first, later, &mut got);
-        save(&mut first, &mut kept);
+        kept.save(&mut first);
         let mut second = live(&plans, Telling::Each);
-        restore(&mut second, &kept);
+        restore(&mut second, &kept.states());
         for (hour, id) in first.save_ids().0 {
             second.restore_id(hour, id, first.now());
         }

@@ -351,22 +351,26 @@ proptest! {
         whole.advance(70_000, &mut want);
 
         let (mut first, mut got) = (live(&plan, Telling::Each), Vec::new());
+        first.number(vec![numbers(&plan)]);
         feed(&mut first, before, &mut got);
         let mut second = live(&plan, Telling::Each);
         first.save(|key, state| {
-            let state = state.expect("users are not forgotten");
-            let mut bytes = Vec::new();
-            state.encode_days(&numbers(&plan), &mut bytes);
+            let bytes = state.expect("users are not forgotten");
             let place = |n: u64| plan.counters.iter().position(|c| c.tag as u64 == n);
-            second.restore(key.clone(), State::decode_days(&plan, place, &bytes).expect("it was just encoded"));
+            second.restore(key.clone(), State::decode_days(&plan, place, bytes).expect("it was just packed"));
         });
         for (hour, id) in first.save_ids().0 {
             second.restore_id(hour, id, first.now());
         }
         second.resume(first.now(), first.newest());
+        let mut on = got.clone();
         feed(&mut second, after, &mut got);
         second.advance(70_000, &mut got);
-        prop_assert_eq!(got, want);
+        prop_assert_eq!(&got, &want);
+        // The first goes on as well, from states that it has packed.
+        feed(&mut first, after, &mut on);
+        first.advance(70_000, &mut on);
+        prop_assert_eq!(&on, &want);
     }
 
     #[test]

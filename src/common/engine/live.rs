@@ -3,23 +3,32 @@
 //! Time only moves forward: `advance` before `push`, and an instant that lies behind is no news. A patch (`give`) moves
 //! no time, and patches and events in any order come to the same values.
 
+mod ahead;
+mod entry;
 mod install;
+mod places;
+mod saving;
+mod telling;
 
 use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
 use super::given::Given;
 use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::plans::Plans;
-use super::state::{State, bit};
+use super::state::bit;
 use super::tail::Tail;
 use crate::expr::Scratch;
 use crate::key::Key;
 use crate::patch::Patch;
 use crate::rows::Block;
 use crate::time::{Day, Millis};
-use hashbrown::HashMap;
+pub use ahead::AHEAD;
+pub use entry::Elsewhere;
+use entry::{Codec, Entry, NO_TIMER};
 pub use install::Install;
+use places::Places;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// When changes are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,8 +58,10 @@ pub struct Live {
     dedup: Dedup,
     tail: Tail,
     hash_key: HashKey,
-    places: HashMap<Key, u32>,
+    places: Places,
     entries: Vec<Entry>,
+    /// By plan.
+    codecs: Vec<Codec>,
     /// Entries with events.
     seen: usize,
     /// Entries of nobody, for keys to come.
@@ -61,63 +72,30 @@ pub struct Live {
     unsaved: Vec<u32>,
     keys: Keys,
     scratch: Scratch,
+    buffer: Vec<u8>,
+    /// Bytes of packed states that may be in memory, and the place that was looked at last for room.
+    memory: usize,
+    hand: usize,
+    ahead: Vec<u32>,
 }
 
-struct Entry {
-    key: Key,
-    /// The place of its plan.
-    plan: u32,
-    /// Of nobody: `free` has it.
-    free: bool,
-    /// Nothing where patches alone have named the key, a base took the last of it, or its entity has forgotten it.
-    state: State,
-    given: Given,
-    /// The instant its timer is set to; `Millis::MAX` for none.
-    next: Millis,
-    /// The counters that changed since the last telling.
-    changed: u64,
-    unsaved: bool,
-}
-
-const NO_TIMER: Millis = Millis::MAX;
 /// Before the first instant.
 const NO_TIME: Millis = Millis::MIN;
 
-impl Entry {
-    /// The state, unless no event counts any more: then the key is as one never seen.
-    fn known(&self) -> Option<&State> {
-        (!self.state.is_nothing()).then_some(&self.state)
-    }
-
-    fn values(&self, plan: &Plan, at: Millis, scratch: &mut Scratch) -> Values {
-        plan.values(self.known(), &self.given, at, scratch)
-    }
-
-    fn is_known(&self) -> bool {
-        !self.state.is_nothing() || self.given.is_known()
-    }
-
-    /// Makes the key one never seen when its entity has forgotten it.
-    fn forget_if_over(&mut self, plan: &Plan, now: Millis) -> bool {
-        let over = !self.state.is_nothing() && plan.is_over(&self.state, now);
-        if over {
-            self.state = State::new(plan);
-        }
-        over
-    }
-}
-
 impl Live {
     pub fn new(plans: impl Into<Plans>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
+        let plans: Plans = plans.into();
+        let own = |plan: &Arc<Plan>| Codec::new(plan.clone(), (0..plan.counters.len() as u64).collect());
         Live {
-            plans: plans.into(),
+            codecs: plans.iter().map(own).collect(),
+            plans,
             telling,
             now: NO_TIME,
             newest: Millis::MIN,
             dedup: Dedup::new(horizon),
             tail: Tail::default(),
             hash_key,
-            places: HashMap::new(),
+            places: Places::default(),
             entries: Vec::new(),
             seen: 0,
             free: Vec::new(),
@@ -126,6 +104,10 @@ impl Live {
             unsaved: Vec::new(),
             keys: Keys::default(),
             scratch: Scratch::new(),
+            buffer: Vec::new(),
+            memory: usize::MAX,
+            hand: 0,
+            ahead: Vec::new(),
         }
     }
 
@@ -169,7 +151,12 @@ impl Live {
 
     /// Adds row `i` of a block, at the instant time has come to.
     pub fn push(&mut self, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
-        let new = self.dedup.insert(identity(&self.hash_key, block, i), block.timestamp(i), self.now);
+        self.push_as(identity(&self.hash_key, block, i), block, i, out)
+    }
+
+    /// The same, of a row whose identity is known.
+    pub fn push_as(&mut self, identity: Identity, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
+        let new = self.dedup.insert(identity, block.timestamp(i), self.now);
         if self.tail.covers(block.day(i)) {
             return Outcome::Covered;
         }
@@ -191,23 +178,23 @@ impl Live {
 
     /// Adds row `i` of a block to one of the keys that it touches.
     fn touch(&mut self, plan: usize, key: &str, day: Day, block: &Block, i: usize, out: &mut Vec<Patch>) {
-        let place = match self.places.get(key) {
-            Some(place) => *place,
+        let place = match self.places.get(key, &self.entries) {
+            Some(place) => place,
             None => self.begin(plan, Key::from_stored(key).expect("a plan writes keys")),
         };
-        let plan = self.plans[plan].clone();
         let before = self.before(place, self.now);
-        let entry = &mut self.entries[place as usize];
-        let new = entry.state.is_nothing();
-        entry.state.open(&plan, day, self.tail.merged);
+        let (entry, codec) = (&mut self.entries[place as usize], &self.codecs[plan]);
+        let new = entry.is_nothing();
+        let state = entry.open(codec);
+        state.open(&codec.plan, day, self.tail.merged);
         let mut touched = if new { ALL_COUNTERS } else { 0 };
-        for (c, counter) in plan.counters.iter().enumerate() {
-            if counter.add(c, &mut entry.state, block, i, self.now, &mut self.scratch) {
+        for (c, counter) in codec.plan.counters.iter().enumerate() {
+            if counter.add(c, state, block, i, self.now, &mut self.scratch) {
                 touched |= bit(c);
             }
         }
         // An event too old to begin a key leaves it forgotten. That is told: it may have counted before a stop.
-        let over = new && entry.forget_if_over(&plan, self.now);
+        let over = new && entry.forget_if_over(codec, self.now);
         self.seen += usize::from(new && !over);
         if touched != 0 {
             self.save_later(place);
@@ -222,10 +209,7 @@ impl Live {
         if !patch.tags.iter().any(|(code, _)| self.plans[plan].given_place(code).is_some()) {
             return;
         }
-        let place = match self.places.get(&patch.key) {
-            Some(place) => *place,
-            None => self.begin(plan, patch.key.clone()),
-        };
+        let place = self.place(plan, &patch.key);
         let plan = self.plans[plan].clone();
         let before = self.before(place, self.now);
         let was_known = self.entries[place as usize].is_known();
@@ -271,15 +255,17 @@ impl Live {
     /// The values of a key at an instant, where each change is told: what is different afterwards is news.
     fn before(&mut self, place: u32, at: Millis) -> Option<Values> {
         let entry = &self.entries[place as usize];
-        let plan = &self.plans[entry.plan as usize];
-        (self.telling == Telling::Each).then(|| entry.values(plan, at, &mut self.scratch))
+        let codec = &self.codecs[entry.plan as usize];
+        (self.telling == Telling::Each).then(|| entry.values(codec, at, &mut self.scratch))
+    }
+
+    /// The place of a key, which may be new.
+    fn place(&mut self, plan: usize, key: &Key) -> u32 {
+        self.places.get(key.as_str(), &self.entries).unwrap_or_else(|| self.begin(plan, key.clone()))
     }
 
     fn begin(&mut self, plan: usize, key: Key) -> u32 {
-        let (state, given) = (State::new(&self.plans[plan]), Given::default());
-        let (key_of_entry, plan) = (key.clone(), plan as u32);
-        let entry =
-            Entry { key: key_of_entry, plan, free: false, state, given, next: NO_TIMER, changed: 0, unsaved: false };
+        let entry = Entry::new(key, plan);
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[place as usize] = entry;
@@ -290,7 +276,7 @@ impl Live {
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 keys in one process")
             }
         };
-        self.places.insert(key, place);
+        self.places.insert(self.entries[place as usize].key.as_str(), place);
         place
     }
 
@@ -298,9 +284,9 @@ impl Live {
     fn release(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
         let idle = entry.changed == 0 && !entry.unsaved && !entry.free;
-        if idle && entry.state.is_nothing() && entry.given == Given::default() {
+        if idle && entry.is_nothing() && entry.given == Given::default() {
             (entry.free, entry.next) = (true, NO_TIMER);
-            self.places.remove(entry.key.as_str());
+            self.places.remove(entry.key.as_str(), place);
             self.free.push(place);
         }
     }
@@ -317,10 +303,11 @@ impl Live {
     /// Tells or remembers a change, and sets the timer anew.
     fn changed(&mut self, place: u32, counters: u64, before: Option<Values>, out: &mut Vec<Patch>) {
         let entry = &mut self.entries[place as usize];
-        let plan = &self.plans[entry.plan as usize];
+        let codec = &self.codecs[entry.plan as usize];
+        let plan = &codec.plan;
         match before {
             Some(before) => {
-                let after = entry.values(plan, self.now, &mut self.scratch);
+                let after = entry.values(codec, self.now, &mut self.scratch);
                 if plan.hidden().is_some() && !entry.is_known() {
                     out.push(plan.patch(&entry.key, self.now, &after));
                 } else {
@@ -340,13 +327,16 @@ impl Live {
     /// Sets the timer of a key to its next change by time alone.
     fn arm(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
-        let plan = &self.plans[entry.plan as usize];
-        let mut next = entry.state.next_change(plan, self.now).unwrap_or(NO_TIMER);
-        if entry.is_known() && plan.follows_clock() {
-            let values = plan.clock_inputs(entry.known(), &entry.given, self.now, &mut self.scratch);
-            let derived = plan.next_derived_change(&values, self.now, &mut self.scratch);
-            next = next.min(derived.unwrap_or(NO_TIMER));
-        }
+        let codec = &self.codecs[entry.plan as usize];
+        let (plan, now, scratch) = (&codec.plan, self.now, &mut self.scratch);
+        let next = entry.look(codec, |state| {
+            let change = state.and_then(|state| state.next_change(plan, now)).unwrap_or(NO_TIMER);
+            if !entry.is_known() || !plan.follows_clock() {
+                return change;
+            }
+            let values = plan.clock_inputs(state, &entry.given, now, scratch);
+            change.min(plan.next_derived_change(&values, now, scratch).unwrap_or(NO_TIMER))
+        });
         if next != entry.next {
             entry.next = next;
             if next != NO_TIMER {
@@ -379,14 +369,14 @@ impl Live {
 
     /// A key's timer is due at `now`; `before` is the instant up to which its values were told.
     fn fall(&mut self, place: u32, before: Millis, out: &mut Vec<Patch>) {
-        let plan = self.plans[self.entries[place as usize].plan as usize].clone();
         let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
+        let codec = &self.codecs[entry.plan as usize];
         entry.next = NO_TIMER;
         // Of a forgotten key the store may still have a state.
-        let stored = !entry.state.is_nothing() || plan.hidden().is_some();
-        let mut lost = entry.state.expire(&plan, self.now);
-        if entry.forget_if_over(&plan, self.now) {
+        let stored = !entry.is_nothing() || codec.plan.hidden().is_some();
+        let mut lost = if entry.is_nothing() { 0 } else { entry.open(codec).expire(&codec.plan, self.now) };
+        if entry.forget_if_over(codec, self.now) {
             lost = ALL_COUNTERS;
             self.seen -= 1;
         }
@@ -396,154 +386,5 @@ impl Live {
         // A derived tag may change with no pane lost.
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
-    }
-
-    /// Tells up to `limit` of the keys that changed since they were last told, longest waiting first,
-    /// with the values their changed tags have now.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Patch)) {
-        for _ in 0..limit.min(self.untold.len()) {
-            let Some(place) = self.untold.pop_front() else { break };
-            let entry = &mut self.entries[place as usize];
-            let plan = &self.plans[entry.plan as usize];
-            let changed = std::mem::take(&mut entry.changed);
-            let values = entry.values(plan, self.now, &mut self.scratch);
-            let patch = plan.changed(&entry.key, self.now, &values, changed);
-            if !patch.tags.is_empty() {
-                each(patch);
-            }
-            self.release(place);
-        }
-    }
-
-    /// The keys that `drain` has yet to tell, longest waiting first.
-    pub fn untold_keys(&self) -> impl Iterator<Item = &Key> {
-        self.untold.iter().map(|place| &self.entries[*place as usize].key)
-    }
-
-    /// Forgets what is yet to be told: nobody listens.
-    pub fn forget_untold(&mut self) {
-        while let Some(place) = self.untold.pop_front() {
-            self.entries[place as usize].changed = 0;
-            self.release(place);
-        }
-    }
-
-    /// Tells every key, entity by entity and in the order of keys, with all its tags as of now: each that has an event or a
-    /// given value, once there is a now.
-    pub fn tell_all(&mut self, mut each: impl FnMut(Patch)) {
-        let told = |at: &u32| self.now > NO_TIME && self.entries[*at as usize].is_known();
-        let mut places: Vec<u32> = (0..self.entries.len() as u32).filter(told).collect();
-        self.sort(&mut places);
-        for place in places {
-            let entry = &self.entries[place as usize];
-            let plan = &self.plans[entry.plan as usize];
-            let values = entry.values(plan, self.now, &mut self.scratch);
-            each(plan.patch(&entry.key, self.now, &values));
-        }
-    }
-
-    /// Gives every key whose state changed since the last call, for a checkpoint; without one what is there has to go.
-    pub fn save(&mut self, mut each: impl FnMut(&Key, Option<&State>)) {
-        for place in std::mem::take(&mut self.unsaved) {
-            let entry = &mut self.entries[place as usize];
-            entry.unsaved = false;
-            each(&entry.key, entry.known());
-            self.release(place);
-        }
-    }
-
-    /// Lets the next checkpoint write every key: what is there is of an older form.
-    pub fn save_again(&mut self) {
-        for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {
-            if !std::mem::replace(&mut entry.unsaved, true) {
-                self.unsaved.push(place as u32);
-            }
-        }
-    }
-
-    /// What a checkpoint has to write of the ids: new ones by hour, and hours to delete.
-    pub fn save_ids(&mut self) -> (Vec<(i64, Identity)>, Vec<i64>) {
-        self.dedup.take_changes()
-    }
-
-    /// Puts back a key of one of the plans from a checkpoint. Call `resume` after the last one.
-    pub fn restore(&mut self, key: Key, state: State) {
-        let Some(plan) = self.plans.place(key.entity()) else { return };
-        let place = self.begin(plan, key);
-        self.seen += usize::from(!state.is_nothing());
-        self.entries[place as usize].state = state;
-    }
-
-    /// Puts back the given values of a key of one of the plans, after its state where it has one.
-    pub fn restore_given(&mut self, key: &Key, given: Given) {
-        let place = match (self.places.get(key), self.plans.place(key.entity())) {
-            (Some(place), _) => *place,
-            (None, Some(plan)) => self.begin(plan, key.clone()),
-            (None, None) => return,
-        };
-        self.entries[place as usize].given = given;
-    }
-
-    /// Puts back an id from a checkpoint.
-    pub fn restore_id(&mut self, hour: i64, identity: Identity, touched: Millis) {
-        self.dedup.restore(hour, identity, touched);
-    }
-
-    /// Goes on with the tail of a checkpoint; a new state has none.
-    pub fn restore_tail(&mut self, tail: Tail) {
-        self.tail = tail;
-    }
-
-    /// Goes on at the instant a checkpoint was made. Values that fell while nobody ran are told by the next `advance`.
-    pub fn resume(&mut self, now: Millis, newest: Millis) {
-        self.now = now;
-        self.newest = newest;
-        if now == NO_TIME {
-            return;
-        }
-        for place in 0..self.entries.len() as u32 {
-            self.arm(place);
-            let entry = &mut self.entries[place as usize];
-            // What an entity remembers by now is not what it remembered: of this key it knows nothing.
-            if entry.next == NO_TIMER && self.plans[entry.plan as usize].is_over(&entry.state, now) {
-                entry.next = now;
-                self.timers.entry(now).or_default().push(place);
-            }
-        }
-    }
-
-    /// Marks a key as changed, so that `drain` tells all of it; one never seen is passed over, if its entity does not
-    /// forget: then it may have been seen.
-    pub fn tell(&mut self, key: &Key) {
-        let may_have_been = |live: &Live, plan: usize| live.plans[plan].hidden().is_some();
-        self.tell_if(key, may_have_been);
-    }
-
-    /// The same, of a key never seen too: that there is nothing of it.
-    pub fn tell_whatever_it_is(&mut self, key: &Key) {
-        self.tell_if(key, |_, _| true);
-    }
-
-    fn tell_if(&mut self, key: &Key, unseen: impl FnOnce(&Live, usize) -> bool) {
-        let place = match (self.places.get(key), self.plans.place(key.entity())) {
-            (Some(place), _) => *place,
-            (None, Some(plan)) if unseen(self, plan) => self.begin(plan, key.clone()),
-            (None, _) => return,
-        };
-        let entry = &mut self.entries[place as usize];
-        if entry.changed == 0 {
-            self.untold.push_back(place);
-        }
-        entry.changed = ALL_COUNTERS;
-    }
-
-    /// Marks every key as changed, so that `drain` tells all of them: for an empty or doubtful projection.
-    pub fn tell_again(&mut self) {
-        for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {
-            if entry.changed == 0 {
-                self.untold.push_back(place as u32);
-            }
-            entry.changed = ALL_COUNTERS;
-        }
     }
 }

@@ -23,6 +23,8 @@ pub enum Output {
 }
 
 #[cfg(test)]
+mod shelf;
+#[cfg(test)]
 mod calendars;
 #[cfg(test)]
 mod entity_laws;

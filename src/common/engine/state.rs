@@ -9,7 +9,7 @@
 mod days;
 
 use super::plan::{Counter, Plan};
-use crate::agg::codec::{get_bytes, get_i64, get_u64, put_bytes, put_i64, put_u64};
+use crate::agg::codec::{get_bytes, get_i64, get_u64, put_i64, put_sized, put_u64};
 use crate::agg::{Form, Input, Partial};
 use crate::pane::Window;
 use crate::time::{Day, Millis};
@@ -205,17 +205,17 @@ fn expire(counters: &mut [Memory], plan: &Plan, now: Millis) -> u64 {
 }
 
 fn encode(counters: &[Memory], numbers: &[u64], out: &mut Vec<u8>) {
-    let mut payload = Vec::new();
     for (number, memory) in numbers.iter().zip(counters) {
-        payload.clear();
-        match memory {
-            Memory::Nothing => continue,
-            // A lifetime tag is a window of one pane.
-            Memory::Whole(partial) => encode_panes([(0, partial)].into_iter(), &mut payload),
-            Memory::Panes(panes) => encode_panes(panes.panes.iter().map(|(pane, p)| (*pane, p)), &mut payload),
+        if let Memory::Nothing = memory {
+            continue;
         }
         put_u64(out, *number);
-        put_bytes(out, &payload);
+        put_sized(out, |out| match memory {
+            Memory::Nothing => {}
+            // A lifetime tag is a window of one pane.
+            Memory::Whole(partial) => encode_panes([(0, partial)].into_iter(), out),
+            Memory::Panes(panes) => encode_panes(panes.panes.iter().map(|(pane, p)| (*pane, p)), out),
+        });
     }
 }
 
@@ -278,7 +278,12 @@ fn encode_panes<'p>(panes: impl ExactSizeIterator<Item = (i64, &'p Partial)>, ou
 
 fn decode_panes(form: Form, window: Option<Window>, mut input: &[u8]) -> Option<Memory> {
     let n = get_u64(&mut input)?;
-    let mut panes: Vec<(i64, Partial)> = Vec::new();
+    if let (None, 1) = (window, n) {
+        get_i64(&mut input)?;
+        return form.decode(&mut input).filter(|_| input.is_empty()).map(Memory::Whole);
+    }
+    // What is told is not believed: each pane takes two bytes at least.
+    let mut panes: Vec<(i64, Partial)> = Vec::with_capacity((n as usize).min(input.len() / 2));
     let mut previous = 0i64;
     for i in 0..n {
         let pane = previous.checked_add(get_i64(&mut input)?)?;

@@ -125,7 +125,7 @@ impl<'a> Filter<'a> {
         if self.job.emit == Emit::Final {
             self.live.forget_untold();
         }
-        self.live.save(|_, _| {});
+        self.live.forget_unsaved();
     }
 
     fn end(&mut self) {

@@ -11,12 +11,12 @@ pub use super::projection::Projection;
 use super::projection::{Publishing, TOLD, Told};
 use super::publish::Offsets;
 pub use super::publish::PATIENCE;
-use super::saver::{Blob, Covered, Save, Saver};
+use super::saver::{Blob, Covered, Records, Save, Saver};
 use super::stream::{Clock, Error, Observer, Report, absorb};
 use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
 use crate::engine::given::Given;
-use crate::engine::live::{Live, Telling};
+use crate::engine::live::{Elsewhere, Live, Telling};
 use crate::engine::plans::Plans;
 use crate::key::Key;
 use crate::ledger::{Counts, Decoder, Ledger, Source};
@@ -30,6 +30,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(20);
@@ -53,6 +54,8 @@ pub struct Setup {
     pub hash_key: HashKey,
     /// Where events come from.
     pub input: Input,
+    /// Bytes of states that may be in memory; the others rest in the store.
+    pub memory: usize,
 }
 
 /// Where the events of a state come from.
@@ -85,8 +88,6 @@ pub struct Keep {
     /// What became of the input before this run.
     before: Counts,
     told: Option<Told>,
-    /// By plan.
-    numbers: Vec<Vec<u64>>,
     live: Live,
     store: Embedded,
     saver: Saver,
@@ -103,7 +104,37 @@ pub struct Keep {
     dirty: bool,
     saved: Instant,
     bases: Bases,
+    stored: Arc<Stored>,
     report: Report,
+}
+
+/// The states in the store, for a memory that has no room for all.
+struct Stored {
+    store: Embedded,
+    /// Why one could not be had: from there on the states in memory are not whole.
+    trouble: Mutex<Option<store::Error>>,
+}
+
+impl Elsewhere for Stored {
+    fn bytes(&self, key: &Key) -> Vec<u8> {
+        let missing = || store::Error::new(Kind::Corrupt, format!("embedded store: the state of {key} is gone"));
+        let found = self.store.state(key).and_then(|bytes| bytes.ok_or_else(missing));
+        found.unwrap_or_else(|e| {
+            self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+            Vec::new()
+        })
+    }
+
+    fn is_sound(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl Stored {
+    fn check(&self) -> Result<(), Error> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        trouble.map_or(Ok(()), |e| Err(e.into()))
+    }
 }
 
 impl Keep {
@@ -140,14 +171,15 @@ impl Keep {
         let numbered = |n: Option<u64>| n.expect("all were just numbered");
         let numbers_of = |plan| ledger.numbers_of(plan).into_iter().map(numbered).collect();
         let numbers = setup.plans.iter().map(|plan| numbers_of(plan)).collect();
-        let live = Live::new(setup.plans, Telling::Drained, setup.horizon, ledger.progress.hash_key);
+        let mut live = Live::new(setup.plans, Telling::Drained, setup.horizon, ledger.progress.hash_key);
+        live.number(numbers);
+        let stored = Arc::new(Stored { store: store.clone(), trouble: Mutex::default() });
         let mut keep = Keep {
             clock: setup.clock,
             now: setup.now,
             before: ledger.progress.counts,
             told: store.meta(TOLD)?.as_deref().and_then(Told::parse),
             ledger,
-            numbers,
             live,
             store,
             saver: Saver::start(owner),
@@ -161,19 +193,26 @@ impl Keep {
             dirty: true,
             saved: Instant::now(),
             bases: Bases::of(dir),
+            stored,
             report: Report::default(),
         };
-        keep.restore()?;
+        keep.restore(setup.memory)?;
         keep.wait_for_base(observer)?;
         keep.tell_warming(observer);
         Ok(keep)
     }
 
-    fn restore(&mut self) -> Result<(), Error> {
+    fn restore(&mut self, memory: usize) -> Result<(), Error> {
         let store = self.store.clone();
         let plans = self.live.plans().clone();
         let old = self.ledger.has_no_days().then(|| utc_day((self.now)()));
         let decoders: Vec<Decoder> = plans.iter().map(|plan| Decoder::new(&self.ledger, plan).of_day(old)).collect();
+        if self.ledger.progress.now > Millis::MIN {
+            self.live.resume(self.ledger.progress.now, self.ledger.progress.newest);
+        }
+        if old.is_none() {
+            self.live.bound(memory, self.stored.clone());
+        }
         for entry in store.scan_all() {
             let entry = entry?;
             // What is no longer told stays as it is.
@@ -197,12 +236,10 @@ impl Keep {
             self.next_blob = self.next_blob.max(number + 1);
             self.blobs.entry(hour).or_default().push(name);
         }
-        if progress.now > Millis::MIN {
-            self.live.resume(progress.now, progress.newest);
-        }
         if let Some(today) = old {
             self.ledger.keep_days(today);
             self.live.save_again();
+            self.live.bound(memory, self.stored.clone());
         }
         self.live.restore_tail(self.ledger.progress.tail);
         Ok(())
@@ -269,11 +306,13 @@ impl Keep {
         let mut end = None;
         while end.is_none() && !stop.load(Ordering::Relaxed) {
             end = self.hear(news, observer)?;
+            self.stored.check()?;
             end = end.or(self.publish(&mut publishing, observer, Duration::ZERO).err().map(End::Failed));
             publishing.iter().for_each(|publishing| publishing.look_at(&self.live, &mut self.report));
             let (free, covered) = self.saver.poll()?;
             self.saved(covered, commit);
             if free {
+                self.live.make_room();
                 self.listen()?;
             }
             if free && self.dirty && self.saved.elapsed() >= CHECKPOINT {
@@ -425,19 +464,12 @@ impl Keep {
 
     /// Hands a checkpoint of everything so far to the saver, which must be free.
     fn checkpoint(&mut self, publishing: Option<&Publishing>, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.stored.check()?;
         observer.keep_letters().map_err(Error::Letters)?;
         self.saved = Instant::now();
         self.dirty = false;
-        let (numbers, plans) = (&self.numbers, self.live.plans().clone());
-        let mut states = Vec::with_capacity(self.live.unsaved());
-        self.live.save(|key, state| {
-            let bytes = plans.place(key.entity()).zip(state).map(|(plan, state)| {
-                let mut bytes = Vec::new();
-                state.encode_days(&numbers[plan], &mut bytes);
-                bytes
-            });
-            states.push((key.clone(), bytes));
-        });
+        let mut states = Records::default();
+        self.live.save(|key, state| states.push(key.as_str(), state));
         let ids = self.id_blobs();
         let progress = &mut self.ledger.progress;
         (progress.now, progress.newest) = (self.live.now(), self.live.newest());

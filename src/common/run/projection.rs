@@ -225,6 +225,10 @@ impl Publishing {
         } else if live.untold() > 0 {
             let mut patches = Vec::with_capacity(PUBLISH_KEYS.min(live.untold()));
             live.drain(PUBLISH_KEYS, |patch| patches.push(patch));
+            if !live.is_sound() {
+                // Whoever keeps the state stops for it.
+                return Ok(());
+            }
             report.patches += patches.len() as u64;
             self.flying = Arc::new(patches);
             self.publisher.order(Order::Patches { patches: self.flying.clone(), reached });

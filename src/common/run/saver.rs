@@ -3,7 +3,6 @@
 //! The fold never waits for the disk. A checkpoint that failed is the last one: what the
 //! disk holds stays as it was.
 
-use crate::key::Key;
 use crate::patch::Patch;
 use crate::store::Error;
 use crate::store::embedded::{Changes, Owner, Trace};
@@ -21,7 +20,7 @@ pub type Covered = Vec<(i32, i64)>;
 /// One checkpoint.
 pub struct Save {
     pub at: Millis,
-    pub states: Vec<(Key, Option<Vec<u8>>)>,
+    pub states: Records,
     pub meta: Vec<Blob>,
     pub ids: Vec<Blob>,
     /// Patches that came with the events.
@@ -30,6 +29,32 @@ pub struct Save {
     pub heard: Vec<Trace>,
     /// For the group's offsets: how far each partition is read once this is on the disk.
     pub offsets: Covered,
+}
+
+/// States by their stored keys, in two pieces of memory: there are many.
+#[derive(Default)]
+pub struct Records {
+    keys: String,
+    bytes: Vec<u8>,
+    /// Where the key and the bytes of each end; `None`: it is to be removed.
+    ends: Vec<(usize, Option<usize>)>,
+}
+
+impl Records {
+    pub fn push(&mut self, key: &str, state: Option<&[u8]>) {
+        self.keys.push_str(key);
+        self.bytes.extend_from_slice(state.unwrap_or_default());
+        self.ends.push((self.keys.len(), state.map(|_| self.bytes.len())));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let mut from = (0, 0);
+        self.ends.iter().map(move |(key, bytes)| {
+            let all = (&self.keys[from.0..*key], bytes.map(|end| &self.bytes[from.1..end]));
+            from = (*key, bytes.unwrap_or(from.1));
+            all
+        })
+    }
 }
 
 pub struct Saver {
@@ -100,6 +125,6 @@ fn commit(owner: &mut Owner, save: Save) -> Result<(), Error> {
         blobs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_deref())).collect()
     }
     let (meta, ids) = (borrowed(&save.meta), borrowed(&save.ids));
-    let changes = Changes { at: save.at, states: save.states, meta: &meta, ids: &ids };
+    let changes = Changes { at: save.at, states: save.states.iter(), meta: &meta, ids: &ids };
     owner.commit_given(changes, &save.patches, &save.heard)
 }

@@ -2,7 +2,7 @@
 
 use super::feed::{Letter, Parcel};
 use crate::bus::BusError;
-use crate::engine::live::{Live, Outcome};
+use crate::engine::live::{AHEAD, Live, Outcome};
 use crate::ledger::Counts;
 use crate::patch::Patch;
 use crate::rollup;
@@ -126,6 +126,7 @@ pub(super) fn absorb(live: &mut Live, clock: Clock, parcel: &Parcel, counts: &mu
     let block = &parcel.block;
     let mut given = parcel.given.iter().peekable();
     counts.given += parcel.given.len() as u64;
+    let (mut identities, mut ahead) = (Vec::new(), 0..0);
     for i in 0..=block.len() {
         while let Some((_, patch)) = given.next_if(|(row, _)| *row <= i) {
             live.give(patch, out);
@@ -136,7 +137,11 @@ pub(super) fn absorb(live: &mut Live, clock: Clock, parcel: &Parcel, counts: &mu
         if let Clock::Event = clock {
             live.advance(block.timestamp(i), out);
         }
-        match live.push(block, i, out) {
+        if i == ahead.end {
+            ahead = i..block.len().min(i + AHEAD);
+            live.look_ahead(block, ahead.clone(), &mut identities);
+        }
+        match live.push_as(identities[i - ahead.start], block, i, out) {
             Outcome::Absorbed => counts.absorbed += 1,
             Outcome::Duplicate => counts.duplicates += 1,
             Outcome::Covered => counts.covered += 1,

@@ -190,6 +190,7 @@ impl Args {
 
     fn setup(&self, plans: Plans, topic: Option<String>) -> Setup {
         Setup {
+            memory: usize::MAX,
             plans,
             clock: Clock::Wall(given::now),
             now: given::now,

@@ -96,6 +96,9 @@ pub struct Args {
     /// The clock values follow [default: event for a filter, wall for a store]
     #[arg(long, value_enum)]
     clock: Option<Which>,
+    /// Memory for the states of keys; the rest of them stays in the store until it is touched [default: what they take]
+    #[arg(long, value_name = "SIZE", value_parser = given::size, requires = "store")]
+    memory: Option<u64>,
     /// Memory for the ids by which duplicates are noticed
     #[arg(long, value_name = "SIZE", value_parser = given::size, default_value = "512M")]
     dedup_memory: u64,
@@ -258,6 +261,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     let redis = redis.map(|redis| redis.with_names(plans.definitions().prefixes()));
     let mut desk = Desk::new(args, Some(args.dead.clone().unwrap_or_else(|| dir.join("dead.ndjson"))))?;
     let setup = Setup {
+        memory: args.memory.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         plans: plans.clone(),
         clock: args.clock(Which::Wall),
         now: given::now,

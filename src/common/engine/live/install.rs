@@ -31,14 +31,15 @@ impl Live {
     /// Puts `base` in the place of what a key has of the days it holds, and remembers the key if that changes a value.
     fn rebase(&mut self, place: u32, day: Day, base: Option<State>) {
         let entry = &mut self.entries[place as usize];
-        let plan = self.plans[entry.plan as usize].clone();
-        self.seen -= usize::from(!entry.state.is_nothing());
-        let before = entry.values(&plan, self.now, &mut self.scratch);
-        entry.state.rebase(&plan, day, base);
-        entry.state.expire(&plan, self.now);
-        entry.forget_if_over(&plan, self.now);
-        let after = entry.values(&plan, self.now, &mut self.scratch);
-        self.seen += usize::from(!entry.state.is_nothing());
+        let codec = &self.codecs[entry.plan as usize];
+        self.seen -= usize::from(!entry.is_nothing());
+        let before = entry.values(codec, self.now, &mut self.scratch);
+        let state = entry.open(codec);
+        state.rebase(&codec.plan, day, base);
+        state.expire(&codec.plan, self.now);
+        entry.forget_if_over(codec, self.now);
+        let after = entry.values(codec, self.now, &mut self.scratch);
+        self.seen += usize::from(!entry.is_nothing());
         if before != after {
             if entry.changed == 0 {
                 self.untold.push_back(place);
@@ -49,6 +50,7 @@ impl Live {
             self.unsaved.push(place);
         }
         self.arm(place);
+        self.pack(place);
     }
 }
 
@@ -56,10 +58,7 @@ impl Install<'_> {
     /// Takes what the base has of a key: each comes once.
     pub fn key(&mut self, key: Key, base: State) {
         let Some(plan) = self.live.plans.place(key.entity()) else { return };
-        let place = match self.live.places.get(&key) {
-            Some(place) => *place,
-            None => self.live.begin(plan, key),
-        };
+        let place = self.live.place(plan, &key);
         if let Some(seen) = self.seen.get_mut(place as usize) {
             *seen = true;
         }
@@ -74,7 +73,9 @@ impl Install<'_> {
     /// What the base does not have was not in the log on its days.
     pub fn finish(self) {
         for (place, _) in self.seen.iter().enumerate().filter(|(_, seen)| !**seen) {
-            if self.live.entries[place].state.reaches_back_to(self.day) {
+            let entry = &self.live.entries[place];
+            let codec = &self.live.codecs[entry.plan as usize];
+            if entry.look(codec, |state| state.is_some_and(|state| state.reaches_back_to(self.day))) {
                 self.live.rebase(place as u32, self.day, None);
             }
         }

@@ -3,7 +3,7 @@
 //! Whatever was opened, merged, stored or replaced, `counters` is what the parts come to together.
 
 use super::{Memory, NO_DAY, Parts, State, encode, merge, nothing};
-use crate::agg::codec::{get_bytes, get_i64, put_bytes, put_i64};
+use crate::agg::codec::{get_bytes, get_i64, put_i64, put_sized};
 use crate::engine::plan::Plan;
 use crate::time::Day;
 
@@ -106,12 +106,9 @@ impl State {
     /// Appends the bytes of the parts: for each the days since the one before, and its bytes as `encode` has them.
     pub fn encode_days(&self, numbers: &[u64], out: &mut Vec<u8>) {
         let mut before = 0;
-        let mut payload = Vec::new();
         let mut put = |day: Day, counters: &[Memory]| {
-            payload.clear();
-            encode(counters, numbers, &mut payload);
             put_i64(out, i64::from(day) - before);
-            put_bytes(out, &payload);
+            put_sized(out, |out| encode(counters, numbers, out));
             before = i64::from(day);
         };
         match &self.parts {
@@ -134,7 +131,12 @@ impl State {
             if days.last().is_some_and(|(last, _)| *last >= part) {
                 return None;
             }
-            days.push((part, State::decode(plan, places, get_bytes(&mut input)?)?.counters));
+            let state = State::decode(plan, places, get_bytes(&mut input)?)?;
+            if days.is_empty() && input.is_empty() {
+                // Most states have one part.
+                return Some(State { day: part, ..state });
+            }
+            days.push((part, state.counters));
             before = day;
         }
         let mut state = State::new(plan);

@@ -6,13 +6,11 @@
 use super::env::{Table, io_error, place};
 use super::record::{self, Of, stored};
 use super::{Applied, Embedded, Trace, by_key};
-use crate::key::Key;
 use crate::ndjson::shown;
 use crate::patch::Patch;
 use crate::store::error::{Error, Kind};
 use crate::time::Millis;
 use heed::{PutFlags, RwTxn};
-use std::borrow::Borrow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -98,7 +96,7 @@ impl Owner {
     pub fn commit<S, K, B>(&mut self, changes: Changes<'_, S>) -> Result<(), Error>
     where
         S: IntoIterator<Item = (K, Option<B>)>,
-        K: Borrow<Key>,
+        K: AsRef<str>,
         B: AsRef<[u8]>,
     {
         self.commit_given(changes, &[], &[])
@@ -113,12 +111,10 @@ impl Owner {
     ) -> Result<(), Error>
     where
         S: IntoIterator<Item = (K, Option<B>)>,
-        K: Borrow<Key>,
+        K: AsRef<str>,
         B: AsRef<[u8]>,
     {
-        let mut states: Vec<(K, Option<B>)> = changes.states.into_iter().collect();
-        // Sorted, neighbours fall into the same page. Stable: of one key the last change stays last.
-        states.sort_by(|(a, _), (b, _)| stored(a.borrow().as_str()).cmp(&stored(b.borrow().as_str())));
+        let states = sorted(changes.states.into_iter().collect());
         let shared = &self.store.shared;
         shared.write(|txn| {
             let mut put = Put { store: &self.store, txn, record: Vec::new() };
@@ -136,6 +132,22 @@ impl Owner {
     }
 }
 
+/// In the order in which they are stored, so that neighbours fall into the same page; of one key the last change stays last.
+fn sorted<K: AsRef<str>, B>(states: Vec<(K, Option<B>)>) -> Vec<(K, Option<B>)> {
+    // Most keys are told apart by their beginning, which stands beside their place: no key is looked for in memory.
+    let head = |key: &K| {
+        let (key, mut head) = (stored(key.as_ref()), [0; 16]);
+        let len = key.len().min(head.len());
+        head[..len].copy_from_slice(&key[..len]);
+        u128::from_be_bytes(head)
+    };
+    let mut order: Vec<(u128, usize)> = states.iter().enumerate().map(|(i, (key, _))| (head(key), i)).collect();
+    let whole = |i: usize| (stored(states[i].0.as_ref()), i);
+    order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| whole(*i).cmp(&whole(*j))));
+    let mut states: Vec<Option<(K, Option<B>)>> = states.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|(_, i)| states[i].take()).collect()
+}
+
 /// Writes records in one transaction, through one buffer.
 pub(super) struct Put<'p, 't> {
     pub store: &'p Embedded,
@@ -144,17 +156,17 @@ pub(super) struct Put<'p, 't> {
 }
 
 impl Put<'_, '_> {
-    fn states<K: Borrow<Key>, B: AsRef<[u8]>>(&mut self, states: &[(K, Option<B>)]) -> Result<(), Error> {
+    fn states<K: AsRef<str>, B: AsRef<[u8]>>(&mut self, states: &[(K, Option<B>)]) -> Result<(), Error> {
         let table = self.store.shared.tables.state;
         // Into an empty table sorted keys are appended, which fills the pages.
         let empty = table.is_empty(self.txn).map_err(|e| self.store.shared.error("write", e))?;
         for (i, (key, value)) in states.iter().enumerate() {
-            let key = key.borrow();
-            let replaced = states.get(i + 1).is_some_and(|(next, _)| next.borrow() == key);
+            let key = key.as_ref();
+            let replaced = states.get(i + 1).is_some_and(|(next, _)| next.as_ref() == key);
             match value {
                 _ if replaced => {}
-                Some(value) if empty => self.append(table, key.as_str(), value.as_ref())?,
-                value => self.put(table, Of::State, key.as_str(), value.as_ref().map(AsRef::as_ref))?,
+                Some(value) if empty => self.append(table, key, value.as_ref())?,
+                value => self.put(table, Of::State, key, value.as_ref().map(AsRef::as_ref))?,
             }
         }
         Ok(())

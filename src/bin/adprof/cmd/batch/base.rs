@@ -182,6 +182,7 @@ impl Base {
             _ => made,
         };
         let setup = Setup {
+            memory: usize::MAX,
             plans,
             clock: Clock::Event,
             now: given::now,

@@ -1,0 +1,151 @@
+//! Saving: what a checkpoint holds, and going on from one.
+
+use super::{Codec, Elsewhere, Live, NO_TIME, NO_TIMER};
+use crate::engine::dedup::Identity;
+use crate::engine::given::Given;
+use crate::engine::state::State;
+use crate::engine::tail::Tail;
+use crate::key::Key;
+use crate::time::Millis;
+use std::sync::Arc;
+
+impl Live {
+    /// Gives the bytes of every key whose state changed since the last call, as `State::encode_days` has them, for a
+    /// checkpoint; without any what is there has to go. They rest packed from here on.
+    pub fn save(&mut self, mut each: impl FnMut(&Key, Option<&[u8]>)) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for place in std::mem::take(&mut self.unsaved) {
+            let entry = &mut self.entries[place as usize];
+            entry.unsaved = false;
+            entry.fetch_if_away(&self.codecs[entry.plan as usize]);
+            entry.pack(&self.codecs[entry.plan as usize], &mut buffer);
+            each(&entry.key, entry.packed());
+            self.release(place);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Nobody saves: forgets what a checkpoint would hold.
+    pub fn forget_unsaved(&mut self) {
+        for place in std::mem::take(&mut self.unsaved) {
+            self.entries[place as usize].unsaved = false;
+            self.release(place);
+        }
+    }
+
+    /// Lets the next checkpoint write every key: what is there is of an older form.
+    pub fn save_again(&mut self) {
+        for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {
+            if !std::mem::replace(&mut entry.unsaved, true) {
+                self.unsaved.push(place as u32);
+            }
+        }
+    }
+
+    /// Bounds the memory of packed states: what is beyond so many bytes is left to `elsewhere`, where every state is that was
+    /// saved or restored. Keys, their timers and given values stay.
+    pub fn bound(&mut self, memory: usize, elsewhere: Arc<dyn Elsewhere>) {
+        self.memory = memory;
+        self.codecs.iter_mut().for_each(|codec| codec.elsewhere = Some(elsewhere.clone()));
+    }
+
+    /// Whether every state that was needed was to be had.
+    pub fn is_sound(&self) -> bool {
+        self.codecs.iter().all(|codec| codec.elsewhere.as_ref().is_none_or(|elsewhere| elsewhere.is_sound()))
+    }
+
+    fn is_full(&self) -> bool {
+        self.codecs.iter().map(Codec::held).sum::<usize>() > self.memory
+    }
+
+    /// Makes room where memory is bounded, from key to key in a round. Only while everything `save` gave is on the disk.
+    pub fn make_room(&mut self) {
+        // Two rounds: in the first one each may have been fresh.
+        let mut steps = 2 * self.entries.len();
+        while self.is_full() && steps > 0 {
+            steps -= 1;
+            self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
+            let entry = &mut self.entries[self.hand];
+            entry.leave(&self.codecs[entry.plan as usize]);
+        }
+    }
+
+    /// What a checkpoint has to write of the ids: new ones by hour, and hours to delete.
+    pub fn save_ids(&mut self) -> (Vec<(i64, Identity)>, Vec<i64>) {
+        self.dedup.take_changes()
+    }
+
+    /// Has states written under these numbers, which for each plan and counter say what is counted; else they are the
+    /// places of the counters. Before the first key.
+    pub fn number(&mut self, numbers: Vec<Vec<u64>>) {
+        debug_assert!(self.entries.is_empty());
+        self.codecs = self.plans.iter().zip(numbers).map(|(plan, numbers)| Codec::new(plan.clone(), numbers)).collect();
+    }
+
+    /// Puts back a key of one of the plans from a checkpoint, which may come before `resume` or after it.
+    pub fn restore(&mut self, key: Key, state: State) {
+        let Some(plan) = self.plans.place(key.entity()) else { return };
+        let place = self.begin(plan, key);
+        self.seen += usize::from(!state.is_nothing());
+        self.entries[place as usize].set(&self.codecs[plan], state);
+        if self.now > NO_TIME {
+            self.wind(place);
+        }
+        self.pack(place);
+        if self.is_full() {
+            let entry = &mut self.entries[place as usize];
+            (0..2).for_each(|_| entry.leave(&self.codecs[plan]));
+        }
+    }
+
+    /// Puts back the given values of a key of one of the plans, after its state where it has one.
+    pub fn restore_given(&mut self, key: &Key, given: Given) {
+        let Some(plan) = self.plans.place(key.entity()) else { return };
+        let place = self.place(plan, key);
+        self.entries[place as usize].given = given;
+        if self.now > NO_TIME {
+            self.wind(place);
+        }
+    }
+
+    /// Puts back an id from a checkpoint.
+    pub fn restore_id(&mut self, hour: i64, identity: Identity, touched: Millis) {
+        self.dedup.restore(hour, identity, touched);
+    }
+
+    /// Goes on with the tail of a checkpoint; a new state has none.
+    pub fn restore_tail(&mut self, tail: Tail) {
+        self.tail = tail;
+    }
+
+    /// Goes on at the instant a checkpoint was made. Values that fell while nobody ran are told by the next `advance`.
+    pub fn resume(&mut self, now: Millis, newest: Millis) {
+        self.now = now;
+        self.newest = newest;
+        if now == NO_TIME {
+            return;
+        }
+        (0..self.entries.len() as u32).for_each(|place| self.wind(place));
+    }
+
+    /// Sets the timer of a key that was put back.
+    fn wind(&mut self, place: u32) {
+        self.arm(place);
+        let entry = &mut self.entries[place as usize];
+        let codec = &self.codecs[entry.plan as usize];
+        // What an entity remembers by now is not what it remembered: of this key it knows nothing.
+        if entry.next == NO_TIMER
+            && codec.plan.hidden().is_some()
+            && entry.look(codec, |state| state.is_none_or(|state| codec.plan.is_over(state, self.now)))
+        {
+            entry.next = self.now;
+            self.timers.entry(self.now).or_default().push(place);
+        }
+    }
+
+    /// Lets a state rest as its bytes.
+    pub(super) fn pack(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        entry.pack(&self.codecs[entry.plan as usize], &mut self.buffer);
+    }
+}
