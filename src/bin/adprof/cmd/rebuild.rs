@@ -283,7 +283,8 @@ fn keep_letters(dir: &Path) -> Result<()> {
 fn tell(report: &Report) {
     let counts = &report.counts;
     let mut words = format!("{} events", given::grouped(counts.absorbed));
-    for (n, what) in [(counts.duplicates, "duplicates"), (counts.refused, "refused")] {
+    let others = [(counts.duplicates, "duplicates"), (counts.forgotten, "forgotten"), (counts.refused, "refused")];
+    for (n, what) in others {
         if n > 0 {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }
