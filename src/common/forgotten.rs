@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,12 @@ impl Forgotten {
             Some((user, timestamp)) => self.drops(user.as_bytes(), timestamp.unwrap_or(Millis::MIN)),
             None => words(line).any(|word| self.until(word).is_some()),
         }
+    }
+
+    /// The same, where the ids of some are known: no way to write one as a word is overlooked.
+    pub fn is_named_in_by(&self, line: &[u8], ids: &[String]) -> bool {
+        let word = || Named::of(line).is_none() && ids.iter().any(|id| is_word_of(line, id.as_bytes()));
+        self.is_named_in(line) || word()
     }
 
     /// Forgets users, all that is at or before `until`; `salt` is random, and of use only where the list is empty.
@@ -187,6 +193,21 @@ impl Forgotten {
         temporary.push(".tmp");
         disk::replace(path, Path::new(&temporary), &self.bytes())
     }
+}
+
+/// Changes the list at `path`, one process after the other. Gives what it is now.
+pub fn update(path: &Path, change: impl FnOnce(&mut Forgotten)) -> io::Result<Forgotten> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&name)?;
+    lock.lock()?;
+    let before = Forgotten::load(path)?;
+    let mut list = before.clone();
+    change(&mut list);
+    if list != before {
+        list.write(path)?;
+    }
+    Ok(list)
 }
 
 /// 16 random bytes of the system.

@@ -442,6 +442,32 @@ impl Live {
         }
     }
 
+    /// Makes keys ones never seen, given values and all; the next checkpoint removes them, and nobody is told. Gives how many
+    /// there were.
+    pub fn erase(&mut self, mut gone: impl FnMut(&Key) -> bool) -> usize {
+        let mut erased = 0;
+        for place in 0..self.entries.len() as u32 {
+            let entry = &mut self.entries[place as usize];
+            if entry.free || !gone(&entry.key) {
+                continue;
+            }
+            erased += usize::from(entry.is_known());
+            self.seen -= usize::from(!entry.state.is_nothing());
+            let plan = &self.plans[entry.plan as usize];
+            (entry.state, entry.given) = (State::new(plan), Given::default());
+            (entry.next, entry.changed) = (NO_TIMER, 0);
+            self.save_later(place);
+        }
+        let entries = &self.entries;
+        self.untold.retain(|place| entries[*place as usize].changed != 0);
+        erased
+    }
+
+    /// Whether something is known of a key: an event or a given value.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.places.get(key).is_some_and(|place| self.entries[*place as usize].is_known())
+    }
+
     /// Gives every key whose state changed since the last call, for a checkpoint; without one what is there has to go.
     pub fn save(&mut self, mut each: impl FnMut(&Key, Option<&State>)) {
         for place in std::mem::take(&mut self.unsaved) {

@@ -1,7 +1,7 @@
 //! `adprof batch`: the nightly path, from the log to one patch a key.
 
 mod base;
-mod history;
+pub mod history;
 mod manifest;
 mod memory;
 
