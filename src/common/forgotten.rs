@@ -385,7 +385,11 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(list.is_named_in(line.as_bytes()), named, "{line}");
-            assert!(!named || line.contains('\\') || ["u-1", "a@b.c"].iter().any(|id| is_word_of(line.as_bytes(), id.as_bytes())));
+            assert!(
+                !named
+                    || line.contains('\\')
+                    || ["u-1", "a@b.c"].iter().any(|id| is_word_of(line.as_bytes(), id.as_bytes()))
+            );
         }
         assert!(!Forgotten::default().is_named_in(b"u-1"));
     }

@@ -83,7 +83,14 @@ impl Log {
 
     /// Standard input is read as a pipe, whatever it is: opened by a name it might be out of reach, or at another place.
     fn stdin() -> Log {
-        let file = LogFile { path: "-".into(), name: "stdin".into(), day: None, form: Form::Plain, size: None, forgotten: Arc::default() };
+        let file = LogFile {
+            path: "-".into(),
+            name: "stdin".into(),
+            day: None,
+            form: Form::Plain,
+            size: None,
+            forgotten: Arc::default(),
+        };
         Log { files: vec![Arc::new(file)], strays: Vec::new() }
     }
 

@@ -5,8 +5,8 @@
 
 use super::feed::{Failure, News, Parcel};
 use super::stream::{Clock, Error, Observer, Report, absorb, refuse};
-use crate::forgotten::Forgotten;
 use crate::engine::live::Live;
+use crate::forgotten::Forgotten;
 use crate::patch::Patch;
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, RecvTimeoutError};

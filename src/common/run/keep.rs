@@ -344,9 +344,8 @@ impl Keep {
         let forgotten = self.people.list();
         for (trace, tags) in traces {
             if trace.key.tenant().is_empty() {
-                let is_gone = |tag: &Tag| {
-                    trace.key.entity() == USER && forgotten.drops(trace.key.id().as_bytes(), tag.as_of)
-                };
+                let is_gone =
+                    |tag: &Tag| trace.key.entity() == USER && forgotten.drops(trace.key.id().as_bytes(), tag.as_of);
                 for tag in tags.into_iter().filter(|tag| !is_gone(tag)) {
                     let tags = vec![(tag.code.into(), tag.value)];
                     self.live.give(&Patch { key: trace.key.clone(), as_of: tag.as_of, tags }, &mut Vec::new());

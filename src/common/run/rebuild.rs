@@ -21,17 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A log is cut into such pieces; nothing rests on their size.
 const CHUNK_BYTES: u64 = 64 << 20;
-/// What lies in the directory of a state, besides its mark.
-const PARTS: [&str; 8] = [
-    "data.mdb",
-    "lock.mdb",
-    "writer.lock",
-    "base",
-    "dead.ndjson",
-    forgotten::NAME,
-    "forgotten.lock",
-    "forgotten.pages",
-];
+/// What lies in the directory of a state, besides its mark and the list of the forgotten.
+const PARTS: [&str; 5] = ["data.mdb", "lock.mdb", "writer.lock", "base", "dead.ndjson"];
 /// Keys whose patches are carried over at once.
 const AT_ONCE: usize = 10_000;
 
@@ -108,19 +99,28 @@ pub fn exchange(dir: &Path) -> Result<(), store::Error> {
 /// Removes the state that stands where one is rebuilt, and nothing else: what is not of a state is an error, and stays.
 pub fn clear(dir: &Path) -> Result<(), store::Error> {
     let old = beside(dir);
-    let failed = |e: io::Error| store::Error::new(Kind::Io, format!("{}: cannot remove it: {e}", old.display()));
-    let entries = match fs::read_dir(&old) {
+    match fs::symlink_metadata(&old) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed)?,
-    };
-    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
-    let ours = |name: &str| PARTS.contains(&name) || name.starts_with("FORMAT");
-    if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(ours)) {
-        let other = shown(&other.to_string_lossy()).into_owned();
-        let message = format!("{}: holds `{other}`, which is not of a state", old.display());
-        return Err(store::Error::new(Kind::Usage, message).hint("move it away"));
+        _ => only_a_state(&old)?,
     }
-    fs::remove_dir_all(&old).map_err(failed)
+    fs::remove_dir_all(&old)
+        .map_err(|e| store::Error::new(Kind::Io, format!("{}: cannot remove it: {e}", old.display())))
+}
+
+/// An error when a directory holds what is not of a state: it would go with the old one.
+pub fn only_a_state(dir: &Path) -> Result<(), store::Error> {
+    let failed = |e: io::Error| store::Error::new(Kind::Io, format!("{}: cannot list it: {e}", dir.display()));
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let ours = |name: &str| PARTS.contains(&name) || name.starts_with("FORMAT") || name.starts_with(forgotten::NAME);
+    match names.iter().find(|name| !name.to_str().is_some_and(ours)) {
+        None => Ok(()),
+        Some(other) => {
+            let other = shown(&other.to_string_lossy()).into_owned();
+            let message = format!("{}: holds `{other}`, which is not of a state", dir.display());
+            Err(store::Error::new(Kind::Usage, message).hint("move it away"))
+        }
+    }
 }
 
 /// A log as one stream of whole lines. A last line that nothing ended was never acknowledged and is left out.

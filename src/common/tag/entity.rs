@@ -60,7 +60,14 @@ pub struct Retain {
 impl Entity {
     pub(super) fn user() -> Entity {
         let meaning = format!("entity {USER}\n");
-        Entity { name: USER.into(), prefix: "profile".into(), parts: Vec::new(), retain: None, by_user: Some(0), meaning }
+        Entity {
+            name: USER.into(),
+            prefix: "profile".into(),
+            parts: Vec::new(),
+            retain: None,
+            by_user: Some(0),
+            meaning,
+        }
     }
 
     /// The user that a key of it is of; `None`: events of many users touch it.

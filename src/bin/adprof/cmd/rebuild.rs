@@ -219,7 +219,8 @@ impl Args {
             let store = Embedded::create_or_open(&new).map_err(given::of_store)?;
             carry_over(old, &store).map_err(given::of_store)?;
         }
-        let mut keep = Keep::open(&new, self.setup(plans.clone(), topic, log.forgotten()), &mut Words::default()).map_err(of_stream)?;
+        let mut keep = Keep::open(&new, self.setup(plans.clone(), topic, log.forgotten()), &mut Words::default())
+            .map_err(of_stream)?;
         if let Some(ends) = ends {
             keep.knows(ends.partitions, ends.owned.clone());
         }
@@ -253,7 +254,8 @@ impl Args {
 
     /// Publishes all of the new state, under a token of its own: whoever published before is fenced.
     fn publish(&self, dir: &Path, plans: Plans, topic: Option<String>, ends: Option<Ends>, redis: Redis) -> Result<()> {
-        let keep = Keep::open(dir, self.setup(plans, topic.clone(), Arc::default()), &mut Words::default()).map_err(of_stream)?;
+        let keep = Keep::open(dir, self.setup(plans, topic.clone(), Arc::default()), &mut Words::default())
+            .map_err(of_stream)?;
         let reached: BTreeMap<i32, i64> =
             ends.iter().flat_map(|ends| &ends.owned).map(|owned| (owned.partition, owned.next)).collect();
         let projection = Projection {

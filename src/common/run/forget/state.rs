@@ -10,7 +10,7 @@ use crate::log::Lock;
 use crate::rollup::offer::Shelf;
 use crate::run::keep::{FOLLOWED, followed};
 use crate::run::projection::{TOLD, Told};
-use crate::run::rebuild::{beside, carry_over, clear, exchange, lock};
+use crate::run::rebuild::{beside, carry_over, clear, exchange, lock, only_a_state};
 use crate::store::embedded::{Changes, Owner};
 use crate::store::{Embedded, Error, Kind};
 use crate::tag::Definitions;
@@ -112,6 +112,7 @@ fn renew(
     gone: &dyn Fn(&Key) -> bool,
 ) -> Result<(), Error> {
     let failed = |e: io::Error| Error::new(Kind::Io, format!("{}: {e}", dir.display()));
+    only_a_state(dir)?;
     let (path, committed) = (beside(dir), store.stats()?.committed_at);
     let new = Embedded::create_or_open(&path)?;
     forgotten::update(&forgotten::beside(&path), |to| to.merge(list)).map_err(failed)?;

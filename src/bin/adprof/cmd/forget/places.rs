@@ -53,7 +53,8 @@ impl Work {
             None => Ok(()),
             Some((path, why)) => {
                 let message = format!("{}: {why}: lines of the users are still in it", path.display());
-                let hint = "adprof did not write it: make it anew from a source without them, or unpack it and run this again";
+                let hint =
+                    "adprof did not write it: make it anew from a source without them, or unpack it and run this again";
                 Err(Failure::new(Exit::Io, message).hint(hint).into())
             }
         }
@@ -97,10 +98,11 @@ impl Work {
     }
 
     pub fn nights(&mut self, place: &Path) {
-        let done = forget::nights(place, &self.people, self.dry).map_err(|e| report::io(place, &e).into()).map(|found| {
-            let (rows, files) = (grouped(found.rows), grouped(found.files));
-            report::say(format_args!("{}: {rows} patches in {files} files", place.display()));
-        });
+        let done =
+            forget::nights(place, &self.people, self.dry).map_err(|e| report::io(place, &e).into()).map(|found| {
+                let (rows, files) = (grouped(found.rows), grouped(found.files));
+                report::say(format_args!("{}: {rows} patches in {files} files", place.display()));
+            });
         self.keep(done);
     }
 
