@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 /// An instant of receipt at which no line is too early.
 const EVER: Millis = Millis::MAX - FUTURE_MS;
-const BLANKS: [u8; 64 << 10] = [b' '; 64 << 10];
+static BLANKS: [u8; 64 << 10] = [b' '; 64 << 10];
 /// Of zstd: what `log seal` takes unless told otherwise.
 const LEVEL: i32 = 3;
 const ASIDE: &str = ".forgetting.tmp";
