@@ -23,7 +23,7 @@ const PROGRESS: &str = "live";
 const NUMBERS: &str = "tags";
 const DEFINITIONS: &str = "definitions";
 
-/// What became of the input: consumed = absorbed + duplicates + covered + refused + given.
+/// What became of the input: consumed = absorbed + duplicates + covered + refused + given + forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub consumed: u64,
@@ -36,6 +36,9 @@ pub struct Counts {
     /// Patches between the events. A state of an older version has none.
     #[serde(default)]
     pub given: u64,
+    /// Events and patches of forgotten users, and refused lines that name one.
+    #[serde(default)]
+    pub forgotten: u64,
 }
 
 impl std::ops::Add for Counts {
@@ -49,6 +52,7 @@ impl std::ops::Add for Counts {
             covered: self.covered + other.covered,
             refused: self.refused + other.refused,
             given: self.given + other.given,
+            forgotten: self.forgotten + other.forgotten,
         }
     }
 }

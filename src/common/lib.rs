@@ -22,6 +22,7 @@ pub mod patch;
 
 // carriers: bytes in motion and at rest; they know no tags
 pub mod disk;
+pub mod forgotten;
 pub mod columns;
 pub mod lines;
 pub mod dead;

@@ -89,6 +89,7 @@ commands! {
     Export => export, "export";
     Verify => verify, "verify";
     Rebuild => rebuild, "rebuild";
+    Forget => forget, "forget";
     Day => day, "day";
     Doctor => doctor, "doctor";
     Log => log, "log";

@@ -58,6 +58,13 @@ impl Target {
         }
     }
 
+    fn is_forgotten(&mut self, line: &[u8]) -> Result<bool> {
+        match self {
+            Target::Log(collector) => Ok(collector.is_forgotten(line).map_err(given::of_log)?),
+            Target::Echo(_) => Ok(false),
+        }
+    }
+
     fn due(&self) -> bool {
         match self {
             Target::Log(collector) => collector.due(),
@@ -90,6 +97,8 @@ pub struct Source {
 pub struct Counts {
     pub lines: u64,
     pub accepted: u64,
+    /// Of forgotten users: they go nowhere.
+    pub forgotten: u64,
     pub refused: u64,
 }
 
@@ -143,6 +152,7 @@ impl Intake {
         match offered {
             Offered::Accepted => self.counts.accepted += 1,
             Offered::Blank => {}
+            Offered::Forgotten => self.counts.forgotten += 1,
             Offered::Refused(refusal) => {
                 self.refuse(&refusal, &DeadLetter::of_line(&refusal, &source.name, line))?;
             }
@@ -175,6 +185,7 @@ impl Intake {
         match self.mended(&letter, line.number)? {
             Offered::Accepted => self.counts.accepted += 1,
             Offered::Blank => {}
+            Offered::Forgotten => self.counts.forgotten += 1,
             Offered::Refused(refusal) => {
                 let again = DeadLetter {
                     code: refusal.code.name().into(),
@@ -204,6 +215,10 @@ impl Intake {
     }
 
     fn refuse(&mut self, refusal: &Refusal, letter: &DeadLetter<'_>) -> Result<()> {
+        if self.target.is_forgotten(&letter.original)? {
+            self.counts.forgotten += 1;
+            return Ok(());
+        }
         if self.counts.refused < TOLD {
             let place = match letter.place {
                 Place::Line { line, .. } => format!("{}:{line}", letter.source),
@@ -235,8 +250,9 @@ impl Intake {
         self.target.commit()?;
         self.committed = self.counts;
         if self.manner.ack {
-            let Counts { lines, accepted, refused } = self.counts;
-            let word = format!("{{\"lines\":{lines},\"accepted\":{accepted},\"refused\":{refused}}}\n");
+            let Counts { lines, accepted, forgotten, refused } = self.counts;
+            let forgotten = if forgotten > 0 { format!(",\"forgotten\":{forgotten}") } else { String::new() };
+            let word = format!("{{\"lines\":{lines},\"accepted\":{accepted},\"refused\":{refused}{forgotten}}}\n");
             report::data(word.as_bytes())?;
         }
         Ok(())

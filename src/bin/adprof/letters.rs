@@ -30,7 +30,7 @@ impl Letters {
         Letters { inner: Mutex::new(Inner { file: path.map(DeadFile::new), told: 0, failed: None }) }
     }
 
-    /// Takes one line. A fault of the disk is kept for `finish`.
+    /// Takes one line; one that names a forgotten user is not kept. A fault of the disk is kept for `finish`.
     pub fn take(&self, refused: Refused<'_>) {
         let mut inner = self.inner();
         if inner.told < TOLD {
@@ -42,6 +42,9 @@ impl Letters {
             Text::Whole(bytes) => (bytes, None),
             Text::TooLong { head, len } => (head, Some(len)),
         };
+        if refused.file.forgotten.is_named_in(original) {
+            return;
+        }
         let source = source_name(&refused.file.path);
         let letter = DeadLetter::new(refused.refusal, &source, Place::Byte { offset: refused.offset }, original);
         if let Err(e) = file.put(&DeadLetter { truncated, ..letter }) {

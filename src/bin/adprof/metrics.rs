@@ -141,6 +141,7 @@ fn page(report: &Report, lag: Option<&LagGauge>, now: Millis) -> String {
         ("in_base", counts.covered),
         ("given", counts.given),
         ("outside", report.outside),
+        ("forgotten", counts.forgotten),
         ("refused", counts.refused),
     ];
     let became = became.map(|(what, n)| (format!("{{became=\"{what}\"}}"), n as f64));

@@ -3,6 +3,7 @@
 //! It validates, stamps the receipt and appends; what `commit` returned for was
 //! accepted for good. All other bytes of an event stay as they came.
 
+use super::gate::Gate;
 use super::{Error, LogWriter, Position};
 use crate::event::{Event, Refusal, Rules, too_long};
 use crate::limits::LINE_MAX;
@@ -18,6 +19,8 @@ pub enum Offered {
     Accepted,
     /// Nothing but blanks.
     Blank,
+    /// Of a forgotten user: it goes nowhere.
+    Forgotten,
     /// For the dead letters.
     Refused(Refusal),
 }
@@ -29,21 +32,35 @@ pub struct Collector {
     rules: Rules,
     stamped: Vec<u8>,
     pending: u64,
+    gate: Gate,
 }
 
 impl Collector {
     pub fn new(log: LogWriter, rules: Rules) -> Collector {
-        Collector { log, rules, stamped: Vec::new(), pending: 0 }
+        let gate = Gate::of(log.path());
+        Collector { log, rules, stamped: Vec::new(), pending: 0, gate }
+    }
+
+    /// Whether a refused line names a forgotten user: then it is no dead letter.
+    pub fn is_forgotten(&mut self, line: &[u8]) -> Result<bool, Error> {
+        Ok(self.gate.enter()?.is_named_in(line))
     }
 
     /// Takes one line, given without its newline and received at `now`. Errors are the log's, and final.
     pub fn offer(&mut self, line: &[u8], now: Millis) -> Result<Offered, Error> {
         self.stamped.clear();
-        let received = match admit(line, now, &self.rules, &mut self.stamped) {
-            Ok(Some(received)) => received,
+        let event = match Event::parse(line, now, &self.rules) {
+            Ok(Some(event)) => event,
             Ok(None) => return Ok(Offered::Blank),
             Err(refusal) => return Ok(Offered::Refused(refusal)),
         };
+        if self.gate.enter()?.drops(event.user_id.as_bytes(), event.timestamp) {
+            return Ok(Offered::Forgotten);
+        }
+        if let Err(refusal) = stamp(&event, now, &mut self.stamped) {
+            return Ok(Offered::Refused(refusal));
+        }
+        let received = event.received_at.unwrap_or(now);
         self.log.append(&self.stamped, received)?;
         self.pending += self.stamped.len() as u64 + 1;
         Ok(Offered::Accepted)
@@ -62,7 +79,8 @@ impl Collector {
     /// Makes everything accepted durable; now it may be acknowledged.
     pub fn commit(&mut self) -> Result<&Position, Error> {
         self.pending = 0;
-        self.log.commit()
+        let gate = &mut self.gate;
+        self.log.commit().inspect(|_| gate.leave())
     }
 
     pub fn log(&self) -> &LogWriter {

@@ -5,6 +5,7 @@
 
 use super::writer::file_key;
 use super::{Error, names};
+use crate::forgotten::{self, Forgotten};
 use crate::lines::Form;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub struct LogFile {
     pub form: Form,
     /// The size on disk in bytes; `None` for a pipe.
     pub size: Option<u64>,
+    /// Whose events in it count for nothing: whoever reads the lines leaves them out.
+    pub forgotten: Arc<Forgotten>,
 }
 
 impl LogFile {
@@ -68,6 +71,7 @@ impl Log {
             day: None,
             form: if regular { form_of(path)? } else { Form::Plain },
             size: regular.then_some(metadata.len()),
+            forgotten: forgotten_by(path)?,
         };
         Ok(Log { files: vec![Arc::new(file)], strays: Vec::new() })
     }
@@ -79,7 +83,14 @@ impl Log {
 
     /// Standard input is read as a pipe, whatever it is: opened by a name it might be out of reach, or at another place.
     fn stdin() -> Log {
-        let file = LogFile { path: "-".into(), name: "stdin".into(), day: None, form: Form::Plain, size: None };
+        let file = LogFile {
+            path: "-".into(),
+            name: "stdin".into(),
+            day: None,
+            form: Form::Plain,
+            size: None,
+            forgotten: Arc::default(),
+        };
         Log { files: vec![Arc::new(file)], strays: Vec::new() }
     }
 
@@ -96,11 +107,22 @@ impl Log {
         self
     }
 
-    /// The log with another one behind it.
+    /// The log with another one behind it. Who is forgotten in one of them is so in both.
     pub fn and(mut self, other: Log) -> Log {
         self.files.extend(other.files);
         self.strays.extend(other.strays);
+        let mut all = Forgotten::default();
+        self.files.iter().for_each(|file| all.merge(&file.forgotten));
+        if !all.is_empty() {
+            let all = Arc::new(all);
+            self.files.iter_mut().for_each(|file| Arc::make_mut(file).forgotten = all.clone());
+        }
         self
+    }
+
+    /// Who is forgotten in it.
+    pub fn forgotten(&self) -> Arc<Forgotten> {
+        self.files.first().map(|file| file.forgotten.clone()).unwrap_or_default()
     }
 
     pub fn files(&self) -> &[Arc<LogFile>] {
@@ -118,6 +140,11 @@ impl Log {
     }
 }
 
+fn forgotten_by(log: &Path) -> Result<Arc<Forgotten>, Error> {
+    let path = forgotten::beside(log);
+    Forgotten::load(&path).map(Arc::new).map_err(Error::io(&path, "read"))
+}
+
 fn form_of(path: &Path) -> Result<Form, Error> {
     let mut first = Vec::with_capacity(4);
     let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut first));
@@ -127,7 +154,8 @@ fn form_of(path: &Path) -> Result<Form, Error> {
 
 fn list(root: &Path, only: Option<Date>) -> Result<Log, Error> {
     let within = fs::canonicalize(root).map_err(Error::io(root, "open"))?;
-    let mut found = Found { within, files: BTreeMap::new(), strays: Vec::new() };
+    let forgotten = forgotten_by(root)?;
+    let mut found = Found { within, files: BTreeMap::new(), strays: Vec::new(), forgotten };
     for (name, entry) in sorted(root)? {
         let path = entry.path();
         if only.is_some() && names::parse_partition(&name) != only {
@@ -149,6 +177,7 @@ struct Found {
     /// By the day and the name before packing: the order of the log, each file once.
     files: BTreeMap<(Date, String), LogFile>,
     strays: Vec<Stray>,
+    forgotten: Arc<Forgotten>,
 }
 
 impl Found {
@@ -195,7 +224,8 @@ impl Found {
                 }
                 let name = format!("{partition}/{name}");
                 let form = form_of(&path)?;
-                self.files.insert(key, LogFile { path, name, day: Some(day), form, size: Some(metadata.len()) });
+                let (size, forgotten) = (Some(metadata.len()), self.forgotten.clone());
+                self.files.insert(key, LogFile { path, name, day: Some(day), form, size, forgotten });
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Every name is made from an allow-list, so none leads out of the directory.
 
+use crate::forgotten;
 use jiff::civil::Date;
 
 const NAME_MAX: usize = 64;
@@ -99,7 +100,8 @@ pub fn is_data(name: &str) -> bool {
     unpacked(name).ends_with(".ndjson") && !is_beside(name)
 }
 
-/// Whether a file is known to lie beside the data: locks, torn tails, unfinished and hidden files, dead letters.
+/// Whether a file is known to lie beside the data: locks, torn tails, unfinished and hidden files, dead letters,
+/// the list of the forgotten.
 pub fn is_beside(name: &str) -> bool {
     let plain = unpacked(name);
     name.starts_with('.')
@@ -110,6 +112,7 @@ pub fn is_beside(name: &str) -> bool {
         || plain == "dead"
         || plain == "dead.ndjson"
         || plain == "dead-letters.ndjson"
+        || plain == forgotten::NAME
 }
 
 #[cfg(test)]

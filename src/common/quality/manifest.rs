@@ -54,18 +54,25 @@ pub struct Written {
     pub sha256: String,
 }
 
-/// What became of the lines of the log: each was counted, a duplicate, outside the range, or refused.
+/// What became of the lines of the log: each was counted, a duplicate, outside the range, of a forgotten user, or
+/// refused.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Events {
     pub lines: u64,
     pub counted: u64,
     pub duplicates: u64,
     pub outside: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub forgotten: u64,
     /// By code.
     pub refused: BTreeMap<String, u64>,
     /// The first and the last event time that counted.
     pub first: Option<Millis>,
     pub last: Option<Millis>,
+}
+
+fn is_none(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Events {

@@ -56,7 +56,7 @@ pub struct Held {
     pub counters: Vec<u64>,
 }
 
-/// What became of lines: lines = absorbed + late + duplicates + refused.
+/// What became of lines: lines = absorbed + late + duplicates + refused + forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub lines: u64,
@@ -65,8 +65,15 @@ pub struct Counts {
     pub late: u64,
     pub duplicates: u64,
     pub refused: BTreeMap<String, u64>,
+    /// Of users who were forgotten when the day was read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub forgotten: u64,
     /// The first and the last event time absorbed.
     pub times: Option<(Millis, Millis)>,
+}
+
+fn is_none(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Counts {
@@ -75,6 +82,7 @@ impl Counts {
         self.absorbed += other.absorbed;
         self.late += other.late;
         self.duplicates += other.duplicates;
+        self.forgotten += other.forgotten;
         self.times = spanning(self.times, other.times);
         for (code, n) in &other.refused {
             *self.refused.entry(code.clone()).or_default() += n;

@@ -146,6 +146,17 @@ impl Shelf {
         write().map_err(Error::io(&temporary, "write"))
     }
 
+    /// Removes the newest offer and all files of bases.
+    pub fn withdraw(&self) {
+        let _ = fs::remove_file(self.dir.join(LATEST));
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_ours(&name) {
+                self.remove(&name);
+            }
+        }
+    }
+
     /// Removes the file of a base that nobody needs any more.
     pub fn remove(&self, name: &str) {
         // What stays is swept when the next one is made.

@@ -75,13 +75,16 @@ pub struct Refused<'a> {
     pub text: Text<'a>,
 }
 
-/// What a run did: each line is an event inside the range, a duplicate, an event outside the range, or refused.
+/// What a run did: each line is an event inside the range, a duplicate, an event outside the range, of a forgotten user, or
+/// refused.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Lines that are not blank.
     pub lines: u64,
     pub events: Tally,
     pub refused: BTreeMap<Code, u64>,
+    /// Events of forgotten users.
+    pub forgotten: u64,
     /// Of users.
     pub keys: u64,
     /// The keys of each other entity that is told, by its name, in the order they are told.
@@ -100,6 +103,7 @@ impl Summary {
 
     fn add(&mut self, other: Summary) {
         self.lines += other.lines;
+        self.forgotten += other.forgotten;
         for (code, n) in other.refused {
             *self.refused.entry(code).or_default() += n;
         }
@@ -150,7 +154,7 @@ pub fn run(job: &Job<'_>, out: &mut impl Write) -> Result<Summary, Failure> {
                 summary.entities = names.zip(keys).collect();
             }
         }
-        None => summary.events.outside = summary.lines - summary.refused_total(),
+        None => summary.events.outside = summary.lines - summary.refused_total() - summary.forgotten,
     }
     Ok(summary)
 }

@@ -4,12 +4,14 @@
 //! change by time, at its instant.
 
 use super::feed::{Failure, News, Parcel};
-use super::stream::{Clock, Error, Observer, Report, absorb};
+use super::stream::{Clock, Error, Observer, Report, absorb, refuse};
 use crate::engine::live::Live;
+use crate::forgotten::Forgotten;
 use crate::patch::Patch;
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,8 @@ pub struct Job {
     pub emit: Emit,
     /// The instant to go on to when the input has ended.
     pub until: Option<Millis>,
+    /// Whose events do not count.
+    pub forgotten: Arc<Forgotten>,
 }
 
 const TICK: Duration = Duration::from_millis(50);
@@ -99,14 +103,12 @@ impl<'a> Filter<'a> {
     }
 
     fn take(&mut self, parcel: Parcel, observer: &mut dyn Observer) -> Result<(), Error> {
-        self.report.counts.consumed += parcel.consumed;
-        self.report.counts.refused += parcel.letters.len() as u64;
+        let (counts, forgotten) = (&mut self.report.counts, &self.job.forgotten);
+        counts.consumed += parcel.consumed;
         self.report.outside += parcel.outside;
         self.report.unkeyed += parcel.unkeyed;
-        for letter in &parcel.letters {
-            observer.refused(letter).map_err(Error::Letters)?;
-        }
-        absorb(self.live, self.job.clock, &parcel, &mut self.report.counts, &mut self.patches);
+        refuse(&parcel, forgotten, counts, observer)?;
+        absorb(self.live, self.job.clock, &parcel, forgotten, counts, &mut self.patches);
         Ok(())
     }
 

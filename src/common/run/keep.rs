@@ -5,6 +5,8 @@
 //! input is read again in silence until it has caught up with what was published.
 
 pub mod bases;
+mod people;
+mod stored;
 
 use super::feed::{Failure, News, Parcel};
 pub use super::projection::Projection;
@@ -12,13 +14,14 @@ use super::projection::{Publishing, TOLD, Told};
 use super::publish::Offsets;
 pub use super::publish::PATIENCE;
 use super::saver::{Blob, Covered, Records, Save, Saver};
-use super::stream::{Clock, Error, Observer, Report, absorb};
+use super::stream::{Clock, Error, Observer, Report, absorb, is_forgotten, refuse};
 use crate::bus::{Owned, StartOffsets};
 use crate::engine::dedup::{HashKey, Horizon, Identity};
 use crate::engine::given::Given;
-use crate::engine::live::{Elsewhere, Live, Telling};
+use crate::engine::live::{Live, Telling};
 use crate::engine::plans::Plans;
-use crate::key::Key;
+use crate::forgotten::Forgotten;
+use crate::key::{Key, USER};
 use crate::ledger::{Counts, Decoder, Ledger, Source};
 use crate::patch::Patch;
 use crate::rollup::offer::end_of;
@@ -27,11 +30,14 @@ use crate::store::{self, Kind};
 use crate::time::{Millis, utc_day};
 use bases::Bases;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use people::People;
+pub use people::{FOLLOWED, followed};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use stored::Stored;
 
 const TICK: Duration = Duration::from_millis(20);
 const CHECKPOINT: Duration = Duration::from_secs(1);
@@ -56,6 +62,8 @@ pub struct Setup {
     pub input: Input,
     /// Bytes of states that may be in memory; the others rest in the store.
     pub memory: usize,
+    /// Who is forgotten by what others know; the state has a list of its own.
+    pub forgotten: Arc<Forgotten>,
 }
 
 /// Where the events of a state come from.
@@ -105,36 +113,8 @@ pub struct Keep {
     saved: Instant,
     bases: Bases,
     stored: Arc<Stored>,
+    people: People,
     report: Report,
-}
-
-/// The states in the store, for a memory that has no room for all.
-struct Stored {
-    store: Embedded,
-    /// Why one could not be had: from there on the states in memory are not whole.
-    trouble: Mutex<Option<store::Error>>,
-}
-
-impl Elsewhere for Stored {
-    fn bytes(&self, key: &Key) -> Vec<u8> {
-        let missing = || store::Error::new(Kind::Corrupt, format!("embedded store: the state of {key} is gone"));
-        let found = self.store.state(key).and_then(|bytes| bytes.ok_or_else(missing));
-        found.unwrap_or_else(|e| {
-            self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-            Vec::new()
-        })
-    }
-
-    fn is_sound(&self) -> bool {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-}
-
-impl Stored {
-    fn check(&self) -> Result<(), Error> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
-        trouble.map_or(Ok(()), |e| Err(e.into()))
-    }
 }
 
 impl Keep {
@@ -173,7 +153,8 @@ impl Keep {
         let numbers = setup.plans.iter().map(|plan| numbers_of(plan)).collect();
         let mut live = Live::new(setup.plans, Telling::Drained, setup.horizon, ledger.progress.hash_key);
         live.number(numbers);
-        let stored = Arc::new(Stored { store: store.clone(), trouble: Mutex::default() });
+        let stored = Arc::new(Stored::of(store.clone()));
+        let people = People::open(&store, &setup.forgotten)?;
         let mut keep = Keep {
             clock: setup.clock,
             now: setup.now,
@@ -194,9 +175,11 @@ impl Keep {
             saved: Instant::now(),
             bases: Bases::of(dir),
             stored,
+            people,
             report: Report::default(),
         };
         keep.restore(setup.memory)?;
+        keep.look_for_forgotten(observer)?;
         keep.wait_for_base(observer)?;
         keep.tell_warming(observer);
         Ok(keep)
@@ -303,6 +286,9 @@ impl Keep {
             None => None,
         };
         self.tell_of_base(&mut publishing);
+        if let Some(publishing) = &mut publishing {
+            publishing.forget(&self.people.list(), self.people.is_waiting());
+        }
         let mut end = None;
         while end.is_none() && !stop.load(Ordering::Relaxed) {
             end = self.hear(news, observer)?;
@@ -320,6 +306,8 @@ impl Keep {
             }
             self.look_for_base(observer)?;
             self.tell_of_base(&mut publishing);
+            self.look_for_forgotten(observer)?;
+            self.people.tell(&mut publishing);
             self.report.look_at(&self.live);
             observer.progress(&self.report);
         }
@@ -364,9 +352,12 @@ impl Keep {
         self.dirty |= !traces.is_empty();
         // With more waiting it goes on as soon as these are saved.
         self.listened = (traces.len() < HEARD_AT_ONCE).then(Instant::now);
+        let forgotten = self.people.list();
         for (trace, tags) in traces {
             if trace.key.tenant().is_empty() {
-                for tag in tags {
+                let is_gone =
+                    |tag: &Tag| trace.key.entity() == USER && forgotten.drops(trace.key.id().as_bytes(), tag.as_of);
+                for tag in tags.into_iter().filter(|tag| !is_gone(tag)) {
                     let tags = vec![(tag.code.into(), tag.value)];
                     self.live.give(&Patch { key: trace.key.clone(), as_of: tag.as_of, tags }, &mut Vec::new());
                 }
@@ -436,6 +427,7 @@ impl Keep {
         }
         let covered = self.saver.wait()?;
         self.saved(covered, commit);
+        self.people.tell(&mut publishing);
         self.checkpoint(publishing.as_ref(), observer)?;
         let covered = self.saver.wait()?;
         self.saved(covered, commit);
@@ -444,13 +436,12 @@ impl Keep {
     }
 
     fn take(&mut self, parcel: Parcel, observer: &mut dyn Observer) -> Result<(), Error> {
-        for letter in &parcel.letters {
-            observer.refused(letter).map_err(Error::Letters)?;
-        }
-        absorb(&mut self.live, self.clock, &parcel, &mut self.report.counts, &mut Vec::new());
-        self.patches.extend(parcel.given.into_iter().map(|(_, patch)| patch));
-        self.report.counts.consumed += parcel.consumed;
-        self.report.counts.refused += parcel.letters.len() as u64;
+        let (forgotten, counts) = (self.people.list(), &mut self.report.counts);
+        refuse(&parcel, &forgotten, counts, observer)?;
+        absorb(&mut self.live, self.clock, &parcel, &forgotten, counts, &mut Vec::new());
+        let given = parcel.given.into_iter().map(|(_, patch)| patch);
+        self.patches.extend(given.filter(|patch| !is_forgotten(&forgotten, patch)));
+        counts.consumed += parcel.consumed;
         self.report.unkeyed += parcel.unkeyed;
         if let (Some(source), Some(reached)) = (&mut self.ledger.progress.source, parcel.reached) {
             match source.reached.iter_mut().find(|o| o.partition == reached.partition) {
@@ -485,6 +476,7 @@ impl Keep {
         }
         let (name, bytes) = self.ledger.progress();
         meta.push((name.to_string(), Some(bytes)));
+        meta.extend(self.people.saving());
         let offsets = self.reached().into_iter().collect();
         let (patches, heard) = (std::mem::take(&mut self.patches), std::mem::take(&mut self.heard));
         self.bases.saving();

@@ -47,6 +47,8 @@ pub struct Found {
     /// Lines that are not blank, and those of them that are refused.
     pub lines: u64,
     pub refused: u64,
+    /// Events of forgotten users.
+    pub forgotten: u64,
 }
 
 /// Reads the whole log.
@@ -61,6 +63,7 @@ pub fn read(search: &Search<'_>) -> Result<Found, Error> {
         all.newest = all.newest.max(found.newest);
         all.lines += found.lines;
         all.refused += found.refused;
+        all.forgotten += found.forgotten;
         all.rows.extend(found.rows);
         Ok(())
     })?;
@@ -96,7 +99,7 @@ impl<'a> Worker<'a> {
         let (mut told, mut n) = (0, 0u64);
         while let Some(line) = lines.next()? {
             let outcome = match line.text {
-                Text::Whole(bytes) => self.line(bytes),
+                Text::Whole(bytes) => self.line(chunk, bytes),
                 Text::TooLong { .. } => Err(too_long()),
             };
             if let Err(refusal) = outcome {
@@ -116,17 +119,21 @@ impl<'a> Worker<'a> {
         self.search.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
         if end.torn.is_some() && !end.last.is_empty() {
             // As `batch` has it: a last line that nothing ended is an event if it reads as one, else nobody's.
-            let _ = self.line(&end.last);
+            let _ = self.line(chunk, &end.last);
         }
         Ok(())
     }
 
-    fn line(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    fn line(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refusal> {
         if !self.reader.read_alone(bytes, self.search.received)? {
             return Ok(());
         }
         self.found.lines += 1;
         let (line, buf) = (self.reader.line(), self.reader.spare());
+        if chunk.file.forgotten.drops(line.text(line.user(), buf), line.timestamp()) {
+            self.found.forgotten += 1;
+            return Ok(());
+        }
         if line.timestamp() <= self.search.as_of {
             self.found.newest = self.found.newest.max(Some(line.timestamp()));
         }

@@ -4,6 +4,7 @@ pub mod base;
 pub mod batch;
 pub mod feed;
 pub mod filter;
+pub mod forget;
 pub mod history;
 pub mod imports;
 pub mod key_rows;

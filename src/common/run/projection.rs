@@ -8,6 +8,7 @@ use super::standby::{SIGN_OF_LIFE, Standby};
 use super::stream::{Error, Observer, Report};
 use crate::engine::live::Live;
 use crate::engine::plans::Plans;
+use crate::forgotten::Forgotten;
 use crate::key::Key;
 use crate::ledger::Progress;
 use crate::patch::Patch;
@@ -59,6 +60,15 @@ impl Told {
     pub fn parse(bytes: &[u8]) -> Option<Told> {
         serde_json::from_slice(bytes).ok()
     }
+
+    /// The same without some keys, which are told by others; `None` when it cannot be read.
+    pub fn without(bytes: &[u8], gone: impl Fn(&Key) -> bool) -> Option<Vec<u8>> {
+        let mut told = Told::parse(bytes)?;
+        if let Some(untold) = &mut told.untold {
+            untold.retain(|key| !Key::from_stored(key).is_some_and(|key| gone(&key)));
+        }
+        serde_json::to_vec(&told).ok()
+    }
 }
 
 /// A projection while it is published.
@@ -84,6 +94,9 @@ pub struct Publishing {
     foreign: bool,
     /// Entities that forget, or all, until it is known whether Redis shows keys that the state no longer has.
     sweep: Vec<(String, usize)>,
+    /// Whose profiles must not stand there, and whether somebody has to look.
+    forgotten: Arc<Forgotten>,
+    purge: bool,
     refused: HashSet<String>,
     down: bool,
 }
@@ -132,6 +145,8 @@ impl Publishing {
             looked: Instant::now(),
             foreign,
             sweep,
+            forgotten: Arc::default(),
+            purge: false,
             refused: HashSet::new(),
             down: false,
         })
@@ -147,6 +162,24 @@ impl Publishing {
         }
     }
 
+    /// These users are forgotten; `newly`: some of them since the last call, and the profiles that stand there have to go.
+    pub fn forget(&mut self, forgotten: &Arc<Forgotten>, newly: bool) {
+        self.forgotten = forgotten.clone();
+        self.purge |= newly && !self.stands_by();
+    }
+
+    /// Whether no profile of a forgotten user stands there by what this stream has written.
+    pub fn is_purged(&self) -> bool {
+        !self.purge || self.stands_by()
+    }
+
+    /// What Redis shows is of another time or another state: forgotten users may be back.
+    fn doubt(&mut self, live: &mut Live) {
+        live.tell_again();
+        self.sweep = swept(live, self.foreign);
+        self.purge = !self.forgotten.is_empty();
+    }
+
     /// Told to stop: a Redis that is down is not waited for any more.
     pub fn hurry(&self) {
         self.publisher.hurry();
@@ -154,7 +187,7 @@ impl Publishing {
 
     /// Whether Redis shows everything, or must not be told more for now.
     pub fn is_done(&self, live: &Live) -> bool {
-        let told = live.untold() == 0 && self.sweep.is_empty();
+        let told = live.untold() == 0 && self.sweep.is_empty() && !self.purge;
         !self.publisher.is_busy() && (told || !self.silent_until.is_empty() || self.stands_by())
     }
 
@@ -220,6 +253,9 @@ impl Publishing {
         }
         if !self.claimed {
             self.publisher.order(Order::Claim { reached, only: self.over.take() });
+        } else if self.purge {
+            let (forgotten, definitions) = (self.forgotten.clone(), live.plans().definitions().clone());
+            self.publisher.order(Order::Purge { forgotten, definitions });
         } else if !self.sweep.is_empty() {
             self.publisher.order(Order::Sweep { entities: std::mem::take(&mut self.sweep) });
         } else if live.untold() > 0 {
@@ -243,8 +279,7 @@ impl Publishing {
         match answer {
             Answer::Claimed { token, found, sound } => {
                 if !sound {
-                    live.tell_again();
-                    self.sweep = swept(live, self.foreign);
+                    self.doubt(live);
                 }
                 if found.as_ref().is_some_and(|found| found.state != token.state) {
                     observer.say(&format!("took the projection over from another state: `{}`", self.name));
@@ -263,11 +298,17 @@ impl Publishing {
             // Of the keys that are there, all are told as they are; of the others, that they are not.
             Answer::Swept { keys } if self.foreign => keys.iter().for_each(|key| live.tell_whatever_it_is(key)),
             Answer::Swept { keys } => keys.iter().for_each(|key| live.tell(key)),
+            Answer::Purged { keys } => {
+                self.purge = false;
+                // Who began anew is told once more.
+                keys.iter().for_each(|key| live.tell(key));
+            }
             Answer::Lost => {
                 observer.say("redis has lost data: all profiles are published again");
                 self.flying = Arc::default();
                 self.claimed = false;
                 live.tell_again();
+                self.purge = !self.forgotten.is_empty();
             }
             Answer::Seen { text } => self.see(text, live, observer),
             Answer::Fenced => match self.span {
@@ -304,8 +345,7 @@ impl Publishing {
         self.first = text.as_deref().and_then(Token::parse);
         self.silent_until = self.first.as_ref().map(|found| found.reached.clone()).unwrap_or_default();
         self.over = Some(text);
-        live.tell_again();
-        self.sweep = swept(live, self.foreign);
+        self.doubt(live);
     }
 
     /// Names each key that Redis refuses once.

@@ -4,10 +4,12 @@
 //! offsets events may show in Redis. It changes in the transaction that writes a batch,
 //! so a batch is in or it is not, and whoever lost data or a race finds another token.
 
+use crate::forgotten::Forgotten;
 use crate::key::Key;
 use crate::patch::Patch;
 use crate::store::redis::{Patience, Published, Redis};
 use crate::store::{Error, Kind};
+use crate::tag::Definitions;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,6 +77,8 @@ pub enum Order {
     Watch,
     /// Name the keys of these entities that stand there, given with the number of their parts.
     Sweep { entities: Vec<(String, usize)> },
+    /// Delete the profiles of forgotten users that stand there, with what others have put into them.
+    Purge { forgotten: Arc<Forgotten>, definitions: Arc<Definitions> },
 }
 
 /// What became of an order.
@@ -91,6 +95,10 @@ pub enum Answer {
         refused: Vec<(String, String)>,
     },
     Swept {
+        keys: Vec<Key>,
+    },
+    /// These stood there, and do no longer.
+    Purged {
         keys: Vec<Key>,
     },
     /// The token as it stands there.
@@ -202,6 +210,7 @@ impl Work {
             Order::Beat { reached, left } => self.beat(&reached, left),
             Order::Watch => self.patiently(|work| work.redis.token(&work.name)).map(|text| Answer::Seen { text }),
             Order::Sweep { entities } => self.sweep(&entities),
+            Order::Purge { forgotten, definitions } => self.purge(&forgotten, &definitions),
         };
         answer.unwrap_or_else(Answer::Failed)
     }
@@ -300,6 +309,15 @@ impl Work {
             })?);
         }
         Ok(Answer::Swept { keys })
+    }
+
+    fn purge(&mut self, forgotten: &Forgotten, definitions: &Definitions) -> Result<Answer, Error> {
+        let gone = |key: &Key| definitions.user_of(key).is_some_and(|user| forgotten.until(user.as_bytes()).is_some());
+        let mut keys = Vec::new();
+        for entity in definitions.entities.iter().filter(|entity| !entity.is_shared()) {
+            keys.extend(self.patiently(|work| work.redis.delete_all(&entity.name, entity.width(), &gone))?);
+        }
+        Ok(Answer::Purged { keys })
     }
 
     /// Another token than expected: an older one of ours or none means that Redis lost data.

@@ -4,6 +4,8 @@
 //! an event into the log before it ships it, so all that lies before that end is in the log. Of what lies behind it some is in
 //! the log as well; the state remembers the ids of what it has read, so these come as duplicates.
 
+use super::stream::is_forgotten;
+use crate::forgotten::{self, Forgotten};
 use crate::lines::Text;
 use crate::log::{Chunk, ChunkLines, Error, Log};
 use crate::ndjson::shown;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A log is cut into such pieces; nothing rests on their size.
 const CHUNK_BYTES: u64 = 64 << 20;
-/// What lies in the directory of a state, besides its mark.
+/// What lies in the directory of a state, besides its mark and the list of the forgotten.
 const PARTS: [&str; 5] = ["data.mdb", "lock.mdb", "writer.lock", "base", "dead.ndjson"];
 /// Keys whose patches are carried over at once.
 const AT_ONCE: usize = 10_000;
@@ -42,13 +44,18 @@ fn named(dir: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Carries over what came as patches: the log does not have it. Of one tag the newest as-of wins, so it may be done again.
+/// Who is forgotten in one of the two is so in the other, and nothing of it is carried.
 pub fn carry_over(from: &Embedded, to: &Embedded) -> Result<u64, store::Error> {
+    let forgotten = carry_list(from.dir(), to.dir())?;
     let (mut patches, mut all) = (Vec::new(), 0);
     for entry in from.scan_all() {
         let entry = entry?;
         for tag in entry.tags {
             let tags = vec![(Arc::from(&*tag.code), tag.value)];
-            patches.push(Patch { key: entry.key.clone(), as_of: tag.as_of, tags });
+            let patch = Patch { key: entry.key.clone(), as_of: tag.as_of, tags };
+            if !is_forgotten(&forgotten, &patch) {
+                patches.push(patch);
+            }
         }
         if patches.len() >= AT_ONCE {
             all += to.apply_patches(&patches)?.tags as u64;
@@ -56,6 +63,17 @@ pub fn carry_over(from: &Embedded, to: &Embedded) -> Result<u64, store::Error> {
         }
     }
     Ok(all + to.apply_patches(&patches)?.tags as u64)
+}
+
+/// Takes the list of the forgotten over from one state to another. Gives what it is there.
+fn carry_list(from: &Path, to: &Path) -> Result<Forgotten, store::Error> {
+    let (source, target) = (forgotten::beside(from), forgotten::beside(to));
+    let failed = |e: io::Error| store::Error::new(Kind::Io, format!("{}: {e}", target.display()));
+    let known = Forgotten::load(&source).map_err(failed)?;
+    if known.is_empty() {
+        return Forgotten::load(&target).map_err(failed);
+    }
+    forgotten::update(&target, |list| list.merge(&known)).map_err(failed)
 }
 
 /// Puts the rebuilt state in the place of the old one, which then stands where it was rebuilt. There is no instant at which none is there.
@@ -81,19 +99,28 @@ pub fn exchange(dir: &Path) -> Result<(), store::Error> {
 /// Removes the state that stands where one is rebuilt, and nothing else: what is not of a state is an error, and stays.
 pub fn clear(dir: &Path) -> Result<(), store::Error> {
     let old = beside(dir);
-    let failed = |e: io::Error| store::Error::new(Kind::Io, format!("{}: cannot remove it: {e}", old.display()));
-    let entries = match fs::read_dir(&old) {
+    match fs::symlink_metadata(&old) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed)?,
-    };
-    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
-    let ours = |name: &str| PARTS.contains(&name) || name.starts_with("FORMAT");
-    if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(ours)) {
-        let other = shown(&other.to_string_lossy()).into_owned();
-        let message = format!("{}: holds `{other}`, which is not of a state", old.display());
-        return Err(store::Error::new(Kind::Usage, message).hint("move it away"));
+        _ => only_a_state(&old)?,
     }
-    fs::remove_dir_all(&old).map_err(failed)
+    fs::remove_dir_all(&old)
+        .map_err(|e| store::Error::new(Kind::Io, format!("{}: cannot remove it: {e}", old.display())))
+}
+
+/// An error when a directory holds what is not of a state: it would go with the old one.
+pub fn only_a_state(dir: &Path) -> Result<(), store::Error> {
+    let failed = |e: io::Error| store::Error::new(Kind::Io, format!("{}: cannot list it: {e}", dir.display()));
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let ours = |name: &str| PARTS.contains(&name) || name.starts_with("FORMAT") || name.starts_with(forgotten::NAME);
+    match names.iter().find(|name| !name.to_str().is_some_and(ours)) {
+        None => Ok(()),
+        Some(other) => {
+            let other = shown(&other.to_string_lossy()).into_owned();
+            let message = format!("{}: holds `{other}`, which is not of a state", dir.display());
+            Err(store::Error::new(Kind::Usage, message).hint("move it away"))
+        }
+    }
 }
 
 /// A log as one stream of whole lines. A last line that nothing ended was never acknowledged and is left out.

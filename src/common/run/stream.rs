@@ -3,6 +3,8 @@
 use super::feed::{Letter, Parcel};
 use crate::bus::BusError;
 use crate::engine::live::{AHEAD, Live, Outcome};
+use crate::forgotten::Forgotten;
+use crate::key::USER;
 use crate::ledger::Counts;
 use crate::patch::Patch;
 use crate::rollup;
@@ -118,26 +120,61 @@ impl From<store::Error> for Error {
     }
 }
 
+/// Tells of the refused lines of a parcel; one that names a forgotten user is no dead letter.
+pub(super) fn refuse(
+    parcel: &Parcel,
+    forgotten: &Forgotten,
+    counts: &mut Counts,
+    observer: &mut dyn Observer,
+) -> Result<(), Error> {
+    for letter in &parcel.letters {
+        if forgotten.is_named_in(&letter.original) {
+            counts.forgotten += 1;
+        } else {
+            counts.refused += 1;
+            observer.refused(letter).map_err(Error::Letters)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes the rows and patches of a parcel in, in the order they came, letting time pass as the clock has it.
-pub(super) fn absorb(live: &mut Live, clock: Clock, parcel: &Parcel, counts: &mut Counts, out: &mut Vec<Patch>) {
+/// Those of forgotten users are counted and left out.
+pub(super) fn absorb(
+    live: &mut Live,
+    clock: Clock,
+    parcel: &Parcel,
+    forgotten: &Forgotten,
+    counts: &mut Counts,
+    out: &mut Vec<Patch>,
+) {
     if let Clock::Wall(now) = clock {
         live.advance(now(), out);
     }
     let block = &parcel.block;
     let mut given = parcel.given.iter().peekable();
-    counts.given += parcel.given.len() as u64;
     let (mut identities, mut ahead) = (Vec::new(), 0..0);
+    let forgetful = !forgotten.is_empty();
     for i in 0..=block.len() {
         while let Some((_, patch)) = given.next_if(|(row, _)| *row <= i) {
+            if forgetful && is_forgotten(forgotten, patch) {
+                counts.forgotten += 1;
+                continue;
+            }
+            counts.given += 1;
             live.give(patch, out);
         }
         if i == block.len() {
             break;
         }
+        if forgetful && forgotten.drops(block.user(i).as_bytes(), block.timestamp(i)) {
+            counts.forgotten += 1;
+            continue;
+        }
         if let Clock::Event = clock {
             live.advance(block.timestamp(i), out);
         }
-        if i == ahead.end {
+        if i >= ahead.end {
             ahead = i..block.len().min(i + AHEAD);
             live.look_ahead(block, ahead.clone(), &mut identities);
         }
@@ -147,4 +184,9 @@ pub(super) fn absorb(live: &mut Live, clock: Clock, parcel: &Parcel, counts: &mu
             Outcome::Covered => counts.covered += 1,
         }
     }
+}
+
+/// Whether a patch brings values of a forgotten user, from before.
+pub fn is_forgotten(forgotten: &Forgotten, patch: &Patch) -> bool {
+    patch.key.entity() == USER && forgotten.drops(patch.key.id().as_bytes(), patch.as_of)
 }

@@ -8,7 +8,7 @@ use super::fingerprint;
 use super::read::{Read, Text};
 use crate::agg::{Function, KEEP};
 use crate::expr::{self, AggCall, Expr, nearest};
-use crate::key::USER;
+use crate::key::{Key, USER};
 use crate::limits::{ENTITIES_MAX, HOP_MAX, KEY_PARTS_MAX, PANES_MAX};
 use crate::pane::{Calendar, Sliding, Unit, Window, usual_resolution};
 use crate::rows::Field;
@@ -32,7 +32,8 @@ pub struct Entity {
     pub parts: Vec<KeyPart>,
     /// How far back it remembers at all; for ever without it.
     pub retain: Option<Retain>,
-    by_user: bool,
+    /// The part of its keys that is the `userId`, if one is: then each key is of one user.
+    by_user: Option<usize>,
     /// What a fingerprint says of it.
     pub(super) meaning: String,
 }
@@ -59,7 +60,19 @@ pub struct Retain {
 impl Entity {
     pub(super) fn user() -> Entity {
         let meaning = format!("entity {USER}\n");
-        Entity { name: USER.into(), prefix: "profile".into(), parts: Vec::new(), retain: None, by_user: true, meaning }
+        Entity {
+            name: USER.into(),
+            prefix: "profile".into(),
+            parts: Vec::new(),
+            retain: None,
+            by_user: Some(0),
+            meaning,
+        }
+    }
+
+    /// The user that a key of it is of; `None`: events of many users touch it.
+    pub fn user_of<'k>(&self, key: &'k Key) -> Option<&'k str> {
+        self.by_user.and_then(|part| key.parts().nth(part))
     }
 
     /// How many parts its keys have.
@@ -79,7 +92,7 @@ impl Entity {
 
     /// Whether events of several users may touch one key: none of its parts is the `userId`.
     pub fn is_shared(&self) -> bool {
-        self.is_declared() && !self.by_user
+        self.is_declared() && self.by_user.is_none()
     }
 }
 
@@ -127,7 +140,7 @@ impl Builder<'_> {
             parts = texts.iter().filter_map(|text| self.key_part(text)).collect();
         }
         let window = read.text("retain").and_then(|text| self.retained(text));
-        let by_user = parts.iter().any(|part| match part {
+        let by_user = parts.iter().position(|part| match part {
             KeyPart::One(expr) => {
                 expr.slot().is_some_and(|slot| self.fields.projection.fields[slot].path == ["userId"])
             }

@@ -23,7 +23,7 @@ mod written;
 
 use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};
-use crate::key::Prefixes;
+use crate::key::{Key, Prefixes};
 use crate::pane::Window;
 use crate::rows::Projection;
 use crate::value::Type;
@@ -221,6 +221,23 @@ impl Definitions {
     pub fn prefixes(&self) -> Prefixes {
         let others = self.entities.iter().filter(|entity| entity.prefix != entity.name && entity.is_declared());
         Prefixes::new(others.map(|entity| (&*entity.name, &*entity.prefix)))
+    }
+
+    /// The user that a key is of; `None`: it is of none, or of an entity that is not here.
+    pub fn user_of<'k>(&self, key: &'k Key) -> Option<&'k str> {
+        self.entities.iter().find(|entity| *entity.name == *key.entity()).and_then(|entity| entity.user_of(key))
+    }
+
+    /// The codes of the tags whose values may have the ids of other users in them: those of shared keys that look at `userId`.
+    pub fn naming_users(&self) -> Vec<&str> {
+        let is_id = |slot: &usize| self.projection.fields[*slot].path == ["userId"];
+        let names = |tag: &&Tag| {
+            let Kind::Aggregation(aggregation) = &tag.kind else { return false };
+            let mut slots = Vec::new();
+            aggregation.args.iter().chain(&aggregation.by).for_each(|expr| expr.slots(&mut slots));
+            self.entities[tag.entity].is_shared() && slots.iter().any(is_id)
+        };
+        self.tags.iter().filter(names).map(|tag| &*tag.code).collect()
     }
 
     /// The tags that one path computes, in the order of the file.

@@ -1,7 +1,7 @@
 //! `adprof batch`: the nightly path, from the log to one patch a key.
 
 mod base;
-mod history;
+pub mod history;
 mod manifest;
 mod memory;
 
@@ -268,6 +268,7 @@ fn tell(summary: &Summary, started: Instant, rated: bool) {
     for (n, what) in [
         (summary.events.duplicates, "duplicates"),
         (summary.events.outside, "outside the range"),
+        (summary.forgotten, "forgotten"),
         (summary.refused_total(), "refused"),
     ] {
         if n > 0 {

@@ -297,7 +297,7 @@ fn commit(intake: &mut Intake, shipper: Option<&Shipper>) -> Result<()> {
 }
 
 fn tell(args: &Args, intake: &Intake, started: Instant) {
-    let Counts { accepted, refused, .. } = intake.counts();
+    let Counts { accepted, forgotten, refused, .. } = intake.counts();
     let dead = intake.dead().path().display();
     if refused > 0 {
         report::say(format_args!("refused: {}", intake.codes()));
@@ -306,6 +306,9 @@ fn tell(args: &Args, intake: &Intake, started: Instant) {
         0 => String::new(),
         n => format!(" ({} refused → {dead})", given::grouped(n)),
     };
+    if forgotten > 0 {
+        report::say(format_args!("forgotten: {} lines of users who are to stay so", given::grouped(forgotten)));
+    }
     let into = if args.to.is_some() { String::new() } else { format!(" into {}", args.log.display()) };
     let rate = given::rate(accepted, started.elapsed().as_secs_f64());
     report::say(format_args!("collected {} events{refused}{into}, {rate} events/s", given::grouped(accepted)));

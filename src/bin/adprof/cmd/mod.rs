@@ -9,6 +9,7 @@ pub mod day;
 pub mod doctor;
 pub mod explain;
 pub mod export;
+pub mod forget;
 pub mod r#gen;
 pub mod init;
 pub mod log;

@@ -10,6 +10,7 @@ use adprof::bus::{Assignment, Consumer, Options, Owned, StartOffsets};
 use adprof::engine::dedup::Horizon;
 use adprof::engine::plans::Plans;
 use adprof::event::Rules;
+use adprof::forgotten::Forgotten;
 use adprof::ledger::Ledger;
 use adprof::log::Lock;
 use adprof::run::feed::{self, Letter, News, Parser};
@@ -188,7 +189,7 @@ impl Args {
         Ok(ends)
     }
 
-    fn setup(&self, plans: Plans, topic: Option<String>) -> Setup {
+    fn setup(&self, plans: Plans, topic: Option<String>, forgotten: Arc<Forgotten>) -> Setup {
         Setup {
             memory: usize::MAX,
             plans,
@@ -198,6 +199,7 @@ impl Args {
             state_id: state_id(),
             hash_key: hash_key(),
             input: topic.map_or(Input::Stdin, Input::Topic),
+            forgotten,
         }
     }
 
@@ -218,7 +220,8 @@ impl Args {
             let store = Embedded::create_or_open(&new).map_err(given::of_store)?;
             carry_over(old, &store).map_err(given::of_store)?;
         }
-        let mut keep = Keep::open(&new, self.setup(plans.clone(), topic), &mut Words::default()).map_err(of_stream)?;
+        let mut keep = Keep::open(&new, self.setup(plans.clone(), topic, log.forgotten()), &mut Words::default())
+            .map_err(of_stream)?;
         if let Some(ends) = ends {
             keep.knows(ends.partitions, ends.owned.clone());
         }
@@ -252,7 +255,8 @@ impl Args {
 
     /// Publishes all of the new state, under a token of its own: whoever published before is fenced.
     fn publish(&self, dir: &Path, plans: Plans, topic: Option<String>, ends: Option<Ends>, redis: Redis) -> Result<()> {
-        let keep = Keep::open(dir, self.setup(plans, topic.clone()), &mut Words::default()).map_err(of_stream)?;
+        let keep = Keep::open(dir, self.setup(plans, topic.clone(), Arc::default()), &mut Words::default())
+            .map_err(of_stream)?;
         let reached: BTreeMap<i32, i64> =
             ends.iter().flat_map(|ends| &ends.owned).map(|owned| (owned.partition, owned.next)).collect();
         let projection = Projection {
@@ -284,7 +288,8 @@ fn keep_letters(dir: &Path) -> Result<()> {
 fn tell(report: &Report) {
     let counts = &report.counts;
     let mut words = format!("{} events", given::grouped(counts.absorbed));
-    for (n, what) in [(counts.duplicates, "duplicates"), (counts.refused, "refused")] {
+    let others = [(counts.duplicates, "duplicates"), (counts.forgotten, "forgotten"), (counts.refused, "refused")];
+    for (n, what) in others {
         if n > 0 {
             words.push_str(&format!(", {} {what}", given::grouped(n)));
         }

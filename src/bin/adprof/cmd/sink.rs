@@ -72,6 +72,7 @@ struct Totals {
     tags: u64,
     /// Tags left out because the store holds a newer as-of.
     older: u64,
+    forgotten: u64,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -108,6 +109,7 @@ fn write(target: &mut Target, queue: &Queue, refusals: &Mutex<Refusals>) -> Resu
         totals.profiles += done.patches as u64;
         totals.tags += done.tags as u64;
         totals.older += done.older as u64;
+        totals.forgotten += done.forgotten as u64;
         if !done.refused.is_empty() {
             refuse(&batch, &done.refused, refusals)?;
         }
@@ -140,6 +142,9 @@ fn close(args: &Args, place: &str, totals: &Totals, refusals: &Refusals, seconds
         grouped(totals.tags),
         rate(totals.profiles, seconds)
     ));
+    if totals.forgotten > 0 {
+        report::say(format_args!("{} patches of forgotten users were left out", grouped(totals.forgotten)));
+    }
     if totals.older > 0 {
         report::say(format_args!("{} tags were left out: the store holds newer ones", grouped(totals.older)));
     }

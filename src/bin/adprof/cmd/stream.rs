@@ -11,9 +11,11 @@ use adprof::engine::dedup::{HashKey, Horizon};
 use adprof::engine::live::{Live, Telling};
 use adprof::engine::plans::Plans;
 use adprof::event::Rules;
+use adprof::forgotten::Forgotten;
 use adprof::lines;
 use adprof::run::feed::{self, News, Parser};
 use adprof::run::filter::{self, Emit};
+use adprof::run::forget::renew_if_marked;
 use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup};
 use adprof::run::stream::{Clock, Error, Report};
 use adprof::store::redis::Redis;
@@ -105,6 +107,9 @@ pub struct Args {
     /// Write refused lines here [default with a store: dead.ndjson beside the state]
     #[arg(long, value_name = "FILE")]
     dead: Option<PathBuf>,
+    /// Users who are forgotten: the list beside the log (LOG/forgotten or LOG.forgotten), for a state that begins
+    #[arg(long, value_name = "FILE")]
+    forgotten: Option<PathBuf>,
     /// Say every so often what was done
     #[arg(long, value_name = "SPAN", value_parser = given::span)]
     stats: Option<Millis>,
@@ -190,6 +195,12 @@ impl Args {
         self.as_of.as_deref().map(|text| given::instant(text, &TimeZone::UTC)).transpose()
     }
 
+    fn forgotten(&self) -> Result<Arc<Forgotten>> {
+        let Some(path) = &self.forgotten else { return Ok(Arc::default()) };
+        std::fs::metadata(path).map_err(|e| report::io(path, &e))?;
+        Ok(Arc::new(Forgotten::load(path).map_err(|e| Failure::new(report::exit_of(&e), e.to_string()))?))
+    }
+
     /// Kafka, read by a thread of its own, when a topic was given.
     fn consumer(&self, own: Option<StartOffsets>) -> Result<Option<Consumer>> {
         let Some(mut settings) = self.kafka.settings()? else { return Ok(None) };
@@ -240,7 +251,7 @@ fn filter(args: &Args, plans: &Plans) -> Result<Report> {
     let news = feed(consumer.as_ref(), plans, until, false);
     let mut desk = Desk::new(args, args.dead.clone())?;
     desk.watch(consumer.as_ref());
-    let job = filter::Job { clock: args.clock(Which::Event), emit, until };
+    let job = filter::Job { clock: args.clock(Which::Event), emit, until, forgotten: args.forgotten()? };
     let report = filter::run(&mut live, &job, &news, stop::flag(), &mut io::stdout().lock(), &mut desk);
     report.map_err(of_stream)
 }
@@ -269,9 +280,13 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         state_id: state_id(),
         hash_key: hash_key(),
         input: topic.clone().map_or(Input::Stdin, Input::Topic),
+        forgotten: args.forgotten()?,
     };
     // A topic that is not there should not leave one behind either.
     let early = if Embedded::exists(&dir) { None } else { args.consumer(Some(StartOffsets::Beginning))? };
+    if early.is_none() {
+        renew_if_marked(&dir).map_err(given::of_store)?;
+    }
     let mut keep = Keep::open(&dir, setup, &mut desk).map_err(of_stream)?;
     let consumer = match (early, keep.start_offsets()) {
         (Some(consumer), StartOffsets::Beginning) => Some(consumer),

@@ -33,6 +33,33 @@ impl Live {
         }
     }
 
+    /// Makes keys ones never seen, given values and all; the next checkpoint removes them, and nobody is told. Gives how many
+    /// there were.
+    pub fn erase(&mut self, mut gone: impl FnMut(&Key) -> bool) -> usize {
+        let mut erased = 0;
+        for place in 0..self.entries.len() as u32 {
+            let entry = &mut self.entries[place as usize];
+            if entry.free || !gone(&entry.key) {
+                continue;
+            }
+            erased += usize::from(entry.is_known());
+            self.seen -= usize::from(!entry.is_nothing());
+            entry.clear(&self.codecs[entry.plan as usize]);
+            entry.given = Given::default();
+            (entry.next, entry.changed) = (NO_TIMER, 0);
+            self.save_later(place);
+        }
+        let entries = &self.entries;
+        self.untold.retain(|place| entries[*place as usize].changed != 0);
+        erased
+    }
+
+    /// Whether something is known of a key: an event or a given value.
+    pub fn knows(&self, key: &Key) -> bool {
+        let place = self.places.get(key.as_str(), &self.entries);
+        place.is_some_and(|place| self.entries[place as usize].is_known())
+    }
+
     /// Lets the next checkpoint write every key: what is there is of an older form.
     pub fn save_again(&mut self) {
         for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {

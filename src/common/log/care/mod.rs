@@ -1,9 +1,10 @@
-//! Care: what is done to a log at rest, while its writers go on: seal, compact, prune, and tell how it stands.
+//! Care: what is done to a log at rest, while its writers go on: seal, compact, prune, forget, and tell how it stands.
 //!
 //! At any instant, and after a crash at any point, a reader finds every event once.
 
 mod compact;
 mod day;
+mod forget;
 mod frames;
 mod manifest;
 mod moved;
@@ -15,6 +16,7 @@ mod stat;
 
 pub use compact::{Compacted, compact_day};
 pub use day::{Day, State, days};
+pub use forget::{Cleaned, Whose, finish, forget};
 pub use frames::{FRAME_BYTES, Frame, FrameWriter, frames, read_frame};
 pub use manifest::{Manifest, Piece, SEAL, day_dir};
 pub use pack::Packing;
@@ -52,9 +54,11 @@ pub fn take(root: &Path) -> Result<Lock, Error> {
         std::thread::sleep(Duration::from_millis(10));
     };
     match taken {
+        // What a run that was killed had begun.
+        Ok(lock) => finish(root).map(|()| lock),
         Err(Error::Locked { holder, .. }) => {
             let holder = holder.map(|pid| format!(": pid {pid}")).unwrap_or_default();
-            let why = format!("another `adprof log` command is at work on it{holder}");
+            let why = format!("another `adprof log` or `adprof forget` is at work on it{holder}");
             Err(Error::NotYet { what: root.display().to_string(), why })
         }
         other => other,

@@ -3,6 +3,7 @@
 //! The manifest comes first: from then on nothing is appended to its files, so packing them can wait, stop and go on.
 
 use super::day::{Day, State, file_name};
+use super::forget::obey;
 use super::manifest::{Manifest, Piece};
 use super::pack::{Aside, Packing, pack, packed_path, sum};
 use super::shipped::Topics;
@@ -47,6 +48,7 @@ pub fn seal_day(root: &Path, day: Date, topics: &Topics, packing: Packing, now: 
         let manifest = seen.manifest.expect("it is sealed");
         return Ok(Sealed { manifest, again: true, late: Vec::new(), written: false, packed: 0, torn: Vec::new() });
     }
+    obey(root, &seen)?;
     let (held, torn) = hold(&seen)?;
     // As it is now that the tails are healed. A file that came since is not ours to touch: it is late.
     let mut seen = Day::read(root, day)?;

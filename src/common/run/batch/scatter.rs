@@ -4,12 +4,14 @@ use super::pile::{Piles, Place};
 use super::share::Shares;
 use super::{Failure, Job, PARTITIONS, Refused, Summary, partition, partition_within};
 use crate::event::{Refusal, too_long};
+use crate::forgotten::Forgotten;
 use crate::lines::Text;
 use crate::log::{self, Block, Chunk};
 use crate::packed::{Packed, Packer, Packing, Words};
 use crate::reader::{Lazy, Reader};
 use crate::time::Millis;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Small enough that threads end together, large enough that finding its first line costs nothing.
@@ -63,6 +65,9 @@ struct Worker<'a> {
     straight: bool,
     reader: Reader,
     open: Open,
+    forgotten: Arc<Forgotten>,
+    /// Whether anybody is.
+    forgetful: bool,
     /// The chunk that would go on with the stretch read so far.
     expected: usize,
     newest: Option<Millis>,
@@ -82,7 +87,20 @@ impl<'a> Worker<'a> {
         let open = Open { slabs, chunk: 0, handed: 0 };
         let reader = Reader::new(&job.plan.definitions.projection, job.rules);
         let straight = packer.is_straight();
-        Worker { job, piles, packer, straight, reader, open, expected: 0, newest: None, summary: Summary::default() }
+        let forgotten = job.log.forgotten();
+        Worker {
+            job,
+            piles,
+            packer,
+            straight,
+            reader,
+            open,
+            forgetful: !forgotten.is_empty(),
+            forgotten,
+            expected: 0,
+            newest: None,
+            summary: Summary::default(),
+        }
     }
 
     fn read(&mut self, chunk: &Chunk) -> Result<(), Failure> {
@@ -162,6 +180,10 @@ impl<'a> Worker<'a> {
         self.summary.lines += 1;
         let event = self.reader.lazy();
         let timestamp = event.timestamp();
+        if self.forgetful && self.forgotten.drops(event.user(buf, from), timestamp) {
+            self.summary.forgotten += 1;
+            return Ok((to, Ok(())));
+        }
         if self.job.range.holds(timestamp) {
             self.newest = self.newest.max(Some(timestamp));
         }

@@ -187,7 +187,7 @@ impl Work<'_> {
     }
 
     fn report(&self, merged: &Merged, sources: &Sources<'_>) -> Report {
-        let Counts { lines, absorbed, late, duplicates, refused, times } = merged.counts.clone();
+        let Counts { lines, absorbed, late, duplicates, refused, forgotten, times } = merged.counts.clone();
         let code = |(name, n): (String, u64)| Some((Code::from_name(&name)?, n));
         let refused: BTreeMap<Code, u64> = refused.into_iter().filter_map(code).collect();
         let events = Tally { absorbed, duplicates, outside: late, times };
@@ -203,6 +203,7 @@ impl Work<'_> {
                 lines,
                 events,
                 refused,
+                forgotten,
                 keys,
                 entities,
                 as_of: Some(self.as_of),

@@ -109,7 +109,7 @@ impl<'a> Worker<'a> {
         self.job.progress.fetch_add(end.bytes - told, Ordering::Relaxed);
         if let Some(torn) = end.torn {
             // As `batch` has it: a last line that nothing ended is an event if it reads as one.
-            if end.last.is_empty() || self.alone(&end.last).is_err() {
+            if end.last.is_empty() || self.alone(chunk, &end.last).is_err() {
                 self.torn = Some(torn);
                 self.unsettled |= settles_later(&end.last, self.job.rules);
             }
@@ -125,10 +125,7 @@ impl<'a> Worker<'a> {
         while at < end {
             let (to, outcome) = self.reader.read(block.buffer, at, self.job.received);
             match outcome {
-                Ok(true) => {
-                    self.counts.lines += 1;
-                    self.day.push(self.reader.line(), block.buffer, &block.buffer[at..to]);
-                }
+                Ok(true) => self.event(chunk, block.buffer, &block.buffer[at..to]),
                 Ok(false) => {}
                 Err(refusal) => {
                     let offset = block.offset + (at - block.lines.start) as u64;
@@ -144,7 +141,7 @@ impl<'a> Worker<'a> {
     /// Takes in a line that no block holds: too long, or the last one of a pipe and not ended.
     fn odd(&mut self, chunk: &Chunk, line: &log::Line<'_>) {
         let outcome = match line.text {
-            Text::Whole(bytes) => self.alone(bytes),
+            Text::Whole(bytes) => self.alone(chunk, bytes),
             Text::TooLong { .. } => Err(too_long()),
         };
         if let Err(refusal) = outcome {
@@ -152,12 +149,23 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn alone(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    fn alone(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refusal> {
         if self.reader.read_alone(bytes, self.job.received)? {
-            self.counts.lines += 1;
-            self.day.push(self.reader.line(), self.reader.spare(), bytes);
+            let spare = self.reader.spare().to_vec();
+            self.event(chunk, &spare, bytes);
         }
         Ok(())
+    }
+
+    /// Takes in the event that was read from `buf`, unless its user is forgotten; `whole` is all of its line.
+    fn event(&mut self, chunk: &Chunk, buf: &[u8], whole: &[u8]) {
+        self.counts.lines += 1;
+        let line = self.reader.line();
+        if chunk.file.forgotten.drops(line.text(line.user(), buf), line.timestamp()) {
+            self.counts.forgotten += 1;
+        } else {
+            self.day.push(line, buf, whole);
+        }
     }
 
     fn refuse(&mut self, refusal: &Refusal, chunk: &Chunk, offset: u64, text: Text<'_>) {

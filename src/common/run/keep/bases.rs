@@ -89,6 +89,16 @@ impl Keep {
         self.bases.reading.take().map_or(Ok(()), |reading| self.install(reading, observer))
     }
 
+    /// Takes back a base that is offered and not installed: it has users who were forgotten since it was made.
+    pub(super) fn withdraw_base(&mut self) {
+        if let Some(reading) = self.bases.reading.take() {
+            // What it says of the files no longer matters.
+            let _ = reading.thread.join();
+        }
+        self.bases.shelf.withdraw();
+        self.bases.seen = None;
+    }
+
     /// Begins to read a base through, if it is for this state.
     fn consider(&mut self, offer: Offer, observer: &mut dyn Observer) {
         let day = show_day(offer.through);

@@ -6,6 +6,7 @@ use crate::engine::keys::Keys;
 use crate::engine::plan::Plan;
 use crate::event::Rules;
 use crate::expr::Scratch;
+use crate::forgotten::Forgotten;
 use crate::key::Key;
 use crate::lines::Text;
 use crate::log::{Chunk, Error, Log, writer_of};
@@ -110,6 +111,7 @@ pub fn read(search: &Search<'_>) -> Result<Found, Error> {
 struct Worker<'a> {
     search: &'a Search<'a>,
     reader: Reader,
+    forgotten: Arc<Forgotten>,
     /// A row by itself, and whom it touches.
     row: Block,
     keys: Keys,
@@ -131,6 +133,7 @@ impl<'a> Worker<'a> {
         Worker {
             search,
             reader: Reader::new(search.projection, search.rules),
+            forgotten: chunk.file.forgotten.clone(),
             row: Block::new(search.projection),
             keys: Keys::default(),
             scratch: Scratch::new(),
@@ -177,7 +180,7 @@ impl<'a> Worker<'a> {
             let known = |key: &str| self.search.keys.get(&Key::from_stored(key)?).copied();
             found.extend(self.keys.iter().filter_map(known));
         }
-        if found.is_empty() {
+        if found.is_empty() || self.forgotten.drops(self.row.user(0).as_bytes(), self.row.timestamp(0)) {
             return;
         }
         let row = self.part.block.len();

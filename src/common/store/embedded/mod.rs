@@ -6,6 +6,7 @@
 //! Four tables: `meta` (name → bytes, and traces of patches for the owner), `state` (key → the live engine's bytes), `tags`
 //! (key → values that came as patches), `ids` (name → bytes).
 
+mod copy;
 mod env;
 mod format;
 mod owner;

@@ -6,6 +6,7 @@
 use super::env::{Table, io_error, place};
 use super::record::{self, Of, stored};
 use super::{Applied, Embedded, Trace, by_key};
+use crate::key::Key;
 use crate::ndjson::shown;
 use crate::patch::Patch;
 use crate::store::error::{Error, Kind};
@@ -186,6 +187,15 @@ impl Put<'_, '_> {
                 deleted.map(|_| ()).map_err(|e| self.store.shared.error("write", e))
             }
         }
+    }
+
+    /// Removes what patches have left of a key; whether there was anything.
+    pub fn remove_tags(&mut self, key: &Key) -> Result<bool, Error> {
+        let shared = &self.store.shared;
+        let failed = |e| shared.error("write", e);
+        let tags = shared.tables.tags.delete(self.txn, &stored(key.as_str())).map_err(failed)?;
+        let trace = shared.tables.meta.delete(self.txn, &stored(&super::trace::name(key))).map_err(failed)?;
+        Ok(tags || trace)
     }
 
     pub fn encoded(&mut self, table: Table, of: Of, key: &str, value: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {

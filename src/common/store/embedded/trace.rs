@@ -40,7 +40,7 @@ impl Embedded {
 
 fn decode(at: &[u8], found: &[u8]) -> Result<Trace, String> {
     let (name, value) = record::decode(Of::Meta, at, found)?;
-    let key = name.strip_prefix(PREFIX).and_then(Key::from_stored);
+    let key = key_of(name);
     let number = value.try_into().map(u64::from_le_bytes);
     match (key, number) {
         (Some(key), Ok(number)) => Ok(Trace { key, number }),
@@ -48,7 +48,18 @@ fn decode(at: &[u8], found: &[u8]) -> Result<Trace, String> {
     }
 }
 
-fn name(key: &Key) -> String {
+/// The key that a name in `meta` is the trace of; `None`: it is no trace.
+pub(super) fn key_of(name: &str) -> Option<Key> {
+    name.strip_prefix(PREFIX).and_then(Key::from_stored)
+}
+
+/// The record of a trace that no transaction left.
+pub(super) fn unnumbered<'r>(name: &str, record: &'r mut Vec<u8>) -> &'r [u8] {
+    record::encode(record, Of::Meta, name, |out| out.extend_from_slice(&u64::MAX.to_le_bytes()));
+    record
+}
+
+pub(super) fn name(key: &Key) -> String {
     format!("{PREFIX}{}", key.as_str())
 }
 

@@ -37,9 +37,8 @@ impl Redis {
     /// Names that adprof does not write (not UTF-8, control characters, another number of parts) are passed over.
     /// Costs 16 bytes of memory a key, and all names of the server are looked at.
     pub fn scan(&mut self, tenant: &str, entity: &str, parts: usize) -> Scan<'_> {
-        let prefix = self.names.name(&Key::new(tenant, entity, [""]));
-        let pattern = format!("{}*", resp::glob_escaped(&prefix));
-        let of = Naming { tenant: tenant.into(), entity: entity.into(), parts, prefix, names: self.names.clone() };
+        let of = Naming::new(tenant, entity, parts, &self.names);
+        let pattern = format!("{}*", resp::glob_escaped(&of.prefix));
         Scan {
             redis: self,
             of,
@@ -52,7 +51,56 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// Deletes profiles, whatever wrote their fields. Gives how many were there.
+    pub fn delete(&mut self, keys: &[Key]) -> Result<u64, Error> {
+        let mut there = 0;
+        for batch in keys.chunks(BATCH_KEYS) {
+            there += self.patiently(|link| link.delete(batch))?;
+        }
+        Ok(there)
+    }
+
+    /// Deletes the profiles of an entity, whose keys have `parts` parts, that `gone` chooses, and gives their keys. All names of
+    /// the server are looked at.
+    pub fn delete_all(&mut self, entity: &str, parts: usize, gone: &dyn Fn(&Key) -> bool) -> Result<Vec<Key>, Error> {
+        let of = Naming::new("", entity, parts, &self.names);
+        let pattern = format!("{}*", resp::glob_escaped(&of.prefix));
+        let (mut cursor, mut all) = (None, Vec::new());
+        loop {
+            let next = self.patiently(|link| {
+                // After a fault it begins anew: a cursor is good for one run of the server.
+                let (next, names) = link.names(&cursor.take().unwrap_or_else(|| b"0".to_vec()), &pattern)?;
+                let keys: Vec<Key> = names.iter().filter_map(|name| of.key(name)).filter(gone).collect();
+                if !keys.is_empty() {
+                    link.delete(&keys)?;
+                    all.extend(keys);
+                }
+                Ok(next)
+            })?;
+            if next == b"0" {
+                all.sort();
+                all.dedup();
+                return Ok(all);
+            }
+            cursor = Some(next);
+        }
+    }
+}
+
 impl Link {
+    fn delete(&mut self, keys: &[Key]) -> Result<u64, Fault> {
+        let names: Vec<String> = keys.iter().map(|key| self.names.name(key)).collect();
+        let arguments: Vec<&[u8]> =
+            std::iter::once(&b"DEL"[..]).chain(names.iter().map(|name| name.as_bytes())).collect();
+        resp::command(&mut self.buffer, &arguments);
+        self.send()?;
+        match self.receive()? {
+            Value::Int(there) => Ok(u64::try_from(there).unwrap_or(0)),
+            _ => Err(Fault::unexpected("DEL")),
+        }
+    }
+
     fn profiles(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Fault> {
         for key in keys {
             resp::command(&mut self.buffer, &[b"HGETALL", self.names.name(key).as_bytes()]);
@@ -114,6 +162,11 @@ struct Naming {
 }
 
 impl Naming {
+    fn new(tenant: &str, entity: &str, parts: usize, names: &Arc<Prefixes>) -> Naming {
+        let prefix = names.name(&Key::new(tenant, entity, [""]));
+        Naming { tenant: tenant.into(), entity: entity.into(), parts, prefix, names: names.clone() }
+    }
+
     /// The inverse of `Prefixes::name` for this entity; `None` for a name that is not one of its.
     fn key(&self, name: &str) -> Option<Key> {
         let rest = name.strip_prefix(&self.prefix)?;

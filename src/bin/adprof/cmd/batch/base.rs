@@ -190,6 +190,7 @@ impl Base {
             state_id: state_id(),
             hash_key: hash_key(),
             input: Input::BaseOnly,
+            forgotten: Arc::default(),
         };
         let keep = match Keep::open(&self.dir, setup, &mut Words) {
             Err(Error::Store(e)) if e.kind == Kind::Busy => {

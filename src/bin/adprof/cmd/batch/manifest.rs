@@ -99,6 +99,7 @@ fn events(summary: &Summary) -> Events {
         counted: summary.events.absorbed,
         duplicates: summary.events.duplicates,
         outside: summary.events.outside,
+        forgotten: summary.forgotten,
         refused: summary.refused.iter().map(|(code, n)| (code.to_string(), *n)).collect(),
         first,
         last,

@@ -164,6 +164,7 @@ fn read(files: &[Arc<LogFile>], letters: &Letters, send: &Sender<Batch>) -> Resu
                     Text::TooLong { .. } => Err(too_long()),
                 };
                 match parsed {
+                    Ok(Some(event)) if is_forgotten(file, &event) => {}
                     Ok(Some(event)) => batch.push(&event),
                     Ok(None) => {}
                     Err(refusal) => {
@@ -182,6 +183,7 @@ fn read(files: &[Arc<LogFile>], letters: &Letters, send: &Sender<Batch>) -> Resu
             if let Some(torn) = end.torn {
                 // Nothing tells a write cut short from a file made by hand but whether it is an event.
                 match Event::parse(&end.last, now, &rules) {
+                    Ok(Some(event)) if is_forgotten(file, &event) => {}
                     Ok(Some(event)) => batch.push(&event),
                     _ => report::warn(format_args!(
                         "{}: the last {} bytes, from {} on, end no line and are no event",
@@ -197,4 +199,8 @@ fn read(files: &[Arc<LogFile>], letters: &Letters, send: &Sender<Batch>) -> Resu
     // A writer that failed says so itself.
     let _ = send.send(batch);
     Ok(Counts { events, refused })
+}
+
+fn is_forgotten(file: &LogFile, event: &Event<'_>) -> bool {
+    file.forgotten.drops(event.user_id.as_bytes(), event.timestamp)
 }

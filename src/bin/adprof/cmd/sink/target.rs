@@ -2,8 +2,11 @@
 
 use super::usage;
 use crate::given::{self, STORE_HERE};
+use crate::report;
+use adprof::forgotten::{self, Forgotten};
 use adprof::key::Prefixes;
 use adprof::patch::Patch;
+use adprof::run::stream::is_forgotten;
 use adprof::store::redis::{Patience, Refused};
 use adprof::store::{Embedded, Kind, Location, Redis, RedisUrl};
 use anyhow::Result;
@@ -82,6 +85,8 @@ pub struct Done {
     pub tags: usize,
     /// Tags left out because the store holds a newer as-of.
     pub older: usize,
+    /// Patches of users whom the store has forgotten since their as-of.
+    pub forgotten: usize,
     /// In the order of the batch.
     pub refused: Vec<Refused>,
 }
@@ -128,12 +133,17 @@ impl Target {
                 let written = redis.apply(patches).map_err(of_redis)?;
                 let refused: usize = refused_tags(patches, &written.refused);
                 let tags = tags(patches) - refused;
-                Ok(Done { patches: written.patches, tags, older: 0, refused: written.refused })
+                Ok(Done { patches: written.patches, tags, refused: written.refused, ..Done::default() })
             }
             Target::Embedded(directory) => {
-                let applied = directory.store()?.apply_patches(patches).map_err(given::of_store)?;
-                let done = Done { patches: patches.len(), tags: applied.tags, older: applied.older, ..Done::default() };
-                Ok(done)
+                let list = directory.forgotten()?;
+                let stays = |patch: &&Patch| !is_forgotten(&list, patch);
+                let all: Vec<Patch> =
+                    if list.is_empty() { Vec::new() } else { patches.iter().filter(stays).cloned().collect() };
+                let kept = if list.is_empty() { patches } else { &all };
+                let applied = directory.store()?.apply_patches(kept).map_err(given::of_store)?;
+                let (tags, older, forgotten) = (applied.tags, applied.older, patches.len() - kept.len());
+                Ok(Done { patches: kept.len(), tags, older, forgotten, refused: Vec::new() })
             }
         }
     }
@@ -147,6 +157,11 @@ fn refused_tags(patches: &[Patch], refused: &[Refused]) -> usize {
 }
 
 impl Directory {
+    fn forgotten(&self) -> Result<Forgotten> {
+        let path = forgotten::beside(&self.dir);
+        Ok(Forgotten::load(&path).map_err(|e| report::io(&path, &e))?)
+    }
+
     fn store(&mut self) -> Result<&Embedded> {
         match &mut self.store {
             Some(store) => Ok(store),

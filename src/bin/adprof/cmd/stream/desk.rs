@@ -37,6 +37,7 @@ fn describe(report: &Report) -> String {
         (counts.duplicates, "duplicates"),
         (counts.covered, "in the base"),
         (report.outside, "after the instant"),
+        (counts.forgotten, "forgotten"),
         (counts.refused, "refused"),
     ] {
         if n > 0 {
