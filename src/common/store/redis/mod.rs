@@ -6,6 +6,7 @@
 //! One blocking connection of its own carries everything, so that a WATCH on it watches for
 //! nobody else. Commands are written into one reused buffer, hundreds at a time.
 
+mod dial;
 mod facts;
 mod fault;
 mod read;
@@ -16,10 +17,11 @@ pub use facts::Facts;
 pub use read::{Fields, Scan};
 pub use write::{Published, Refused, Written};
 
-use super::error::{Error, Kind};
-use super::location::RedisUrl;
+use super::address::RedisUrl;
+use super::error::Error;
 use crate::key::{Key, Prefixes};
-use ::redis::{Client, Connection, IntoConnectionInfo, Value};
+use ::redis::{Connection, Value};
+use dial::Dialer;
 use fault::{Fault, Retry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +50,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A Redis server, reconnected to when needed.
 pub struct Redis {
     url: RedisUrl,
-    client: Client,
+    dialer: Dialer,
     names: Arc<Prefixes>,
     patience: Patience,
     link: Option<Link>,
@@ -68,12 +70,8 @@ impl Redis {
     ///
     /// Errors: `Unavailable`, `Denied`, `Usage` for a cluster.
     pub fn connect(url: &RedisUrl, patience: Patience) -> Result<Redis, Error> {
-        let wrong = |e: ::redis::RedisError| Error::new(Kind::Usage, format!("{url}: {}", e.category()));
-        let info = url.secret().into_connection_info().map_err(wrong)?;
-        // Batches are whole when they are sent: waiting for more (Nagle) would only delay their ends.
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
-        let mut redis = Redis { url: url.clone(), client, names: Arc::default(), patience, link: None };
+        let dialer = Dialer::new(url)?;
+        let mut redis = Redis { url: url.clone(), dialer, names: Arc::default(), patience, link: None };
         redis.link = Some(redis.dial().map_err(|fault| fault.into_error(&redis.url))?);
         redis.ping()?;
         Ok(redis)
@@ -132,14 +130,17 @@ impl Redis {
     }
 
     fn dial(&self) -> Result<Link, Fault> {
-        let connection = self.client.get_connection_with_timeout(self.patience.connect)?;
-        connection.set_read_timeout(Some(self.patience.reply))?;
-        connection.set_write_timeout(Some(self.patience.reply))?;
-        Ok(Link { connection, watch: None, names: self.names.clone(), buffer: Vec::new() })
+        let mut link = self.dialer.dial(self.patience)?;
+        link.names = self.names.clone();
+        Ok(link)
     }
 }
 
 impl Link {
+    fn new(connection: Connection) -> Link {
+        Link { connection, watch: None, names: Arc::default(), buffer: Vec::new() }
+    }
+
     /// Sends what stands in the buffer and empties it.
     fn send(&mut self) -> Result<(), Fault> {
         let sent = self.connection.send_packed_command(&self.buffer);

@@ -2,8 +2,8 @@
 
 use super::{Finding, clock, words};
 use crate::given::{self, bytes};
-use adprof::store::RedisUrl;
 use adprof::store::redis::{Facts, Patience, Redis};
+use adprof::store::{Privacy, RedisUrl};
 use std::time::Duration;
 
 const PATIENCE: Patience =
@@ -38,11 +38,23 @@ fn judge(url: &RedisUrl, facts: &Facts) -> Vec<Finding> {
         "master" => Finding::ok("redis.role", "a primary: takes writes"),
         role => Finding::risk("redis.role", format!("it is a {role} and takes no writes")).hint("name the primary"),
     });
+    findings.push(privacy(url));
     findings.extend(persistence(facts));
     findings.push(eviction(facts));
     findings.extend(memory(facts));
     findings.push(clock("redis.clock", facts.clock, answer.as_millis() as i64));
     findings
+}
+
+fn privacy(url: &RedisUrl) -> Finding {
+    const CHECK: &str = "redis.tls";
+    match url.privacy() {
+        Privacy::Tls => Finding::ok(CHECK, "TLS, with a server that is who it says"),
+        Privacy::Here => Finding::ok(CHECK, "what is said does not leave this machine"),
+        Privacy::Unchecked => Finding::risk(CHECK, "TLS, but nobody checks who the server is")
+            .hint("name the certificate of its issuer: --redis-cacert FILE"),
+        Privacy::None => Finding::unknown(CHECK, "no TLS: whoever is on the way reads and changes everything"),
+    }
 }
 
 /// Lost values come back: those of the stream at once, for it notices; those that `sink` wrote with the next night.

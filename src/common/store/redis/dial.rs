@@ -1,0 +1,95 @@
+//! Dialing: from an address and what is said beside it to a connection with a server.
+//!
+//! Certificates are read once, when a store is opened. A server's is always checked, against the
+//! system's roots or the file that was named, unless somebody says that it need not be.
+
+use super::fault::Fault;
+use super::{Link, Patience};
+use crate::ndjson::shown;
+use crate::store::address::{Reach, RedisUrl};
+use crate::store::error::{Error, Kind};
+use ::redis::{Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, TlsCertificates};
+use std::path::Path;
+
+/// Longest file of certificates.
+const FILE_MAX: u64 = 16 << 20;
+
+/// How to reach the servers of one address.
+pub(super) struct Dialer {
+    /// Of the first place that is named; the others differ from it by host and port alone.
+    client: Client,
+}
+
+impl Dialer {
+    /// Errors: `Usage` for certificates that are none, `Io` and `NoInput` for files that cannot be read.
+    pub fn new(url: &RedisUrl) -> Result<Dialer, Error> {
+        let Reach { at, login, .. } = url.reach()?;
+        let wrong = |e: ::redis::RedisError| Error::new(Kind::Usage, format!("{url}: {}", e.category()));
+        let first = at.into_iter().next().expect("an address names a place");
+        let tls = matches!(first, ConnectionAddr::TcpTls { .. });
+        let info = first.into_connection_info().map_err(wrong)?.set_redis_settings(login);
+        // Batches are whole when they are sent: waiting for more (Nagle) would only delay their ends.
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let info = info.set_tcp_settings(tcp);
+        let client = match certificates(url)? {
+            Some(_) if !tls => {
+                let error = Error::new(Kind::Usage, format!("{url}: certificates are for TLS, which it does not say"));
+                return Err(error.hint("write rediss://"));
+            }
+            Some(certificates) => Client::build_with_tls(info, certificates),
+            None => Client::open(info),
+        };
+        Ok(Dialer { client: client.map_err(wrong)? })
+    }
+
+    /// A connection to the first place.
+    pub fn dial(&self, patience: Patience) -> Result<Link, Fault> {
+        connect(&self.client, patience)
+    }
+}
+
+fn connect(client: &Client, patience: Patience) -> Result<Link, Fault> {
+    let connection = client.get_connection_with_timeout(patience.connect)?;
+    connection.set_read_timeout(Some(patience.reply))?;
+    connection.set_write_timeout(Some(patience.reply))?;
+    Ok(Link::new(connection))
+}
+
+/// The files that are named beside an address; `None` where none is.
+fn certificates(url: &RedisUrl) -> Result<Option<TlsCertificates>, Error> {
+    let access = url.access();
+    let client_tls = match (&access.certificate, &access.key) {
+        (Some(certificate), Some(key)) => {
+            let (client_cert, client_key) = (file(certificate, "CERTIFICATE")?, file(key, "PRIVATE KEY")?);
+            Some(ClientTlsConfig { client_cert, client_key })
+        }
+        (None, None) => None,
+        _ => {
+            let error = Error::new(Kind::Usage, "a client's certificate and its key belong together");
+            return Err(error.hint("name both: --redis-cert FILE --redis-key FILE"));
+        }
+    };
+    let root_cert = access.ca.as_deref().map(|path| file(path, "CERTIFICATE")).transpose()?;
+    Ok((client_tls.is_some() || root_cert.is_some()).then_some(TlsCertificates { client_tls, root_cert }))
+}
+
+/// A file in the form PEM that holds a `what`.
+fn file(path: &Path, what: &str) -> Result<Vec<u8>, Error> {
+    let name = shown(&path.to_string_lossy()).into_owned();
+    let unreadable = |e: std::io::Error| {
+        let kind = match e.kind() {
+            std::io::ErrorKind::NotFound => Kind::NoInput,
+            std::io::ErrorKind::PermissionDenied => Kind::Denied,
+            _ => Kind::Io,
+        };
+        Error::new(kind, format!("cannot read `{name}`: {e}")).hint("a file in the form PEM: -----BEGIN …")
+    };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    let bytes = if size > FILE_MAX { Vec::new() } else { std::fs::read(path).map_err(unreadable)? };
+    let end = format!("{what}-----");
+    if !bytes.windows(end.len()).any(|window| window == end.as_bytes()) {
+        let error = Error::new(Kind::Usage, format!("no {} in `{name}`", what.to_lowercase()));
+        return Err(error.hint("a file in the form PEM: -----BEGIN …"));
+    }
+    Ok(bytes)
+}
