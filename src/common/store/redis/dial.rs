@@ -4,11 +4,13 @@
 //! system's roots or the file that was named, unless somebody says that it need not be.
 
 use super::fault::Fault;
+use super::sentinel::Sentinels;
 use super::{Link, Patience};
 use crate::ndjson::shown;
-use crate::store::address::{Reach, RedisUrl};
+use crate::store::address::{Access, Deployment, Reach, RedisUrl};
 use crate::store::error::{Error, Kind};
-use ::redis::{Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, TlsCertificates};
+use ::redis::{Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates};
+use std::cell::Cell;
 use std::path::Path;
 
 /// Longest file of certificates.
@@ -18,12 +20,16 @@ const FILE_MAX: u64 = 16 << 20;
 pub(super) struct Dialer {
     /// Of the first place that is named; the others differ from it by host and port alone.
     client: Client,
+    /// Where the servers or sentinels are that are named.
+    places: Vec<(String, u16)>,
+    sentinels: Option<Sentinels>,
 }
 
 impl Dialer {
     /// Errors: `Usage` for certificates that are none, `Io` and `NoInput` for files that cannot be read.
     pub fn new(url: &RedisUrl) -> Result<Dialer, Error> {
-        let Reach { at, login, .. } = url.reach()?;
+        let Reach { deployment, at, login } = url.reach()?;
+        let places: Vec<(String, u16)> = at.iter().filter_map(place).collect();
         let wrong = |e: ::redis::RedisError| Error::new(Kind::Usage, format!("{url}: {}", e.category()));
         let first = at.into_iter().next().expect("an address names a place");
         let tls = matches!(first, ConnectionAddr::TcpTls { .. });
@@ -39,13 +45,70 @@ impl Dialer {
             Some(certificates) => Client::build_with_tls(info, certificates),
             None => Client::open(info),
         };
-        Ok(Dialer { client: client.map_err(wrong)? })
+        let sentinels = match deployment {
+            Deployment::Sentinel { primary } => {
+                let login = sentinel_login(url.access());
+                Some(Sentinels { primary, at: places.clone(), login, first: Cell::new(0) })
+            }
+            _ => None,
+        };
+        Ok(Dialer { client: client.map_err(wrong)?, places, sentinels })
     }
 
-    /// A connection to the first place.
+    /// A connection to the server, or to the one that the sentinels call the primary.
     pub fn dial(&self, patience: Patience) -> Result<Link, Fault> {
-        connect(&self.client, patience)
+        match &self.sentinels {
+            Some(sentinels) => sentinels.dial(self, patience),
+            None => connect(&self.client, patience),
+        }
     }
+
+    /// Where the servers are that are named.
+    pub fn places(&self) -> &[(String, u16)] {
+        &self.places
+    }
+
+    /// A connection to another server, in the same way.
+    pub fn to(&self, host: &str, port: u16, patience: Patience) -> Result<Link, Fault> {
+        self.with_login(host, port, self.client.get_connection_info().redis_settings().clone(), patience)
+    }
+
+    /// The same with another user.
+    pub fn with_login(
+        &self,
+        host: &str,
+        port: u16,
+        login: RedisConnectionInfo,
+        patience: Patience,
+    ) -> Result<Link, Fault> {
+        let info = self.client.get_connection_info().clone();
+        let host = host.to_string();
+        let addr = match info.addr().clone() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        connect(&Client::open(info.set_addr(addr).set_redis_settings(login))?, patience)
+    }
+}
+
+fn place(at: &ConnectionAddr) -> Option<(String, u16)> {
+    match at {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+        _ => None,
+    }
+}
+
+fn sentinel_login(access: &Access) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default();
+    if let Some(user) = &access.sentinel_user {
+        login = login.set_username(user);
+    }
+    if let Some(secret) = &access.sentinel_password {
+        login = login.set_password(&secret.0);
+    }
+    login
 }
 
 fn connect(client: &Client, patience: Patience) -> Result<Link, Fault> {

@@ -3,7 +3,7 @@
 //! The text of the server is passed on; no text of ours holds an address with a password.
 
 use crate::ndjson::shown;
-use crate::store::address::{Privacy, RedisUrl};
+use crate::store::address::{Deployment, Privacy, RedisUrl};
 use crate::store::error::{Error, Kind};
 use ::redis::{ErrorKind, RedisError, ServerError};
 use rustls::{AlertDescription, CertificateError};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 const LOGIN: &str = "give the user in REDIS_URL, and the password there, in REDIS_PASSWORD or in --redis-password-file";
 
+const REPLICA: &str = "that is a replica: name the primary";
 const NO_ANSWER: &str = "no answer in time";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,11 +28,31 @@ pub(super) enum Retry {
 pub(super) struct Fault {
     pub kind: Kind,
     pub retry: Retry,
-    why: String,
-    hint: Option<&'static str>,
+    pub why: String,
+    pub hint: Option<&'static str>,
 }
 
 impl Fault {
+    pub fn new(kind: Kind, retry: Retry, why: String, hint: &'static str) -> Fault {
+        Fault { kind, retry, why, hint: Some(hint) }
+    }
+
+    /// A slot of a cluster that no node has.
+    pub fn unserved(slot: u16) -> Fault {
+        let why = format!("no node of the cluster has slot {slot}");
+        Fault::new(Kind::Unavailable, Retry::Reconnect, why, "redis-cli --cluster check says what is missing")
+    }
+
+    /// Whether it is a slot that is being moved, and nothing else.
+    pub fn is_move(&self) -> bool {
+        self.why.starts_with("TRYAGAIN")
+    }
+
+    /// The same fault as that of `whom`.
+    pub fn of(self, whom: &str) -> Fault {
+        Fault { why: format!("{whom}: {}", self.why), ..self }
+    }
+
     /// An answer that makes no sense.
     pub fn unexpected(what: &str) -> Fault {
         Fault {
@@ -51,14 +72,14 @@ impl Fault {
             code if code == "NOPERM" || code == "EXECABORT" && why.contains("NOPERM") => {
                 (Kind::Denied, Retry::Never, Some("docs/redis.md says which commands and keys the user needs"))
             }
-            "READONLY" => (Kind::Denied, Retry::Reconnect, Some("that is a replica: name the primary")),
+            "READONLY" => (Kind::Denied, Retry::Reconnect, Some(REPLICA)),
             "LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS" | "UNBLOCKED" => {
                 (Kind::Unavailable, Retry::Reconnect, None)
             }
             "OOM" => (Kind::Unavailable, Retry::Reconnect, Some("Redis is at its `maxmemory`: raise it or make room")),
             "MISCONF" => (Kind::Unavailable, Retry::Reconnect, Some("Redis cannot save to its disk: see its log")),
             "MOVED" | "ASK" | "CROSSSLOT" => {
-                (Kind::Usage, Retry::Never, Some("Redis Cluster is not supported: name a single server"))
+                (Kind::Usage, Retry::Never, Some("that is a cluster: write redis+cluster://host:port"))
             }
             // `AUTH` on a server without a password, a database number it does not have.
             "ERR" if why.contains("AUTH") => (Kind::Denied, Retry::Never, Some(LOGIN)),
@@ -80,6 +101,14 @@ impl Fault {
                 Some("is TLS spoken there? write redis:// where not")
             }
             _ => self.hint,
+        };
+        // Where others say who the primary is, they will name another one.
+        let (error, hint) = match url.deployment() {
+            Deployment::One => (error, hint),
+            _ if hint == Some(REPLICA) => {
+                (Error { kind: Kind::Unavailable, ..error }, Some("a failover takes some seconds"))
+            }
+            _ => (error, hint),
         };
         match hint {
             Some(hint) => error.hint(hint),

@@ -6,21 +6,24 @@
 //! One blocking connection of its own carries everything, so that a WATCH on it watches for
 //! nobody else. Commands are written into one reused buffer, hundreds at a time.
 
+mod cluster;
 mod dial;
 mod facts;
 mod fault;
 mod read;
 mod resp;
+mod sentinel;
 mod write;
 
 pub use facts::Facts;
 pub use read::{Fields, Scan};
 pub use write::{Published, Refused, Written};
 
-use super::address::RedisUrl;
+use super::address::{Deployment, RedisUrl};
 use super::error::Error;
 use crate::key::{Key, Prefixes};
 use ::redis::{Connection, Value};
+use cluster::Cluster;
 use dial::Dialer;
 use fault::{Fault, Retry};
 use std::sync::Arc;
@@ -54,6 +57,8 @@ pub struct Redis {
     names: Arc<Prefixes>,
     patience: Patience,
     link: Option<Link>,
+    /// In place of the link, where there are several servers.
+    cluster: Option<Box<Cluster>>,
 }
 
 /// One connection and what is known about it.
@@ -71,7 +76,13 @@ impl Redis {
     /// Errors: `Unavailable`, `Denied`, `Usage` for a cluster.
     pub fn connect(url: &RedisUrl, patience: Patience) -> Result<Redis, Error> {
         let dialer = Dialer::new(url)?;
-        let mut redis = Redis { url: url.clone(), dialer, names: Arc::default(), patience, link: None };
+        let (names, url) = (Arc::default(), url.clone());
+        if url.deployment() == Deployment::Cluster {
+            let cluster = Cluster::connect(dialer, patience).map_err(|fault| fault.into_error(&url))?;
+            let dialer = Dialer::new(&url)?;
+            return Ok(Redis { url, dialer, names, patience, link: None, cluster: Some(Box::new(cluster)) });
+        }
+        let mut redis = Redis { url, dialer, names, patience, link: None, cluster: None };
         redis.link = Some(redis.dial().map_err(|fault| fault.into_error(&redis.url))?);
         redis.ping()?;
         Ok(redis)
@@ -89,6 +100,11 @@ impl Redis {
         self.names.name(key)
     }
 
+    /// Patches that are best published together: in a cluster each slot costs a step of its own.
+    pub fn batch(&self) -> usize {
+        if self.cluster.is_some() { 10_000 } else { 500 }
+    }
+
     /// The address, which prints without its password.
     pub fn url(&self) -> &RedisUrl {
         &self.url
@@ -96,6 +112,9 @@ impl Redis {
 
     /// Asks for an answer.
     pub fn ping(&mut self) -> Result<(), Error> {
+        if self.cluster.is_some() {
+            return self.in_cluster(|cluster, _| cluster.places().map(|_| ()));
+        }
         self.patiently(|link| {
             resp::command(&mut link.buffer, &[b"PING"]);
             link.send()?;
@@ -103,10 +122,21 @@ impl Redis {
         })
     }
 
+    /// Does `work` with the cluster that there is, once more after faults that may pass, until it is done or patience ends.
+    fn in_cluster<T>(&mut self, mut work: impl FnMut(&mut Cluster, &Prefixes) -> Result<T, Fault>) -> Result<T, Error> {
+        let cluster = self.cluster.as_mut().expect("asked for by those who know that it is one");
+        let mut patience = Waiting::new(self.patience);
+        loop {
+            match work(cluster, &self.names) {
+                Ok(done) => return Ok(done),
+                Err(fault) => patience.wait(fault).map_err(|fault| fault.into_error(&self.url))?,
+            }
+        }
+    }
+
     /// Does `work`, on new connections after faults that may pass, until it is done or patience ends.
     fn patiently<T>(&mut self, mut work: impl FnMut(&mut Link) -> Result<T, Fault>) -> Result<T, Error> {
-        let mut deadline = None;
-        let mut pause = PAUSE_FIRST;
+        let mut patience = Waiting::new(self.patience);
         loop {
             let link = match self.link.take() {
                 Some(link) => Ok(link),
@@ -120,12 +150,7 @@ impl Redis {
                 // The link is dropped: answers may still be on their way in it.
                 Err(fault) => fault,
             };
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience.give_up);
-            if fault.retry == Retry::Never || Instant::now() + pause > deadline {
-                return Err(fault.into_error(&self.url));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE_MAX);
+            patience.wait(fault).map_err(|fault| fault.into_error(&self.url))?;
         }
     }
 
@@ -133,6 +158,35 @@ impl Redis {
         let mut link = self.dialer.dial(self.patience)?;
         link.names = self.names.clone();
         Ok(link)
+    }
+}
+
+/// The pauses between attempts, until patience ends.
+struct Waiting {
+    give_up: Duration,
+    deadline: Option<Instant>,
+    pause: Duration,
+}
+
+impl Waiting {
+    fn new(patience: Patience) -> Waiting {
+        Waiting { give_up: patience.give_up, deadline: None, pause: PAUSE_FIRST }
+    }
+
+    /// Waits before the next attempt; the fault itself when there is none.
+    fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.give_up);
+        if fault.retry == Retry::Never || Instant::now() + self.pause > deadline {
+            return Err(fault);
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+
+    /// There was progress: patience begins anew.
+    fn again(&mut self) {
+        (self.deadline, self.pause) = (None, PAUSE_FIRST);
     }
 }
 
