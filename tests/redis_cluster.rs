@@ -24,28 +24,36 @@ use support::{Dir, Running};
 const SOON: Duration = Duration::from_secs(40);
 const USERS: usize = 2000;
 
-/// Three primaries with a replica each.
+/// Three primaries, with a replica each or none.
 struct Cluster {
     nodes: Vec<Node>,
 }
 
 impl Cluster {
     fn start() -> Option<Cluster> {
+        Cluster::with_replicas(1)
+    }
+
+    fn with_replicas(replicas: usize) -> Option<Cluster> {
+        let all = 3 * (replicas + 1);
         let node = || {
             let bus = free_port().to_string();
             Node::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-port", &bus])
         };
-        let nodes = (0..6).map(|_| node()).collect::<Option<Vec<Node>>>()?;
+        let nodes = (0..all).map(|_| node()).collect::<Option<Vec<Node>>>()?;
         let places = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let create = ["--cluster", "create"].map(str::to_string).into_iter().chain(places);
-        let made = Command::new("redis-cli").args(create).args(["--cluster-replicas", "1", "--cluster-yes"]).output();
+        let made = Command::new("redis-cli")
+            .args(create)
+            .args(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"])
+            .output();
         let made = made.expect("redis-cli runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
         let cluster = Cluster { nodes };
         wait_until("the cluster is whole", SOON, || {
             cluster.nodes.iter().all(|node| {
                 let info: String = node.ask("CLUSTER INFO");
-                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:6")
+                info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{all}"))
             }) && cluster.primaries().len() == 3
         });
         Some(cluster)
@@ -366,4 +374,47 @@ fn patches_of_any_id_are_written_read_and_met_once_also_while_slots_move() {
     let wrong = dir.adprof(&format!("query --store redis+cluster://127.0.0.1:{} u1", single.port)).output();
     assert_eq!(wrong.code, 2, "{}", wrong.stderr);
     assert!(wrong.stderr.contains("that is no cluster"), "{}", wrong.stderr);
+}
+
+#[test]
+fn in_a_cluster_a_user_needs_the_rights_that_the_manual_names_and_each_of_them() {
+    let Some(cluster) = Cluster::with_replicas(0) else { return };
+    let page = std::fs::read_to_string(support::project().join("docs/redis.md")).expect("a page");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("ACL SETUSER adprof on >PASSWORD "));
+    let rights: Vec<&str> = lines.last().expect("the line").split_whitespace().collect();
+    assert!(rights.contains(&"+evalsha"), "{rights:?}");
+    let allow = |rights: &[&str]| {
+        for node in &cluster.nodes {
+            let mut command = redis::cmd("ACL");
+            command.arg("SETUSER").arg("adprof").arg("reset").arg("on").arg(">pw").arg(rights);
+            let _: () = command.query(&mut node.client()).expect("set");
+        }
+    };
+    let url = format!("redis+cluster://adprof@127.0.0.1:{}", cluster.nodes[0].port);
+    let everything = || {
+        let dir = Dir::new();
+        let runs = [
+            ("sink redis".to_string(), line("u1", 1) + &line("u2", 2)),
+            ("stream --store redis".into(), click("e1", "u1", now()) + "\n"),
+            ("query u1".into(), String::new()),
+            ("export".into(), String::new()),
+        ];
+        for (args, input) in runs {
+            let output = dir.adprof(&args).env("REDIS_URL", &url).env("REDIS_PASSWORD", "pw").stdin(input).output();
+            if output.code != 0 {
+                return (output.code, output.stderr);
+            }
+        }
+        (0, String::new())
+    };
+    allow(&rights);
+    let (code, words) = everything();
+    assert_eq!(code, 0, "{words}");
+    // Nothing is asked of another node while no slot is moved.
+    for one in rights.iter().filter(|right| right.starts_with(['+', '~']) && **right != "+asking") {
+        allow(&rights.iter().filter(|right| *right != one).copied().collect::<Vec<_>>());
+        let (code, words) = everything();
+        assert_eq!(code, 77, "without {one}: {words}");
+        assert!(words.contains("hint: "), "without {one}: {words}");
+    }
 }

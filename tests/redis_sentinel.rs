@@ -167,11 +167,36 @@ fn a_primary_that_is_killed_is_followed_by_another_and_what_it_lost_is_published
     let shown = run("query u7", &[]);
     assert!(shown.stdout.contains(&format!("\"clicks\":{all}")), "{}{}", shown.stdout, shown.stderr);
     let doctor = run("doctor", &[]);
-    assert!(doctor.stdout.contains("known to sentinels, with 2 replicas"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("`main`, known to sentinels, with "), "{}", doctor.stdout);
     let wrong = run("query u7", &[("REDIS_SENTINEL_PASSWORD", "canary")]);
     assert_eq!(wrong.code, 77, "{}", wrong.stderr);
     assert!(wrong.stderr.contains("REDIS_SENTINEL_PASSWORD") && !wrong.stderr.contains("canary"), "{}", wrong.stderr);
     assert_eq!(run("query u7", &[("REDIS_PASSWORD", "canary")]).code, 77);
+    // Users with few rights, of the servers and of the sentinels.
+    let page = std::fs::read_to_string(support::project().join("docs/redis.md")).expect("a page");
+    let line = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER adprof on >PASSWORD ")).expect("the line");
+    let allow = |node: &Node, login: &str, rights: String| {
+        let _: () = ask(&mut login_to(node, login), &format!("ACL SETUSER adprof reset on >pw {rights}"));
+    };
+    let few = |role: &str, sentinel: &str| {
+        group.nodes.iter().for_each(|node| allow(node, "data-7", format!("{line} {role}")));
+        group.sentinels.iter().for_each(|node| allow(node, "sentinel-7", format!("-@all {sentinel}")));
+        let url = group.url().replace("://", "://adprof@");
+        let environment = [
+            ("REDIS_URL", &*url),
+            ("REDIS_PASSWORD", "pw"),
+            ("REDIS_SENTINEL_USERNAME", "adprof"),
+            ("REDIS_SENTINEL_PASSWORD", "pw"),
+        ];
+        let mut run = dir.adprof("query u7");
+        for (name, value) in environment {
+            run = run.env(name, value);
+        }
+        run.output().code
+    };
+    assert_eq!(few("+role", "+sentinel|get-master-addr-by-name"), 0);
+    assert_eq!(few("", "+sentinel|get-master-addr-by-name"), 77);
+    assert_eq!(few("+role", ""), 77);
     let unknown = run("query u7", &[("REDIS_URL", &group.url().replace("/main", "/other"))]);
     assert_eq!(unknown.code, 2, "{}", unknown.stderr);
     assert!(unknown.stderr.contains("no primary of the name `other`"), "{}", unknown.stderr);

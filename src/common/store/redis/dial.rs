@@ -10,7 +10,7 @@ use crate::ndjson::shown;
 use crate::store::address::{Access, Deployment, Reach, RedisUrl};
 use crate::store::error::{Error, Kind};
 use ::redis::{Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 /// Longest file of certificates.
@@ -48,7 +48,7 @@ impl Dialer {
         let sentinels = match deployment {
             Deployment::Sentinel { primary } => {
                 let login = sentinel_login(url.access());
-                Some(Sentinels { primary, at: places.clone(), login, first: Cell::new(0) })
+                Some(Sentinels { primary, at: places.clone(), login, first: Cell::new(0), now: RefCell::new(None) })
             }
             _ => None,
         };
@@ -61,6 +61,16 @@ impl Dialer {
             Some(sentinels) => sentinels.dial(self, patience),
             None => connect(&self.client, patience),
         }
+    }
+
+    /// Whether there are sentinels.
+    pub fn has_sentinels(&self) -> bool {
+        self.sentinels.is_some()
+    }
+
+    /// Whether the sentinels by now name another server than the one that was dialed last.
+    pub fn is_outdated(&self, patience: Patience) -> bool {
+        self.sentinels.as_ref().is_some_and(|sentinels| sentinels.name_another(self, patience))
     }
 
     /// Where the servers are that are named.

@@ -68,8 +68,7 @@ impl Fault {
         let why = server_text(error);
         let (kind, retry, hint) = match error.code() {
             "NOAUTH" | "WRONGPASS" => (Kind::Denied, Retry::Never, Some(LOGIN)),
-            // EXEC itself may be what the user must not do.
-            code if code == "NOPERM" || code == "EXECABORT" && why.contains("NOPERM") => {
+            "NOPERM" | "EXECABORT" | "ERR" if is_denial(&why) => {
                 (Kind::Denied, Retry::Never, Some("docs/redis.md says which commands and keys the user needs"))
             }
             "READONLY" => (Kind::Denied, Retry::Reconnect, Some(REPLICA)),
@@ -115,6 +114,11 @@ impl Fault {
             None => error,
         }
     }
+}
+
+/// Whether it is about rights, whatever its code: EXEC itself may be what the user must not do, or a command in a script.
+fn is_denial(why: &str) -> bool {
+    ["NOPERM", "The user executing the script", "ACL failure in script"].iter().any(|words| why.contains(words))
 }
 
 /// `WRONGTYPE Operation against a key …`, safe to show.

@@ -47,6 +47,8 @@ impl Default for Patience {
     }
 }
 
+/// How often sentinels are asked by whoever writes.
+const LOOK: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -57,6 +59,8 @@ pub struct Redis {
     names: Arc<Prefixes>,
     patience: Patience,
     link: Option<Link>,
+    /// When sentinels were last asked whether the primary is still the same.
+    looked: Instant,
     /// In place of the link, where there are several servers.
     cluster: Option<Box<Cluster>>,
 }
@@ -80,9 +84,17 @@ impl Redis {
         if url.deployment() == Deployment::Cluster {
             let cluster = Cluster::connect(dialer, patience).map_err(|fault| fault.into_error(&url))?;
             let dialer = Dialer::new(&url)?;
-            return Ok(Redis { url, dialer, names, patience, link: None, cluster: Some(Box::new(cluster)) });
+            return Ok(Redis {
+                url,
+                dialer,
+                names,
+                patience,
+                link: None,
+                looked: Instant::now(),
+                cluster: Some(Box::new(cluster)),
+            });
         }
-        let mut redis = Redis { url, dialer, names, patience, link: None, cluster: None };
+        let mut redis = Redis { url, dialer, names, patience, link: None, looked: Instant::now(), cluster: None };
         redis.link = Some(redis.dial().map_err(|fault| fault.into_error(&redis.url))?);
         redis.ping()?;
         Ok(redis)
@@ -120,6 +132,16 @@ impl Redis {
             link.send()?;
             link.receive().map(|_| ())
         })
+    }
+
+    /// Drops the connection to a server that the sentinels do not call the primary any more.
+    fn look_for_another(&mut self) {
+        if self.dialer.has_sentinels() && self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            if self.dialer.is_outdated(self.patience) {
+                self.link = None;
+            }
+        }
     }
 
     /// Does `work` with the cluster that there is, once more after faults that may pass, until it is done or patience ends.

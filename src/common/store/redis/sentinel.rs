@@ -1,14 +1,14 @@
 //! Sentinels: they are asked who the primary is each time a connection is made, and that one is asked whether it is.
 //!
-//! A primary that was demoted breaks its connections or refuses writes: both end in asking again. What it had
-//! acknowledged and lost shows by the token.
+//! One that was demoted breaks its connections or refuses writes: both end in asking again. That may take it ten seconds,
+//! in which it takes writes that it will lose: so whoever writes asks each second, too. What was lost shows by the token.
 
 use super::dial::Dialer;
 use super::fault::{Fault, Retry};
 use super::{Link, Patience, resp};
 use crate::store::error::Kind;
 use ::redis::{RedisConnectionInfo, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 /// How long one of several sentinels is waited for.
@@ -23,6 +23,8 @@ pub(super) struct Sentinels {
     pub login: RedisConnectionInfo,
     /// The one that answered last is asked first.
     pub first: Cell<usize>,
+    /// To whom the last connection was made.
+    pub now: RefCell<Option<(String, u16)>>,
 }
 
 impl Sentinels {
@@ -36,7 +38,10 @@ impl Sentinels {
                     self.first.set(which);
                     let link = dialer.to(&host, port, patience).and_then(|mut link| link.check_role().map(|()| link));
                     match link {
-                        Ok(link) => return Ok(link),
+                        Ok(link) => {
+                            *self.now.borrow_mut() = Some((host, port));
+                            return Ok(link);
+                        }
                         Err(fault) => fault,
                     }
                 }
@@ -55,6 +60,19 @@ impl Sentinels {
             }
         }
         Err(last.expect("an address names a sentinel"))
+    }
+
+    /// Whether a sentinel names another primary than the one that the last connection was made to.
+    pub fn name_another(&self, dialer: &Dialer, patience: Patience) -> bool {
+        let which = self.first.get();
+        match self.ask(dialer, &self.at[which], patience) {
+            Ok(named) => named.is_some() && *self.now.borrow() != named,
+            Err(_) => {
+                // Another one the next time: this one may be gone.
+                self.first.set((which + 1) % self.at.len());
+                false
+            }
+        }
     }
 
     /// Where a sentinel says that the primary is; `None` when it knows none of this name.

@@ -73,6 +73,7 @@ impl Redis {
             return Ok(written);
         }
         for stretch in patches.chunks(STRETCH) {
+            self.look_for_another();
             let mut done = 0;
             self.patiently(|link| {
                 link.unwatch()?;
@@ -96,6 +97,7 @@ impl Redis {
         if self.cluster.is_some() {
             return self.in_cluster(|cluster, names| cluster.publish(patches, names, token, expected, new));
         }
+        self.look_for_another();
         let mut sent = false;
         self.patiently(|link| link.publish(patches, token, expected, new, &mut sent))
     }
