@@ -148,6 +148,12 @@ fn a_primary_that_is_killed_is_followed_by_another_and_what_it_lost_is_published
     });
     let found = began.elapsed();
     server::wait_until("all of it", SOON, || group.shows(all));
+    // For some ten seconds the old one goes on taking writes.
+    assert!(
+        began.elapsed() - found < Duration::from_secs(6),
+        "{:?} after the other was named",
+        began.elapsed() - found
+    );
     println!("failover in good order: another primary after {found:.1?}, whole after {:.1?}", began.elapsed());
     stream.close();
     let (code, words) = stream.end();

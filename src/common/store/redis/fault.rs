@@ -43,11 +43,6 @@ impl Fault {
         Fault::new(Kind::Unavailable, Retry::Reconnect, why, "redis-cli --cluster check says what is missing")
     }
 
-    /// Whether it is a slot that is being moved, and nothing else.
-    pub fn is_move(&self) -> bool {
-        self.why.starts_with("TRYAGAIN")
-    }
-
     /// The same fault as that of `whom`.
     pub fn of(self, whom: &str) -> Fault {
         Fault { why: format!("{whom}: {}", self.why), ..self }

@@ -69,6 +69,9 @@ impl Commands {
     }
 }
 
+/// A command without an answer, by its number, and who is to be asked for this once.
+type Left = (usize, Option<(String, u16)>);
+
 /// What a node answered to one command.
 enum Outcome {
     Done(Value),
@@ -133,9 +136,8 @@ impl Cluster {
         self.stale = false;
     }
 
-    /// The answers to commands, in their order, and whether nothing happened meanwhile by which a node may have lost what
-    /// it had acknowledged.
-    fn run(&mut self, commands: &Commands, scripts: bool) -> Result<(Vec<Value>, bool), Fault> {
+    /// The answers to commands, in their order. `scripts`: they call them.
+    fn run(&mut self, commands: &Commands, scripts: bool) -> Result<Vec<Value>, Fault> {
         let done = self.run_all(commands, scripts);
         if done.is_err() {
             // Answers may still be on their way in any of them.
@@ -144,19 +146,15 @@ impl Cluster {
         done
     }
 
-    fn run_all(&mut self, commands: &Commands, scripts: bool) -> Result<(Vec<Value>, bool), Fault> {
+    fn run_all(&mut self, commands: &Commands, scripts: bool) -> Result<Vec<Value>, Fault> {
         let mut answers: Vec<Option<Value>> = commands.each.iter().map(|_| None).collect();
-        let mut waiting: Vec<(usize, Option<(String, u16)>)> = (0..answers.len()).map(|i| (i, None)).collect();
-        let (mut calm, mut patience) = (true, Waiting::new(self.patience));
+        let mut waiting: Vec<Left> = (0..answers.len()).map(|i| (i, None)).collect();
+        let mut patience = Waiting::new(self.patience);
         while !waiting.is_empty() {
             let before = waiting.len();
             let mut fault = if self.stale { self.refresh().err() } else { None };
             if fault.is_none() {
-                let (left, why, still) = self.round(commands, waiting, scripts, &mut answers)?;
-                (waiting, fault) = (left, why);
-                calm &= still;
-            } else {
-                calm = false;
+                (waiting, fault) = self.round(commands, waiting, scripts, &mut answers)?;
             }
             let Some(fault) = fault else { continue };
             if waiting.len() < before {
@@ -164,20 +162,18 @@ impl Cluster {
             }
             patience.wait(fault)?;
         }
-        let all = answers.into_iter().map(|answer| answer.expect("nothing is waited for any more"));
-        Ok((all.collect(), calm))
+        Ok(answers.into_iter().map(|answer| answer.expect("nothing is waited for any more")).collect())
     }
 
-    /// Sends what waits to where it belongs by now and reads the answers. What still waits, why, and whether all was calm.
-    #[allow(clippy::type_complexity, reason = "of one caller")]
+    /// Sends what waits to where it belongs by now and reads the answers. What still waits, and why.
     fn round(
         &mut self,
         commands: &Commands,
-        waiting: Vec<(usize, Option<(String, u16)>)>,
+        waiting: Vec<Left>,
         scripts: bool,
         answers: &mut [Option<Value>],
-    ) -> Result<(Vec<(usize, Option<(String, u16)>)>, Option<Fault>, bool), Fault> {
-        let (mut left, mut why, mut calm) = (Vec::new(), None, true);
+    ) -> Result<(Vec<Left>, Option<Fault>), Fault> {
+        let (mut left, mut why) = (Vec::new(), None);
         let mut parts: Vec<Vec<(usize, bool)>> = self.nodes.iter().map(|_| Vec::new()).collect();
         for (i, ask) in waiting {
             let owner = match &ask {
@@ -215,7 +211,6 @@ impl Cluster {
                     Some(link) => link.outcome(*asked),
                     // It was lost on the way, or before: none of the rest has an answer.
                     None => {
-                        calm = false;
                         left.extend(part[n..].iter().map(|(i, _)| (*i, None)));
                         break;
                     }
@@ -223,7 +218,7 @@ impl Cluster {
                 match outcome {
                     Ok(Outcome::Done(value)) => answers[*i] = Some(value),
                     Ok(Outcome::Elsewhere) => {
-                        (self.stale, calm) = (true, false);
+                        self.stale = true;
                         left.push((*i, None));
                     }
                     Ok(Outcome::Ask(host, port)) => {
@@ -232,21 +227,19 @@ impl Cluster {
                     }
                     Ok(Outcome::Wait(fault)) => {
                         (self.stale, self.nodes[at].loaded) = (true, false);
-                        // A slot that is being moved has lost nothing.
-                        calm &= fault.is_move();
                         why = Some(fault);
                         left.push((*i, None));
                     }
                     Err(fault) if fault.retry == Retry::Never => return Err(fault),
                     Err(fault) => {
-                        (self.nodes[at].link, self.stale, calm) = (None, true, false);
+                        (self.nodes[at].link, self.stale) = (None, true);
                         why = Some(fault);
                         left.push((*i, None));
                     }
                 }
             }
         }
-        Ok((left, why, calm))
+        Ok((left, why))
     }
 
     /// Sends a node its part, over a new link where there is none.

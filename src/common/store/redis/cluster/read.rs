@@ -29,7 +29,7 @@ impl Cluster {
             let name = names.name(key);
             commands.plain(slot(name.as_bytes()), &[b"HGETALL", name.as_bytes()]);
         }
-        self.run(&commands, false)?.0.into_iter().map(fields).collect()
+        self.run(&commands, false)?.into_iter().map(fields).collect()
     }
 
     /// One step of a scan: some names, and whether it is over. A key that moves while it lasts may be passed by, so when

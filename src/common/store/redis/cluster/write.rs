@@ -78,7 +78,7 @@ impl Cluster {
                 resp::script(&mut commands.bytes, &script, None, group.patches.iter().map(|i| &part[*i]), names);
                 commands.end(group.slot);
             }
-            let answers = self.run(&commands, true)?.0;
+            let answers = self.run(&commands, true)?;
             for (group, answer) in groups.iter().zip(answers) {
                 account(answer, group, part, written)?;
             }
@@ -90,7 +90,7 @@ impl Cluster {
     pub fn get(&mut self, key: &str) -> Result<Option<String>, Fault> {
         let mut commands = Commands::default();
         commands.plain(slot(key.as_bytes()), &[b"GET", key.as_bytes()]);
-        let answer = self.run(&commands, false)?.0.pop().unwrap_or(Value::Nil);
+        let answer = self.run(&commands, false)?.pop().unwrap_or(Value::Nil);
         match answer {
             Value::Nil => Ok(None),
             Value::ServerError(error) => Err(Fault::of_server(&error).lasting()),
@@ -105,7 +105,7 @@ impl Cluster {
         for name in names(token) {
             commands.plain(slot(name.as_bytes()), &[b"GET", name.as_bytes()]);
         }
-        let found = self.run(&commands, false)?.0.into_iter().filter_map(resp::text);
+        let found = self.run(&commands, false)?.into_iter().filter_map(resp::text);
         let claims = found.filter_map(|text| u64::from_str_radix(text.get(..16)?, 16).ok());
         Ok(claims.max().unwrap_or(0))
     }
@@ -126,7 +126,7 @@ impl Cluster {
             let arguments: [&[u8]; 5] = [b"EVALSHA", &script, b"1", name.as_bytes(), text.as_bytes()];
             commands.plain(slot(name.as_bytes()), &arguments);
         }
-        let answers = self.run(&commands, true)?.0;
+        let answers = self.run(&commands, true)?;
         let held = answers.iter().all(|answer| *answer == Value::Int(1));
         self.hold = held.then_some(hold);
         Ok(held)
@@ -173,7 +173,7 @@ impl Cluster {
             slot(token.as_bytes()),
             &[b"EVALSHA", &script, b"1", token.as_bytes(), there, text.as_bytes(), new.as_bytes()],
         );
-        match self.run(&commands, true)?.0.pop() {
+        match self.run(&commands, true)?.pop() {
             Some(Value::Int(1)) => Ok(Ok(())),
             Some(Value::Nil) => Ok(Err(None)),
             Some(Value::ServerError(error)) => Err(Fault::of_server(&error).lasting()),
@@ -207,13 +207,8 @@ impl Cluster {
             resp::script(&mut commands.bytes, &script, Some(under), group.patches.iter().map(|i| &patches[*i]), names);
             commands.end(group.slot);
         }
-        let answers = loop {
-            let (answers, calm) = self.run(&commands, true)?;
-            // A node that came or went may have lost a part that it had acknowledged: all of it once more.
-            if calm {
-                break answers;
-            }
-        };
+        // A part that was acknowledged and is lost before the batch is through shows by its slot's token.
+        let answers = self.run(&commands, true)?;
         for (group, answer) in groups.iter().zip(answers) {
             match answer {
                 Value::BulkString(found) => return Ok(Some(hold.judge(&String::from_utf8_lossy(&found)))),
@@ -235,7 +230,7 @@ impl Cluster {
         for &at in &slots {
             commands.plain(at as u16, &[b"GET", hold.names[at].as_bytes()]);
         }
-        let answers = self.run(&commands, false)?.0;
+        let answers = self.run(&commands, false)?;
         for (at, answer) in slots.into_iter().zip(answers) {
             let found = resp::text(answer).unwrap_or_default();
             if found != hold.expected(at) {
