@@ -139,7 +139,10 @@ fn a_primary_that_is_killed_is_followed_by_another_and_what_it_lost_is_published
     }
     // In good order: the old one lives on and takes no writes.
     let old = group.primary();
-    let _: () = ask(&mut login_to(&group.sentinels[0], "sentinel-7"), "SENTINEL FAILOVER main");
+    server::wait_until("the last failover is over", SOON, || {
+        let mut client = login_to(&group.sentinels[0], "sentinel-7");
+        redis::cmd("SENTINEL").arg("FAILOVER").arg("main").query::<()>(&mut client).is_ok()
+    });
     let began = Instant::now();
     let mut all = load(&mut stream, 1);
     server::wait_until("another primary", SOON, || {
