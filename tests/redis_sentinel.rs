@@ -175,8 +175,9 @@ fn a_primary_that_is_killed_is_followed_by_another_and_what_it_lost_is_published
     };
     let shown = run("query u7", &[]);
     assert!(shown.stdout.contains(&format!("\"clicks\":{all}")), "{}{}", shown.stdout, shown.stderr);
-    let doctor = run("doctor", &[]);
-    assert!(doctor.stdout.contains("`main`, known to sentinels, with "), "{}", doctor.stdout);
+    server::wait_until("the demoted one is a replica, and doctor says so", SOON, || {
+        run("doctor", &[]).stdout.contains("`main`, known to sentinels, with 2 replicas")
+    });
     let wrong = run("query u7", &[("REDIS_SENTINEL_PASSWORD", "canary")]);
     assert_eq!(wrong.code, 77, "{}", wrong.stderr);
     assert!(wrong.stderr.contains("REDIS_SENTINEL_PASSWORD") && !wrong.stderr.contains("canary"), "{}", wrong.stderr);
