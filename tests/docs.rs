@@ -48,6 +48,7 @@ pages! {
     16 entities "docs/entities.md";
     17 verify "docs/verify.md";
     18 forget "docs/forget.md";
+    19 redis "docs/redis.md";
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn a_token_fences_whoever_does_not_know_it() {
     let applied = |p: Published| matches!(p, Published::Applied(_));
     let fenced = |p: Published| match p {
         Published::Fenced { found } => found,
-        Published::Applied(_) => panic!("applied"),
+        Published::Applied(_) | Published::Lost => panic!("applied"),
     };
     assert_eq!(mine.token(&token).expect("read"), None);
     assert!(applied(mine.apply_with_token(&value(1), &token, None, "1:1").expect("published")));
@@ -269,6 +269,7 @@ fn two_writers_under_one_token_never_both_win() {
                         last = Some(new);
                     }
                     Published::Fenced { found } => last = found,
+                    Published::Lost => panic!("a single server says so by the token"),
                 }
             }
             wins

@@ -29,8 +29,13 @@ impl Dir {
     }
 
     /// Starts a program in this folder, with the clean environment.
-    pub fn start_command(&self, mut command: Command) -> Running {
-        command.current_dir(self.path()).env_clear().envs(clean_environment());
+    pub fn start_command(&self, command: Command) -> Running {
+        self.start_with(command, clean_environment())
+    }
+
+    /// The same, with this environment.
+    pub fn start_with(&self, mut command: Command, environment: Vec<(&'static str, String)>) -> Running {
+        command.current_dir(self.path()).env_clear().envs(environment);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));

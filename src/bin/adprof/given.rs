@@ -1,7 +1,8 @@
 //! What was given: flags that several commands share, resolved to what they mean.
 
+use crate::redis::{self, RedisArgs};
 use crate::report::{self, Exit, Failure};
-use adprof::store::{self, Choice, Embedded, Location, Origin, RedisUrl, choose};
+use adprof::store::{self, Choice, Embedded, Location, Origin, choose};
 use adprof::tag::{Definitions, Update};
 use adprof::time::{Millis, parse_instant, parse_span};
 use anyhow::Result;
@@ -91,6 +92,8 @@ pub struct StoreArgs {
     /// Where profiles live: file:DIR or redis://… [default: ADPROF_STORE, adprof.toml, ./adprof-store, REDIS_URL, redis://127.0.0.1:6379]
     #[arg(long, value_name = "WHERE")]
     pub store: Option<String>,
+    #[command(flatten)]
+    pub redis: RedisArgs,
 }
 
 impl StoreArgs {
@@ -117,10 +120,10 @@ impl StoreArgs {
         })
         .map_err(of_store)?;
         if let (Some(_), Location::Redis(url)) = (&self.store, &location) {
-            without_password(url)?;
+            redis::without_password(url)?;
         }
         report::detail(format_args!("store: {location} ({origin})"));
-        Ok((location, origin))
+        Ok((self.redis.reach(location)?, origin))
     }
 }
 
@@ -128,15 +131,6 @@ impl StoreArgs {
 pub fn redis_of_environment() -> Result<Location, store::Error> {
     let redis_url = std::env::var("REDIS_URL").ok();
     choose(Choice { redis_url: redis_url.as_deref(), ..Choice::default() }).map(|(location, _)| location)
-}
-
-/// Refuses an address that was typed with a password in it.
-pub fn without_password(url: &RedisUrl) -> Result<()> {
-    if !url.has_password() {
-        return Ok(());
-    }
-    let message = format!("a password on the command line, where every user of this machine can read it: {url}");
-    Err(Failure::new(Exit::Usage, message).hint("put the address into the environment: REDIS_URL").into())
 }
 
 /// A store's error with its exit code.
@@ -149,7 +143,7 @@ pub fn of_store(error: store::Error) -> Failure {
         store::Kind::Busy => Exit::TryAgain,
         store::Kind::Denied => Exit::NotAllowed,
     };
-    with_hint(Failure::new(exit, error.message), error.hint)
+    with_hint(Failure::new(exit, report::plain(&error.message)), error.hint)
 }
 
 /// Kafka's error with its exit code.

@@ -9,6 +9,7 @@ mod intake;
 mod kafka;
 mod letters;
 mod metrics;
+mod redis;
 mod report;
 mod ship;
 mod stop;

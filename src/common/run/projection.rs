@@ -129,7 +129,7 @@ impl Publishing {
         }
         let state = progress.state_id.clone();
         let batch = progress.published;
-        let token = Token { state, round, batch, beat: 0, left: false, reached: Offsets::new() };
+        let token = Token { state, round, batch, claim: 0, beat: 0, left: false, reached: Offsets::new() };
         Ok(Publishing {
             publisher: Publisher::start(redis, name.clone(), token.clone()),
             name,

@@ -18,9 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Patches in one transaction.
-const BATCH: usize = 500;
-
 /// For each partition an offset.
 pub type Offsets = BTreeMap<i32, i64>;
 
@@ -34,6 +31,9 @@ pub struct Token {
     pub round: u64,
     /// Its batches so far.
     pub batch: u64,
+    /// In a cluster, how often it was claimed by anybody: what the tokens of its slots begin with. 0 elsewhere.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub claim: u64,
     /// Signs of life since: they carry nothing, so that losing them loses nothing.
     #[serde(default)]
     pub beat: u64,
@@ -43,6 +43,10 @@ pub struct Token {
     /// For each partition the offset below which every event that shows lies: published anew from an
     /// earlier one, a profile would go backwards.
     pub reached: Offsets,
+}
+
+fn is_zero(claim: &u64) -> bool {
+    *claim == 0
 }
 
 impl Token {
@@ -224,8 +228,11 @@ impl Work {
                 return Ok(Answer::Fenced);
             }
             let found = text.as_deref().and_then(Token::parse);
-            let sound = found.as_ref().is_some_and(|found| found.continues(&self.token));
+            let newest = self.patiently(|work| work.redis.newest_claim(&work.name))?;
+            // What the slots of a cluster held is known only while they are held.
+            let sound = newest.is_none() && found.as_ref().is_some_and(|found| found.continues(&self.token));
             let mut new = self.token.clone();
+            new.claim = newest.map_or(0, |newest| newest.max(found.as_ref().map_or(0, |found| found.claim)) + 1);
             if let Some(ours) = found.as_ref().filter(|found| found.state == new.state) {
                 (new.round, new.batch) = (new.round.max(ours.round), new.batch.max(ours.batch));
             }
@@ -244,8 +251,12 @@ impl Work {
             let is_ours = match put {
                 Published::Applied(_) => true,
                 Published::Fenced { found } => found.as_ref() == Some(&new_text),
+                Published::Lost => false,
             };
             if is_ours {
+                if !self.patiently(|work| work.redis.hold(&work.name, new.claim, &new.state))? {
+                    return Ok(Answer::Fenced);
+                }
                 (self.token, self.expected) = (new.clone(), Some(new_text));
                 return Ok(Answer::Claimed { token: new, found, sound });
             }
@@ -255,7 +266,7 @@ impl Work {
     fn publish(&mut self, patches: &[Patch], reached: &Offsets) -> Result<Answer, Error> {
         let mut refused = Vec::new();
         self.token.reached = reached.clone();
-        for part in patches.chunks(BATCH) {
+        for part in patches.chunks(self.redis.batch()) {
             loop {
                 let before = self.token.clone();
                 (self.token.batch, self.token.beat) = (before.batch + 1, 0);
@@ -272,6 +283,7 @@ impl Work {
                     Published::Fenced { found } if found.as_ref() == Some(&new) => self.expected = Some(new),
                     Published::Fenced { found } if lost_only_signs(found.as_deref(), &before) => self.expected = found,
                     Published::Fenced { found } => return Ok(self.fenced(found.as_deref())),
+                    Published::Lost => return Ok(Answer::Lost),
                 }
             }
         }
@@ -295,6 +307,7 @@ impl Work {
                     continue;
                 }
                 Published::Fenced { found } => return Ok(self.fenced(found.as_deref())),
+                Published::Lost => return Ok(Answer::Lost),
             }
             return Ok(Answer::Done { batch: self.token.batch, refused: Vec::new() });
         }
@@ -366,7 +379,7 @@ mod tests {
     use super::*;
 
     fn token(state: &str, round: u64, batch: u64) -> Token {
-        Token { state: state.into(), round, batch, beat: 0, left: false, reached: Offsets::from([(0, 7)]) }
+        Token { state: state.into(), round, batch, claim: 0, beat: 0, left: false, reached: Offsets::from([(0, 7)]) }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Locations: where a store is, and which one is meant when several are named.
 //!
-//! A location is shown without its password, always: the text with the password in
-//! it leaves this module only through `RedisUrl::secret`.
+//! A location is shown without its password, always.
 
+use super::address::{Access, RedisUrl, SCHEMES, masked};
 use super::error::{Error, Kind};
 use crate::ndjson::shown;
 use std::fmt;
@@ -10,8 +10,6 @@ use std::path::PathBuf;
 
 /// The name of the embedded store that is found without being named.
 pub const HERE: &str = "adprof-store";
-/// Whether this build speaks TLS: `rediss://` is refused with a reason until it does.
-const TLS: bool = false;
 /// Where Redis is when nobody says.
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 
@@ -20,54 +18,9 @@ const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 pub enum Location {
     /// `file:DIR`
     Embedded(PathBuf),
-    /// `redis://[user][:password@]host[:port][/db]`, or `unix:///path/to.sock[?db=N]`
+    /// `redis://[user][:password@]host[:port][/db]`, `rediss://…` with TLS, `unix:///path/to.sock[?db=N]`,
+    /// `redis+sentinel://host,…/NAME[/db]`, `redis+cluster://host,…`
     Redis(RedisUrl),
-}
-
-/// The address of a Redis, with its password hidden from every printout.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
-
-impl RedisUrl {
-    /// Checks the address without connecting.
-    pub fn parse(text: &str) -> Result<RedisUrl, Error> {
-        let wrong = |why: String| Error::new(Kind::Usage, format!("not a Redis address: {why}: {}", masked(text)));
-        if text.starts_with("rediss://") && !TLS {
-            return Err(wrong("TLS is not built in".into()).hint(
-                "write redis:// on a trusted network, or reach the server through a TLS tunnel such as stunnel",
-            ));
-        }
-        let info = ::redis::IntoConnectionInfo::into_connection_info(text);
-        // The crate's own message may quote a part of the address, so only its category is kept.
-        info.map_err(|e| {
-            wrong(e.category().to_string()).hint("write redis://host:6379/0; user and password belong into REDIS_URL")
-        })?;
-        Ok(RedisUrl(text.to_string()))
-    }
-
-    /// Whether it holds a password.
-    pub fn has_password(&self) -> bool {
-        let info = ::redis::IntoConnectionInfo::into_connection_info(self.0.as_str());
-        info.is_ok_and(|info| info.redis_settings().password().is_some())
-    }
-
-    /// The address with the password in it: for connecting only.
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The address without its password.
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&masked(&self.0))
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisUrl({self})")
-    }
 }
 
 impl Location {
@@ -76,7 +29,7 @@ impl Location {
         if let Some(path) = text.strip_prefix("file:") {
             return file(path, text);
         }
-        if ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|s| text.starts_with(s)) {
+        if SCHEMES.iter().any(|s| text.starts_with(s)) {
             return RedisUrl::parse(text).map(Location::Redis);
         }
         if ["/", "./", "../"].iter().any(|s| text.starts_with(s)) {
@@ -92,6 +45,14 @@ impl Location {
             _ if host_and_port(text) => error.hint(format!("did you mean redis://{text}?")),
             _ => error.hint(format!("did you mean file:{}?", shown(text))),
         })
+    }
+
+    /// The same location with what is said beside the address of its Redis, where it is one.
+    pub fn with(self, access: Access) -> Location {
+        match self {
+            Location::Redis(url) => Location::Redis(url.with(access)),
+            file => file,
+        }
     }
 }
 
@@ -124,42 +85,6 @@ impl fmt::Display for Location {
             Location::Redis(url) => write!(f, "{url}"),
         }
     }
-}
-
-/// `text` with what may be a password in it as `***`, whether or not it is a well-formed address.
-fn masked(text: &str) -> String {
-    let text = shown(text);
-    let (address, query) = match text.split_once('?') {
-        Some((address, query)) => (address, Some(query)),
-        None => (&*text, None),
-    };
-    let (scheme, rest) = match address.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), address),
-    };
-    // A password may hold any byte, an `@` too: everything before the last one is taken as credentials.
-    let rest = match rest.rsplit_once('@') {
-        Some((credentials, host)) => match credentials.split_once(':') {
-            Some((user, _)) => format!("{user}:***@{host}"),
-            None if scheme.is_empty() => format!("***@{host}"),
-            None => format!("{credentials}@{host}"),
-        },
-        None => rest.to_string(),
-    };
-    match query {
-        None => format!("{scheme}{rest}"),
-        // A `?` inside a password moves its tail here: an `@` in a query is not trusted.
-        Some(query) if query.contains('@') => format!("{scheme}***"),
-        Some(query) => format!("{scheme}{rest}?{}", masked_query(query)),
-    }
-}
-
-fn masked_query(query: &str) -> String {
-    let pair = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if !["db", "user", "protocol"].contains(&name) => format!("{name}=***"),
-        _ => pair.to_string(),
-    };
-    query.split('&').map(pair).collect::<Vec<_>>().join("&")
 }
 
 /// What was said about the store, strongest first.
@@ -238,6 +163,9 @@ mod tests {
             ("redis://localhost/3", "redis://localhost/3"),
             ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
             ("redis+unix:///run/redis.sock", "redis+unix:///run/redis.sock"),
+            ("rediss://host:6380/1", "rediss://host:6380/1"),
+            ("redis+sentinel://a,b:1/m/2", "redis+sentinel://a,b:1/m/2"),
+            ("rediss+cluster://a:7000,b", "rediss+cluster://a:7000,b"),
         ] {
             assert_eq!(Location::parse(text).expect(text).to_string(), shown);
         }
@@ -257,6 +185,10 @@ mod tests {
             "unix:///run/redis.sock?pass=canary",
             "unix:///run/redis.sock?user=u&pass=canary&db=1",
             "rediss://user:canary@host",
+            "redis+sentinel://user:canary@a,b/m/0",
+            "redis+sentinel://user:canary@a,b",
+            "redis+cluster://user:ca@nary@a,b",
+            "rediss+cluster://:canary@a:port",
             "http://user:canary@host",
             "user:canary@host",
             "canary@host:6379",
@@ -285,7 +217,6 @@ mod tests {
             assert_eq!(error.kind, Kind::Usage, "{text}");
             assert!(error.hint.as_deref().is_some_and(|h| h.contains(hint)), "{text}: {error:?}");
         }
-        assert!(Location::parse("rediss://host").expect_err("no TLS").message.contains("TLS is not built in"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod places;
 
 use crate::given::{self, DefinitionArgs, grouped};
+use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use adprof::forgotten::{self, Forgotten};
 use adprof::key::Key;
@@ -66,6 +67,8 @@ pub struct Args {
     /// Say what would go, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    redis: RedisArgs,
     #[command(flatten)]
     definitions: DefinitionArgs,
 }
@@ -155,17 +158,8 @@ impl Args {
 
     /// The states and embedded stores, and the servers.
     fn stores(&self, definitions: &Definitions) -> Result<(Vec<PathBuf>, Vec<Redis>)> {
-        let named = given::StoreArgs { store: None };
-        let mut places = Vec::new();
-        for text in &self.store {
-            places.push(match text.as_str() {
-                "redis" => given::redis_of_environment().map_err(given::of_store)?,
-                text => Location::parse(text).map_err(given::of_store)?,
-            });
-            if let (Some(Location::Redis(url)), true) = (places.last(), text != "redis") {
-                given::without_password(url)?;
-            }
-        }
+        let named = given::StoreArgs { store: None, redis: self.redis.clone() };
+        let mut places = self.store.iter().map(|text| self.redis.locate(text)).collect::<Result<Vec<Location>>>()?;
         if self.store.is_empty() {
             places.extend(named.named(Some(definitions))?);
         }

@@ -4,6 +4,7 @@ use super::stream::{hash_key, of_stream, state_id, token};
 use super::verify::definitions;
 use crate::given::{self, DefinitionArgs};
 use crate::kafka::KafkaArgs;
+use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use crate::{stop, whole_log};
 use adprof::bus::{Assignment, Consumer, Options, Owned, StartOffsets};
@@ -47,6 +48,8 @@ pub struct Args {
     /// The store: file:DIR, redis://… or redis (the address in REDIS_URL)
     #[arg(long, value_name = "WHERE")]
     store: String,
+    #[command(flatten)]
+    redis: RedisArgs,
     /// The directory of the state behind a Redis store
     #[arg(long, value_name = "DIR", default_value = "adprof-state")]
     state: PathBuf,
@@ -122,18 +125,9 @@ struct Ends {
 impl Args {
     /// The directory of the state, and where its profiles are published.
     fn place(&self) -> Result<(PathBuf, Option<RedisUrl>)> {
-        let location = match self.store.as_str() {
-            "redis" => given::redis_of_environment(),
-            text => Location::parse(text),
-        };
-        Ok(match location.map_err(given::of_store)? {
+        Ok(match self.redis.locate(&self.store)? {
             Location::Embedded(dir) => (dir, None),
-            Location::Redis(url) => {
-                if self.store != "redis" {
-                    given::without_password(&url)?;
-                }
-                (self.state.clone(), Some(url))
-            }
+            Location::Redis(url) => (self.state.clone(), Some(url)),
         })
     }
 

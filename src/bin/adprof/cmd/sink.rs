@@ -9,6 +9,7 @@ mod refusals;
 mod target;
 
 use crate::given::{self, DefinitionArgs, MaxErrors, grouped, rate};
+use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use adprof::lines::{open_path, source_name};
 use anyhow::Result;
@@ -37,7 +38,8 @@ use target::Target;
   adprof batch --tags all | adprof sink file ./adprof-store
   adprof sink redis --dry-run < patches.ndjson
 
-A password is never taken from the command line, where every user of the machine can read it: use REDIS_URL.")]
+A password is never taken from the command line, where every user of the machine can read it: use REDIS_URL, REDIS_PASSWORD
+or --redis-password-file.")]
 pub struct Args {
     /// What to write into: redis or file
     #[arg(value_name = "redis|file")]
@@ -45,6 +47,8 @@ pub struct Args {
     /// The address [default: REDIS_URL or redis://127.0.0.1:6379], or the directory [default: ./adprof-store]
     #[arg(value_name = "URL|DIR")]
     at: Option<String>,
+    #[command(flatten)]
+    redis: RedisArgs,
     #[command(flatten)]
     definitions: DefinitionArgs,
     /// Where the patches are, gzip and zstd too; `-` is stdin
@@ -76,7 +80,7 @@ struct Totals {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let place = target::place(&args.to, args.at.as_deref())?;
+    let place = args.redis.reach(target::place(&args.to, args.at.as_deref())?)?;
     let names = args.definitions.find()?.map(|definitions| definitions.prefixes()).unwrap_or_default();
     let input = open_path(&args.input).map_err(|e| report::io(&args.input, &e))?;
     let mut target = if args.dry_run { Target::Nowhere } else { Target::open(&place, names)? };

@@ -4,6 +4,7 @@ mod desk;
 
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::kafka::KafkaArgs;
+use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use crate::stop;
 use adprof::bus::{Assignment, Consumer, Options, PartitionSet, StartOffsets};
@@ -80,6 +81,8 @@ pub struct Args {
     /// Keep the profiles here: file:DIR, redis://… or redis (the address in REDIS_URL); without it patches go to stdout
     #[arg(long, value_name = "WHERE")]
     store: Option<String>,
+    #[command(flatten)]
+    redis: RedisArgs,
     /// The directory of the state behind a Redis store
     #[arg(long, value_name = "DIR", default_value = "adprof-state")]
     state: PathBuf,
@@ -156,17 +159,7 @@ pub fn run(args: Args) -> Result<()> {
 
 impl Args {
     fn location(&self) -> Result<Option<Location>> {
-        let location = match self.store.as_deref() {
-            None => return Ok(None),
-            // The address from the environment, where a password is not shown to everyone.
-            Some("redis") => given::redis_of_environment(),
-            Some(text) => Location::parse(text),
-        };
-        let location = location.map_err(given::of_store)?;
-        if let (Location::Redis(url), true) = (&location, self.store.as_deref() != Some("redis")) {
-            given::without_password(url)?;
-        }
-        Ok(Some(location))
+        self.store.as_deref().map(|text| self.redis.locate(text)).transpose()
     }
 
     /// Refuses tags of keys that a part of the partitions would know in part only.

@@ -98,7 +98,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let found = args.definitions.find()?;
     let location = match args.store.store.as_deref() {
-        Some("redis") => given::redis_of_environment().map_err(given::of_store)?,
+        Some("redis") => args.store.redis.locate("redis")?,
         _ => args.store.choose(found.as_ref())?,
     };
     let as_of = args.as_of.as_deref().filter(|text| *text != "now");

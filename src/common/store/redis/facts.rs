@@ -1,6 +1,7 @@
 //! Facts: what a Redis server says of itself that bears on whether profiles last.
 
 use super::fault::Fault;
+use super::resp::text;
 use super::{Link, Redis, resp};
 use crate::store::error::Error;
 use crate::time::Millis;
@@ -41,9 +42,20 @@ impl Facts {
 }
 
 impl Redis {
-    /// Asks the server about itself. Needs the commands INFO and TIME; CONFIG GET where it is allowed.
-    pub fn facts(&mut self) -> Result<Facts, Error> {
-        self.patiently(Link::facts)
+    /// Asks the server about itself, and of a cluster each node that has slots, with where that is. Needs the commands
+    /// INFO and TIME; CONFIG GET where it is allowed.
+    pub fn facts(&mut self) -> Result<Vec<(String, Facts)>, Error> {
+        if self.cluster.is_none() {
+            return Ok(vec![(self.url.to_string(), self.patiently(Link::facts)?)]);
+        }
+        self.in_cluster(|cluster, _| {
+            let places = cluster.places()?;
+            let facts = |place: &(String, u16)| {
+                let facts = cluster.link(place)?.facts()?;
+                Ok((format!("{}:{}", place.0, place.1), facts))
+            };
+            places.iter().map(facts).collect()
+        })
     }
 }
 
@@ -69,14 +81,6 @@ impl Link {
             }
         }
         Ok(Facts { info, settings, clock, round_trip })
-    }
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::VerbatimString { text, .. } | Value::SimpleString(text) => Some(text),
-        _ => None,
     }
 }
 

@@ -6,20 +6,25 @@
 //! One blocking connection of its own carries everything, so that a WATCH on it watches for
 //! nobody else. Commands are written into one reused buffer, hundreds at a time.
 
+mod cluster;
+mod dial;
 mod facts;
 mod fault;
 mod read;
 mod resp;
+mod sentinel;
 mod write;
 
 pub use facts::Facts;
 pub use read::{Fields, Scan};
 pub use write::{Published, Refused, Written};
 
-use super::error::{Error, Kind};
-use super::location::RedisUrl;
+use super::address::{Deployment, RedisUrl};
+use super::error::Error;
 use crate::key::{Key, Prefixes};
-use ::redis::{Client, Connection, IntoConnectionInfo, Value};
+use ::redis::{Connection, Value};
+use cluster::Cluster;
+use dial::Dialer;
 use fault::{Fault, Retry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,16 +47,22 @@ impl Default for Patience {
     }
 }
 
+/// How often sentinels are asked by whoever writes.
+const LOOK: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A Redis server, reconnected to when needed.
 pub struct Redis {
     url: RedisUrl,
-    client: Client,
+    dialer: Dialer,
     names: Arc<Prefixes>,
     patience: Patience,
     link: Option<Link>,
+    /// When sentinels were last asked whether the primary is still the same.
+    looked: Instant,
+    /// In place of the link, where there are several servers.
+    cluster: Option<Box<Cluster>>,
 }
 
 /// One connection and what is known about it.
@@ -68,12 +79,22 @@ impl Redis {
     ///
     /// Errors: `Unavailable`, `Denied`, `Usage` for a cluster.
     pub fn connect(url: &RedisUrl, patience: Patience) -> Result<Redis, Error> {
-        let wrong = |e: ::redis::RedisError| Error::new(Kind::Usage, format!("{url}: {}", e.category()));
-        let info = url.secret().into_connection_info().map_err(wrong)?;
-        // Batches are whole when they are sent: waiting for more (Nagle) would only delay their ends.
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = Client::open(info.set_tcp_settings(tcp)).map_err(wrong)?;
-        let mut redis = Redis { url: url.clone(), client, names: Arc::default(), patience, link: None };
+        let dialer = Dialer::new(url)?;
+        let (names, url) = (Arc::default(), url.clone());
+        if url.deployment() == Deployment::Cluster {
+            let cluster = Cluster::connect(dialer, patience).map_err(|fault| fault.into_error(&url))?;
+            let dialer = Dialer::new(&url)?;
+            return Ok(Redis {
+                url,
+                dialer,
+                names,
+                patience,
+                link: None,
+                looked: Instant::now(),
+                cluster: Some(Box::new(cluster)),
+            });
+        }
+        let mut redis = Redis { url, dialer, names, patience, link: None, looked: Instant::now(), cluster: None };
         redis.link = Some(redis.dial().map_err(|fault| fault.into_error(&redis.url))?);
         redis.ping()?;
         Ok(redis)
@@ -91,6 +112,11 @@ impl Redis {
         self.names.name(key)
     }
 
+    /// Patches that are best published together: in a cluster each slot costs a step of its own.
+    pub fn batch(&self) -> usize {
+        if self.cluster.is_some() { 10_000 } else { 500 }
+    }
+
     /// The address, which prints without its password.
     pub fn url(&self) -> &RedisUrl {
         &self.url
@@ -98,6 +124,9 @@ impl Redis {
 
     /// Asks for an answer.
     pub fn ping(&mut self) -> Result<(), Error> {
+        if self.cluster.is_some() {
+            return self.in_cluster(|cluster, _| cluster.places().map(|_| ()));
+        }
         self.patiently(|link| {
             resp::command(&mut link.buffer, &[b"PING"]);
             link.send()?;
@@ -105,10 +134,31 @@ impl Redis {
         })
     }
 
+    /// Drops the connection to a server that the sentinels do not call the primary any more.
+    fn look_for_another(&mut self) {
+        if self.dialer.has_sentinels() && self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            if self.dialer.is_outdated(self.patience) {
+                self.link = None;
+            }
+        }
+    }
+
+    /// Does `work` with the cluster that there is, once more after faults that may pass, until it is done or patience ends.
+    fn in_cluster<T>(&mut self, mut work: impl FnMut(&mut Cluster, &Prefixes) -> Result<T, Fault>) -> Result<T, Error> {
+        let cluster = self.cluster.as_mut().expect("asked for by those who know that it is one");
+        let mut patience = Waiting::new(self.patience);
+        loop {
+            match work(cluster, &self.names) {
+                Ok(done) => return Ok(done),
+                Err(fault) => patience.wait(fault).map_err(|fault| fault.into_error(&self.url))?,
+            }
+        }
+    }
+
     /// Does `work`, on new connections after faults that may pass, until it is done or patience ends.
     fn patiently<T>(&mut self, mut work: impl FnMut(&mut Link) -> Result<T, Fault>) -> Result<T, Error> {
-        let mut deadline = None;
-        let mut pause = PAUSE_FIRST;
+        let mut patience = Waiting::new(self.patience);
         loop {
             let link = match self.link.take() {
                 Some(link) => Ok(link),
@@ -122,24 +172,51 @@ impl Redis {
                 // The link is dropped: answers may still be on their way in it.
                 Err(fault) => fault,
             };
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience.give_up);
-            if fault.retry == Retry::Never || Instant::now() + pause > deadline {
-                return Err(fault.into_error(&self.url));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE_MAX);
+            patience.wait(fault).map_err(|fault| fault.into_error(&self.url))?;
         }
     }
 
     fn dial(&self) -> Result<Link, Fault> {
-        let connection = self.client.get_connection_with_timeout(self.patience.connect)?;
-        connection.set_read_timeout(Some(self.patience.reply))?;
-        connection.set_write_timeout(Some(self.patience.reply))?;
-        Ok(Link { connection, watch: None, names: self.names.clone(), buffer: Vec::new() })
+        let mut link = self.dialer.dial(self.patience)?;
+        link.names = self.names.clone();
+        Ok(link)
+    }
+}
+
+/// The pauses between attempts, until patience ends.
+struct Waiting {
+    give_up: Duration,
+    deadline: Option<Instant>,
+    pause: Duration,
+}
+
+impl Waiting {
+    fn new(patience: Patience) -> Waiting {
+        Waiting { give_up: patience.give_up, deadline: None, pause: PAUSE_FIRST }
+    }
+
+    /// Waits before the next attempt; the fault itself when there is none.
+    fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.give_up);
+        if fault.retry == Retry::Never || Instant::now() + self.pause > deadline {
+            return Err(fault);
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+
+    /// There was progress: patience begins anew.
+    fn again(&mut self) {
+        (self.deadline, self.pause) = (None, PAUSE_FIRST);
     }
 }
 
 impl Link {
+    fn new(connection: Connection) -> Link {
+        Link { connection, watch: None, names: Arc::default(), buffer: Vec::new() }
+    }
+
     /// Sends what stands in the buffer and empties it.
     fn send(&mut self) -> Result<(), Fault> {
         let sent = self.connection.send_packed_command(&self.buffer);

@@ -3,6 +3,7 @@
 //! Redis knows text only: the type of a value is the reader's knowledge. A profile that is
 //! not there has no fields.
 
+use super::cluster::Round;
 use super::fault::{Fault, server_text};
 use super::{Link, Redis, resp};
 use crate::key::{Key, Prefixes};
@@ -18,6 +19,7 @@ pub type Fields = Result<Vec<(String, String)>, String>;
 
 /// Profiles asked for in one round trip.
 const BATCH_KEYS: usize = 256;
+const BATCH_OF_CLUSTER: usize = 2048;
 /// Names a SCAN should look at in one step.
 const SCAN_COUNT: &[u8] = b"1000";
 
@@ -25,6 +27,12 @@ impl Redis {
     /// The profiles of `keys`, in their order.
     pub fn get_many(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Error> {
         let mut profiles = Vec::with_capacity(keys.len());
+        if self.cluster.is_some() {
+            for batch in keys.chunks(BATCH_OF_CLUSTER) {
+                profiles.extend(self.in_cluster(|cluster, names| cluster.profiles(batch, names))?);
+            }
+            return Ok(profiles);
+        }
         for batch in keys.chunks(BATCH_KEYS) {
             profiles.extend(self.patiently(|link| link.profiles(batch))?);
         }
@@ -44,6 +52,7 @@ impl Redis {
             of,
             pattern,
             cursor: None,
+            round: Round::default(),
             done: false,
             seen: HashSet::new(),
             chunk: Vec::new().into_iter(),
@@ -110,7 +119,7 @@ impl Link {
     }
 
     /// One step of a scan: the next cursor and some names.
-    fn names(&mut self, cursor: &[u8], pattern: &str) -> Result<(Vec<u8>, Vec<String>), Fault> {
+    pub(super) fn names(&mut self, cursor: &[u8], pattern: &str) -> Result<(Vec<u8>, Vec<String>), Fault> {
         resp::command(&mut self.buffer, &[b"SCAN", cursor, b"MATCH", pattern.as_bytes(), b"COUNT", SCAN_COUNT]);
         self.send()?;
         let Value::Array(answer) = self.receive()? else { return Err(Fault::unexpected("SCAN")) };
@@ -127,7 +136,7 @@ impl Link {
     }
 }
 
-fn fields(answer: Value) -> Result<Fields, Fault> {
+pub(super) fn fields(answer: Value) -> Result<Fields, Fault> {
     let flat = match answer {
         Value::Array(flat) => flat,
         Value::Map(pairs) => pairs.into_iter().flat_map(|(field, value)| [field, value]).collect(),
@@ -186,6 +195,8 @@ pub struct Scan<'r> {
     pattern: String,
     /// Where the next step goes on; at the beginning when there is none.
     cursor: Option<Vec<u8>>,
+    /// The same for all nodes of a cluster.
+    round: Round,
     done: bool,
     seen: HashSet<u128>,
     chunk: std::vec::IntoIter<(Key, Fields)>,
@@ -212,22 +223,36 @@ impl Iterator for Scan<'_> {
 
 impl Scan<'_> {
     fn step(&mut self) -> Result<(), Error> {
-        let Scan { redis, of, pattern, cursor, seen, .. } = self;
+        let Scan { redis, of, pattern, cursor, round, seen, .. } = self;
         let mut from = cursor.take();
-        let (next, keys, profiles) = redis.patiently(|link| {
-            // A cursor is good for one run of the server: after a fault the scan begins anew, and `seen` keeps each key single.
-            let from = from.take().unwrap_or_else(|| b"0".to_vec());
-            let (next, names) = link.names(&from, pattern)?;
-            let fresh = |name: &String| !seen.contains(&hash(name));
-            let keys: Vec<Key> = names.into_iter().filter(fresh).filter_map(|name| of.key(&name)).collect();
-            let mut profiles = Vec::with_capacity(keys.len());
-            for batch in keys.chunks(BATCH_KEYS) {
-                profiles.extend(link.profiles(batch)?);
-            }
-            Ok((next, keys, profiles))
-        })?;
-        self.done = next == b"0";
-        self.cursor = Some(next);
+        let fresh = |names: Vec<String>, seen: &HashSet<u128>| -> Vec<Key> {
+            names.into_iter().filter(|name| !seen.contains(&hash(name))).filter_map(|name| of.key(&name)).collect()
+        };
+        let (keys, profiles) = if redis.cluster.is_some() {
+            let (keys, profiles, done) = redis.in_cluster(|cluster, prefixes| {
+                let (names, done) = cluster.names(round, pattern)?;
+                let keys = fresh(names, seen);
+                let profiles = cluster.profiles(&keys, prefixes)?;
+                Ok((keys, profiles, done))
+            })?;
+            self.done = done;
+            (keys, profiles)
+        } else {
+            let (next, keys, profiles) = redis.patiently(|link| {
+                // A cursor is good for one run of the server: after a fault the scan begins anew, and `seen` keeps each key single.
+                let from = from.take().unwrap_or_else(|| b"0".to_vec());
+                let (next, names) = link.names(&from, pattern)?;
+                let keys = fresh(names, seen);
+                let mut profiles = Vec::with_capacity(keys.len());
+                for batch in keys.chunks(BATCH_KEYS) {
+                    profiles.extend(link.profiles(batch)?);
+                }
+                Ok((next, keys, profiles))
+            })?;
+            self.done = next == b"0";
+            self.cursor = Some(next);
+            (keys, profiles)
+        };
         let there = |(key, fields): &(Key, Fields)| {
             // One that has just gone has no fields; one that SCAN gives twice is there already.
             fields.as_ref().map_or(true, |fields| !fields.is_empty()) && seen.insert(hash(&of.names.name(key)))

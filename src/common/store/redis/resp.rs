@@ -5,6 +5,7 @@
 
 use crate::key::Prefixes;
 use crate::patch::Patch;
+use ::redis::Value;
 use std::io::Write;
 
 /// Appends a command of plain arguments.
@@ -12,6 +13,71 @@ pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     head(out, b'*', arguments.len());
     for argument in arguments {
         bulk(out, argument);
+    }
+}
+
+/// A token that has to be there, and what takes its place.
+pub(super) struct Under<'a> {
+    pub token: &'a str,
+    pub expected: &'a str,
+    pub new: &'a str,
+}
+
+/// Appends the call of a script that makes `patches` true: the names as KEYS, and as ARGV for each the number of arguments
+/// of its HSET and these, the number of those of its HDEL and these.
+pub(super) fn script<'p>(
+    out: &mut Vec<u8>,
+    sha: &[u8],
+    under: Option<Under<'_>>,
+    patches: impl Iterator<Item = &'p Patch> + Clone,
+    names: &Prefixes,
+) {
+    let tokens = usize::from(under.is_some());
+    let keys = patches.clone().count() + tokens;
+    // Two counts a patch; a field that goes is one argument, one that stays two.
+    let tags = |patch: &Patch| 2 + patch.tags.iter().map(|(_, value)| 1 + usize::from(value.is_some())).sum::<usize>();
+    head(out, b'*', 3 + keys + 2 * tokens + patches.clone().map(tags).sum::<usize>());
+    bulk(out, b"EVALSHA");
+    bulk(out, sha);
+    number(out, keys);
+    if let Some(under) = &under {
+        bulk(out, under.token.as_bytes());
+    }
+    for patch in patches.clone() {
+        bulk(out, names.name(&patch.key).as_bytes());
+    }
+    if let Some(under) = &under {
+        bulk(out, under.expected.as_bytes());
+        bulk(out, under.new.as_bytes());
+    }
+    let mut scratch = Vec::new();
+    for patch in patches {
+        let removed = patch.tags.iter().filter(|(_, value)| value.is_none()).count();
+        number(out, 2 * (patch.tags.len() - removed));
+        for (code, value) in &patch.tags {
+            let Some(value) = value else { continue };
+            bulk(out, code.as_bytes());
+            scratch.clear();
+            write!(scratch, "{value}").expect("memory takes every write");
+            bulk(out, &scratch);
+        }
+        number(out, removed);
+        for (code, _) in patch.tags.iter().filter(|(_, value)| value.is_none()) {
+            bulk(out, code.as_bytes());
+        }
+    }
+}
+
+fn number(out: &mut Vec<u8>, n: usize) {
+    bulk(out, n.to_string().as_bytes());
+}
+
+/// A text among the answers.
+pub(super) fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => Some(text),
+        _ => None,
     }
 }
 

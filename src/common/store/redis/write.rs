@@ -41,6 +41,8 @@ pub enum Published {
     Fenced {
         found: Option<String>,
     },
+    /// Of a cluster alone: a slot has lost what was written there, and some of the patches may be in.
+    Lost,
 }
 
 /// A token that is being watched, and its value when the watch began.
@@ -59,7 +61,19 @@ impl Redis {
     /// overtake a newer one: where that matters write under a token.
     pub fn apply(&mut self, patches: &[Patch]) -> Result<Written, Error> {
         let mut written = Written::default();
+        if self.cluster.is_some() {
+            for stretch in patches.chunks(STRETCH) {
+                let part = self.in_cluster(|cluster, names| {
+                    let mut part = Written::default();
+                    cluster.apply(stretch, names, &mut part).map(|()| part)
+                })?;
+                written.patches += part.patches;
+                written.refused.extend(part.refused);
+            }
+            return Ok(written);
+        }
         for stretch in patches.chunks(STRETCH) {
+            self.look_for_another();
             let mut done = 0;
             self.patiently(|link| {
                 link.unwatch()?;
@@ -80,12 +94,37 @@ impl Redis {
         expected: Option<&str>,
         new: &str,
     ) -> Result<Published, Error> {
+        if self.cluster.is_some() {
+            return self.in_cluster(|cluster, names| cluster.publish(patches, names, token, expected, new));
+        }
+        self.look_for_another();
         let mut sent = false;
         self.patiently(|link| link.publish(patches, token, expected, new, &mut sent))
     }
 
+    /// The number of the newest claim on `token` that a slot of a cluster knows of; `None` for a single server, where the
+    /// token alone decides.
+    pub fn newest_claim(&mut self, token: &str) -> Result<Option<u64>, Error> {
+        if self.cluster.is_none() {
+            return Ok(None);
+        }
+        self.in_cluster(|cluster, _| cluster.newest_claim(token)).map(Some)
+    }
+
+    /// Takes every slot of a cluster for the claim `number` of `state`: false when a later one has been faster.
+    /// From then on no older claim writes anywhere. Of a single server there is nothing to take.
+    pub fn hold(&mut self, token: &str, number: u64, state: &str) -> Result<bool, Error> {
+        if self.cluster.is_none() {
+            return Ok(true);
+        }
+        self.in_cluster(|cluster, _| cluster.hold(token, number, state))
+    }
+
     /// The token's value; `None` when it is not there.
     pub fn token(&mut self, token: &str) -> Result<Option<String>, Error> {
+        if self.cluster.is_some() {
+            return self.in_cluster(|cluster, _| cluster.get(token));
+        }
         self.patiently(|link| {
             resp::command(&mut link.buffer, &[b"GET", token.as_bytes()]);
             link.send()?;
@@ -271,7 +310,7 @@ fn account(
     Ok(())
 }
 
-const NOT_A_HASH: &str = "what stands under its name in Redis is not a HASH";
+pub(super) const NOT_A_HASH: &str = "what stands under its name in Redis is not a HASH";
 
 fn text(value: Value) -> Result<Option<String>, Fault> {
     match value {

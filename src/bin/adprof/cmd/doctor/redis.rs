@@ -2,8 +2,8 @@
 
 use super::{Finding, clock, words};
 use crate::given::{self, bytes};
-use adprof::store::RedisUrl;
 use adprof::store::redis::{Facts, Patience, Redis};
+use adprof::store::{Deployment, Privacy, RedisUrl};
 use std::time::Duration;
 
 const PATIENCE: Patience =
@@ -15,7 +15,11 @@ const ANSWER_SLOW: Duration = Duration::from_millis(20);
 pub fn look(url: &RedisUrl, findings: &mut Vec<Finding>) {
     let facts = Redis::connect(url, PATIENCE).and_then(|mut redis| redis.facts());
     match facts {
-        Ok(facts) => findings.extend(judge(url, &facts)),
+        Ok(servers) => {
+            findings.push(deployment(url, &servers));
+            findings.push(privacy(url));
+            servers.iter().for_each(|(place, facts)| findings.extend(judge(place, facts)));
+        }
         Err(error) => {
             let finding = Finding::risk("redis", words(given::of_store(error.clone())));
             findings.push(match error.hint {
@@ -26,10 +30,10 @@ pub fn look(url: &RedisUrl, findings: &mut Vec<Finding>) {
     }
 }
 
-fn judge(url: &RedisUrl, facts: &Facts) -> Vec<Finding> {
+fn judge(place: &str, facts: &Facts) -> Vec<Finding> {
     let answer = facts.round_trip;
     let version =
-        format!("{url}: Redis {}, answers in {:.1} ms", facts.info("redis_version"), answer.as_secs_f64() * 1e3);
+        format!("{place}: Redis {}, answers in {:.1} ms", facts.info("redis_version"), answer.as_secs_f64() * 1e3);
     let mut findings = vec![match answer > ANSWER_SLOW {
         true => Finding::risk("redis", version).hint("each publication waits for an answer: a Redis nearby"),
         false => Finding::ok("redis", version),
@@ -43,6 +47,53 @@ fn judge(url: &RedisUrl, facts: &Facts) -> Vec<Finding> {
     findings.extend(memory(facts));
     findings.push(clock("redis.clock", facts.clock, answer.as_millis() as i64));
     findings
+}
+
+/// What kind of deployment it is, and what that may lose.
+fn deployment(url: &RedisUrl, servers: &[(String, Facts)]) -> Finding {
+    const CHECK: &str = "redis.deployment";
+    let replicas = |facts: &Facts| facts.number("connected_slaves").unwrap_or(0);
+    let alone = servers.iter().filter(|(_, facts)| replicas(facts) == 0).map(|(place, _)| place.as_str());
+    let alone: Vec<&str> = alone.collect();
+    let all: u64 = servers.iter().map(|(_, facts)| replicas(facts)).sum();
+    match url.deployment() {
+        Deployment::One => match servers.first().map(|(_, facts)| facts.info("redis_mode")) {
+            Some("cluster") => Finding::risk(CHECK, "a node of a cluster, named as a single server")
+                .hint("write redis+cluster://host:port"),
+            _ => Finding::ok(
+                CHECK,
+                format!("a single server with {all} replicas: when it fails, the stream waits for it"),
+            ),
+        },
+        Deployment::Sentinel { primary } if !alone.is_empty() => {
+            Finding::risk(CHECK, format!("`{primary}`, known to sentinels, has no replica to take over"))
+                .hint("SENTINEL REPLICAS names those that are missing")
+        }
+        Deployment::Sentinel { primary } => Finding::ok(
+            CHECK,
+            format!("`{primary}`, known to sentinels, with {all} replicas: what a failover loses is published again"),
+        ),
+        Deployment::Cluster if !alone.is_empty() => {
+            let words =
+                format!("a cluster of {} primaries, {} without a replica to take over", servers.len(), alone.len());
+            Finding::risk(CHECK, words).hint(format!("give one to {}", alone.join(", ")))
+        }
+        Deployment::Cluster => Finding::ok(
+            CHECK,
+            format!("a cluster of {} primaries with {all} replicas: a batch shows slot by slot", servers.len()),
+        ),
+    }
+}
+
+fn privacy(url: &RedisUrl) -> Finding {
+    const CHECK: &str = "redis.tls";
+    match url.privacy() {
+        Privacy::Tls => Finding::ok(CHECK, "TLS, with a server that is who it says"),
+        Privacy::Here => Finding::ok(CHECK, "what is said does not leave this machine"),
+        Privacy::Unchecked => Finding::risk(CHECK, "TLS, but nobody checks who the server is")
+            .hint("name the certificate of its issuer: --redis-cacert FILE"),
+        Privacy::None => Finding::unknown(CHECK, "no TLS: whoever is on the way reads and changes everything"),
+    }
 }
 
 /// Lost values come back: those of the stream at once, for it notices; those that `sink` wrote with the next night.

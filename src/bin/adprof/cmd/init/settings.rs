@@ -2,6 +2,7 @@
 
 use super::nightly;
 use crate::given;
+use crate::redis;
 use crate::report::{self, Exit, Failure};
 use adprof::store::Location;
 use anyhow::Result;
@@ -103,7 +104,7 @@ fn store_of(text: &str) -> Result<String> {
         return Ok(text.into());
     }
     match Location::parse(text).map_err(given::of_store)? {
-        Location::Redis(url) => given::without_password(&url).map(|()| text.to_string()),
+        Location::Redis(url) => redis::without_password(&url).map(|()| text.to_string()),
         Location::Embedded(dir) => Ok(format!("file:{}", whole(&dir)?)),
     }
 }

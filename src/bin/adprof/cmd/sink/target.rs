@@ -2,6 +2,7 @@
 
 use super::usage;
 use crate::given::{self, STORE_HERE};
+use crate::redis;
 use crate::report;
 use adprof::forgotten::{self, Forgotten};
 use adprof::key::Prefixes;
@@ -40,7 +41,7 @@ pub fn place(to: &str, at: Option<&str>) -> Result<Location> {
 
 fn typed_redis(url: &str) -> Result<Location> {
     let url = RedisUrl::parse(url).map_err(given::of_store)?;
-    given::without_password(&url)?;
+    redis::without_password(&url)?;
     Ok(Location::Redis(url))
 }
 
