@@ -1,0 +1,10 @@
+//! Faults that adprof has to survive, row by row of docs/reliability.md: real processes, real Redis and Kafka, a proxy of
+//! the tests' own. Heavy ones are ignored here and run by `scripts/faults.sh`, which names the tests of each row.
+
+#[path = "support/kafka.rs"]
+mod kafka;
+mod streams;
+mod support;
+
+#[path = "faults/ledger.rs"]
+mod ledger;
