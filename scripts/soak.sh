@@ -39,6 +39,7 @@ finish() {
         kill "$job" 2>/dev/null || true
         wait "$job" || true
     fi
+    [[ $code == 0 ]] || cp "$work/servers/kafka/log" "$work/kafka.words" || true
     scripts/servers.sh stop "$work/servers" || code=1
     if [[ $code == 0 ]]; then rm -rf "$work"; else say "kept: $work"; fi
     exit "$code"

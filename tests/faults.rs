@@ -8,3 +8,21 @@ mod support;
 
 #[path = "faults/ledger.rs"]
 mod ledger;
+#[path = "faults/broker.rs"]
+mod broker;
+#[path = "faults/disk.rs"]
+mod disk;
+#[path = "faults/kills.rs"]
+mod kills;
+#[path = "faults/link.rs"]
+mod link;
+#[path = "faults/load.rs"]
+mod load;
+#[path = "faults/proxy.rs"]
+mod proxy;
+#[path = "faults/stores.rs"]
+mod stores;
+#[path = "faults/time.rs"]
+mod time;
+#[path = "faults/world.rs"]
+mod world;

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 
+from . import programs
 from .programs import run
 from .proxy import DOWN, UP
 
@@ -186,6 +187,8 @@ def link_refuses(world, r):
 def bits_flipped(world, r):
     """Past TCP's own checksum, on the way to Redis and back: a changed value is a value (see `heal`)."""
     proxy, before = world.to_redis, world.flipped()
+    # A command that Redis does not know, as it seems.
+    programs.legal.add(2)
     proxy.flip = 10 ** -r.uniform(4, 5.5)
     time.sleep(r.uniform(1, 4))
     proxy.flip = 0.0

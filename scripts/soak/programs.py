@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .servers import Wrong
 
-# Done; no Redis or Kafka; the disk failed; fenced or locked out; killed or told to end.
-LEGAL = {0, 69, 74, 75, -signal.SIGKILL, -signal.SIGTERM}
+# Done; no Redis or Kafka; the disk failed; fenced or locked out; Redis is a replica; killed or told to end.
+legal = {0, 69, 74, 75, 77, -signal.SIGKILL, -signal.SIGTERM}
 PAUSE = 0.3
 
 
@@ -47,7 +47,7 @@ class Program:
             self.ends[code] += 1
             self.child, self.ended = None, time.monotonic()
             # A program under strace that was killed leaves 128 + the signal to strace's own end.
-            if code not in LEGAL and code - 128 not in (signal.SIGKILL, signal.SIGTERM):
+            if code not in legal and code - 128 not in (signal.SIGKILL, signal.SIGTERM):
                 raise Wrong(f"{self.name} ended with {code}: see the end of {self.log}")
         if self.child is None and self.wanted and time.monotonic() - self.ended > PAUSE:
             self.start()
