@@ -68,7 +68,9 @@ fn cpu(pid: u32) -> Duration {
 /// Collects, ships and streams while `fault` happens to the broker: every event is acknowledged soon, and arrives.
 fn survives(name: &str, properties: &str, fault: impl FnOnce(&mut Broker, &mut dyn FnMut())) {
     let Some(world) = World::new(name, &[]) else { return };
-    let Some(mut broker) = Broker::of_script(&world.broker) else { return skipped("the broker is not scripts/servers.sh's") };
+    let Some(mut broker) = Broker::of_script(&world.broker) else {
+        return skipped("the broker is not scripts/servers.sh's");
+    };
     let (dir, brokers, topic) = (&world.dir, &world.broker, &world.topic);
     let stream = world.stream("-X socket.timeout.ms=3000");
     let mut collect = dir.start(&format!("collect --ack --log log -b {brokers} -t {topic} {properties}"));
@@ -152,7 +154,8 @@ fn stops_and_is_repaired(name: &str, code: &str, fault: impl Fn(&World)) {
     assert_eq!(world.dir.adprof(&args).output().code, 66, "again, until somebody repairs it");
     // The state that cannot go on is moved away, and with it what it says of the topic.
     std::fs::remove_dir_all(world.dir.file("adprof-state")).expect("removed");
-    let rebuild = format!("rebuild --log events.ndjson --store {} -b {} -t {}", world.server.url(), world.broker, world.topic);
+    let rebuild =
+        format!("rebuild --log events.ndjson --store {} -b {} -t {}", world.server.url(), world.broker, world.topic);
     world.dir.adprof(&rebuild).exits(0);
     world.click(200);
     world.catch_up();

@@ -1,9 +1,9 @@
 //! Rows 1, 2, 4, 5 and 6: processes killed at random and at their N-th call, and told to stop.
 
 use crate::kafka;
-use crate::support::{Dir, Running, adprof_path, ack, event, ids, skipped};
-use crate::world::{SOON, World, ends, injected, seed, thorough};
 use crate::streams::{Random, Server, counts, wait_until};
+use crate::support::{Dir, Running, ack, adprof_path, event, ids, skipped};
+use crate::world::{SOON, World, ends, injected, seed, thorough};
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -107,7 +107,9 @@ fn a_sink_killed_at_its_nth_send_or_write_is_completed_by_another_run() {
     let dir = Dir::new();
     dir.write("adprof.toml", "[[tag]]\ncode = \"n\"\ntype = \"int\"\nupdate = \"import\"\n");
     let patches = |value: u64| -> String {
-        (0..3000).map(|i| format!("{{\"userId\":\"u{i}\",\"asOf\":{},\"tags\":{{\"n\":{value}}}}}\n", value + 1)).collect()
+        (0..3000)
+            .map(|i| format!("{{\"userId\":\"u{i}\",\"asOf\":{},\"tags\":{{\"n\":{value}}}}}\n", value + 1))
+            .collect()
     };
     let mut value = 0;
     for (call, target) in [("sendto", server.url()), ("pwrite64", "file:s".into()), ("fdatasync", "file:s".into())] {
@@ -188,7 +190,9 @@ fn the_second_owner_of_a_state_or_a_writer_name_is_told_who_the_first_is() {
 #[test]
 #[ignore = "needs an older adprof: ADPROF_FAULT_OLD=PATH"]
 fn an_older_program_and_this_one_take_turns_on_one_state_or_refuse_clearly() {
-    let Some(old) = std::env::var_os("ADPROF_FAULT_OLD") else { return skipped("ADPROF_FAULT_OLD names no older adprof") };
+    let Some(old) = std::env::var_os("ADPROF_FAULT_OLD") else {
+        return skipped("ADPROF_FAULT_OLD names no older adprof");
+    };
     let Some(mut world) = World::new("turns", &[]) else { return };
     let mut refused = 0;
     for turn in 0..8 {

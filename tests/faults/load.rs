@@ -33,7 +33,8 @@ fn a_user_with_nine_events_of_ten_costs_neither_memory_nor_time() {
         peaks.push(stream.peak_memory() >> 20);
     }
     let mut redis = world.server.client();
-    let hot = |redis: &mut redis::Connection| hget(redis, "hot", "clicks_total").and_then(|text| text.parse::<u64>().ok());
+    let hot =
+        |redis: &mut redis::Connection| hget(redis, "hot", "clicks_total").and_then(|text| text.parse::<u64>().ok());
     wait_until("all of it", Duration::from_secs(120), || hot(&mut redis).is_some_and(|n| n > 890_000 && n < 910_000));
     kafka::pause(1000);
     let (before, began) = (hot(&mut redis).expect("a count"), Instant::now());
@@ -57,9 +58,9 @@ impl Group {
         let root = if one.is_dir() { one } else { PathBuf::from("/sys/fs/cgroup") };
         let group = Group(root.join(kafka::unique("adprof-test")));
         let made = std::fs::create_dir(&group.0).is_ok()
-            && settings.iter().all(|(v1, v2, value)| {
-                [v1, v2].iter().any(|name| std::fs::write(group.0.join(name), value).is_ok())
-            });
+            && settings
+                .iter()
+                .all(|(v1, v2, value)| [v1, v2].iter().any(|name| std::fs::write(group.0.join(name), value).is_ok()));
         if !made {
             skipped(&format!("no right to make a control group of {controller}"));
         }
@@ -129,7 +130,10 @@ fn thousands_who_connect_and_say_nothing_hold_nobody_up_and_cost_no_memory() {
     let before = stream.peak_memory();
     let mut silent = Vec::new();
     for i in 0..crate::world::thorough(800, 10_000) {
-        let Ok(mut socket) = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_millis(200)) else { break };
+        let Ok(mut socket) = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_millis(200))
+        else {
+            break;
+        };
         // Of some the head begins and does not end.
         let _ = if i % 3 == 0 { socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: ") } else { Ok(()) };
         silent.push(socket);

@@ -68,7 +68,6 @@ impl Proxy {
         Proxy { port, shared }
     }
 
-
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -22,7 +22,8 @@ fn with_clock(world: &World, clock: &str, lines: &str) -> Option<String> {
     let mut stream = world.dir.start_command(command);
     assert!(stream.feed(lines));
     let (code, words) = stream.end();
-    assert_eq!(code, 0, "{clock}: {words}");
+    // 65: of this run every line was refused.
+    assert!(code == 0 || code == 65 && clock == "-1d", "{clock}: {code}: {words}");
     Some(words)
 }
 
@@ -91,7 +92,8 @@ fn a_clock_that_stands_still_holds_up_no_event() {
 fn one_event_of_2099_one_of_1970_and_an_idle_partition_change_nothing_for_the_others() {
     let Some(world) = World::new("bad-clock", &[]) else { return };
     kafka::grow(&world.broker, &world.topic, 3);
-    let line = |id: &str, at: i64| format!(r#"{{"eventId":"{id}","userId":"odd","eventType":"click","timestamp":{at}}}"#);
+    let line =
+        |id: &str, at: i64| format!(r#"{{"eventId":"{id}","userId":"odd","eventType":"click","timestamp":{at}}}"#);
     let (far, early) = (line("far", 4_070_908_800_000), line("early", 0));
     let stream = world.stream("");
     kafka::produce(&world.broker, &world.topic, [(Some("odd"), Some(&*far)), (Some("odd"), Some(&*early))]);
