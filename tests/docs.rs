@@ -47,6 +47,7 @@ pages! {
     15 base_and_tail "docs/base-and-tail.md";
     16 entities "docs/entities.md";
     17 verify "docs/verify.md";
+    18 reliability "docs/reliability.md";
 }
 
 #[test]
