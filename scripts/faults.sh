@@ -9,7 +9,7 @@
 # puts the table into docs/reliability.md.
 #
 #   ADPROF_FAULT_OLD=PATH    an older adprof, for row 29; without it the one of the commit ADPROF_FAULT_OLD_COMMIT is
-#                            built (default: the parent of the newest commit that changed src/common/ledger.rs)
+#                            built (default: the one before the newest change of src/common/store/embedded/format.rs)
 #   ADPROF_FAULT_DIR=DIR     where to make the temporary folder, instead of TMPDIR
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,7 +52,7 @@ prepare_python
 rows=" $* "
 [[ $rows != *' --row '* ]] || { rows=${rows##* --row } && rows=,${rows%% *},; }
 if [[ -z ${ADPROF_FAULT_OLD-} && ($rows != ,* || $rows == *,29,*) ]]; then
-    commit=${ADPROF_FAULT_OLD_COMMIT:-$(git log -n 1 --format=%H -- src/common/ledger.rs)^}
+    commit=${ADPROF_FAULT_OLD_COMMIT:-$(git log -n 1 --format=%H -- src/common/store/embedded/format.rs)^}
     mkdir "$work/old"
     git archive "$commit" | tar -x -C "$work/old"
     (cd "$work/old" && CARGO_TARGET_DIR="$work/old-target" cargo build --locked --bins)

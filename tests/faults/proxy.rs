@@ -148,7 +148,7 @@ impl Shared {
             Fault::Slow(rate) => verdict.pause = Duration::from_micros((n * 1_000_000 / rate) as u64),
             Fault::Flip(of, every) if of == way => {
                 for byte in bytes {
-                    if self.random() % every as u64 == 0 {
+                    if self.random().is_multiple_of(every as u64) {
                         *byte ^= 1 << (self.random() % 8);
                         self.flips += 1;
                     }
