@@ -155,8 +155,8 @@ fn a_log_that_becomes_read_only_or_is_deleted_ends_collect_and_no_event_is_lost(
             files.map(|file| std::fs::read_to_string(file.path()).map_or(0, |text| ids(&text).len())).sum::<usize>()
         })
         .sum();
-    eprintln!("{code}: {said} acknowledged, {left} there: {words}");
-    assert!(code != 0 || left as u64 + 1 >= said, "{said} acknowledged after the folder was gone, {left} there");
+    // All but the one that went with the folder.
+    assert!(left as u64 + 1 >= said, "{code}: {said} were acknowledged, {left} are there: {words}");
 }
 
 /// Behind a disk that hangs nobody is told that his event is safe, and nothing is lost when it goes on.
