@@ -61,7 +61,7 @@ ROWS = [
     row(18, "connection cut after any byte, answer lost, one way dropped, bits flipped", "TCP proxy",
         "the token is read back, nothing twice; damaged messages of Kafka end it with 74", "faults link::a_connection",
         "faults link::an_answer", "faults link::a_redis", "faults link::flipped", "faults link::what_comes"),
-    row(19, "slow link, slow disk", "TCP proxy, 4 kB/s; strace, 0.7 s a sync", "events wait in Kafka, memory flat; publishes at once",
+    row(19, "slow link, slow disk", "TCP proxy, 4 kB/s; strace, 0.7 s a sync", "only keys wait, memory flat; publishes at once",
         "faults link::behind", "faults link::on_a_slow"),
     row(20, "disk full, quota, 64 open files", "tmpfs, prlimit", "a clear error, no torn line, goes on when there is room",
         "faults disk::with_few", "faults disk::at_a_quota", "faults disk::a_stream_whose", "collect on_a_full", "store_embedded a_full"),

@@ -187,9 +187,11 @@ fn a_log_torn_at_any_byte_is_collected_into_and_read_without_a_torn_line() {
         let kept = &whole[..whole.len() - cut];
         dir.write("log", kept);
         let lines = kept.matches('\n').count();
+        // Of a whole line that lacks its end only, a reader takes the event: logs of others may end so.
+        let read = lines + usize::from(kept.ends_with('}'));
         let torn = kept.len() - kept.rfind('\n').expect("lines") - 1;
         let told = dir.adprof("batch --log log --tags clicks_1h_count,last_active_ts").exits(0);
-        assert_eq!(told.stdout.lines().count(), lines, "cut {cut}: one user an event: {}", told.stderr);
+        assert_eq!(told.stdout.lines().count(), read, "cut {cut}: one user an event: {}", told.stderr);
         let told = dir.adprof("collect --log log").stdin(event(99)).exits(0);
         assert_eq!(told.stderr.contains(&format!("the last {torn} bytes")), torn > 0, "cut {cut}: {}", told.stderr);
         let found = ids(&dir.read("log"));
