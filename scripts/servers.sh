@@ -12,7 +12,8 @@
 #   --redis-persist   Redis appends to a file and syncs each write (default: nothing is kept)
 #   --redis-port N, --kafka-port N   on this port, or not at all when it is taken (default: any free one)
 # env prints what DIR/env holds: ADPROF_TEST_REDIS=redis://127.0.0.1:PORT, ADPROF_TEST_KAFKA=127.0.0.1:PORT,
-#   ADPROF_TEST_KAFKA_LIBS=<folder of jars>; a server that was skipped has no line.
+#   ADPROF_TEST_KAFKA_LIBS=<folder of jars>, and for a proxy of a test's own in front of Kafka ADPROF_TEST_KAFKA_PROXY, where
+#   it has to listen, and ADPROF_TEST_KAFKA_BEHIND, where it leads; a server that was skipped has no line.
 # kafka-tool runs a class from Kafka's jars. stop ends exactly the processes that start began and removes what they wrote.
 #
 #   eval "$(scripts/servers.sh env DIR)"
@@ -223,15 +224,18 @@ POM
 
 # One node that is broker and controller. Replicas are one because there is one node; single partitions of the inner
 # topics, no rebalance delay and short sessions are for speed; nothing expires, since tests send events of any year.
+#
+# The listener PROXIED is for a proxy of a test's own: the broker listens on port $4 and tells its clients port $5.
 write_kafka_properties() {
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
+listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$4
+advertised.listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$5
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$3
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs=$1/data
 auto.create.topics.enable=false
 num.partitions=1
@@ -271,20 +275,22 @@ kafka_answers() {
 }
 
 start_kafka() {
-    local dir=$1 port control try tries=$TRIES
+    local dir=$1 port control behind proxy try tries=$TRIES
     [[ -z ${2-} ]] || tries=1
     for ((try = 0; try < tries; try++)); do
         port=${2:-$(free_port)}
         control=$(free_port "$port")
+        behind=$(free_port "$port" "$control")
+        proxy=$(free_port "$port" "$control" "$behind")
         new_folder "$dir"
-        write_kafka_properties "$dir" "$port" "$control" >"$dir/server.properties"
+        write_kafka_properties "$dir" "$port" "$control" "$behind" "$proxy" >"$dir/server.properties"
         (jvm -Xmx128m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn kafka.tools.StorageTool format --standalone \
             -t "$(cluster_id)" -c "$dir/server.properties") >"$dir/log" 2>&1 </dev/null ||
             fail_with_log "$dir" "could not format its folder"
         launch "$dir" "$(java_program)" -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData \
             -cp "$(kafka_home)/*" kafka.Kafka "$dir/server.properties"
         if await "$dir" kafka_answers "$dir" "$port"; then
-            kafka_port=$port
+            kafka_port=$port kafka_behind=$behind kafka_proxy=$proxy
             return
         fi
     done
@@ -355,6 +361,8 @@ start() {
         if need_java && with_lock "$(kafka_home).lock" fetch_kafka; then
             start_kafka "$dir/kafka" "$kafka_at"
             env+="export ADPROF_TEST_KAFKA=127.0.0.1:$kafka_port"$'\n'
+            env+="export ADPROF_TEST_KAFKA_BEHIND=127.0.0.1:$kafka_behind"$'\n'
+            env+="export ADPROF_TEST_KAFKA_PROXY=127.0.0.1:$kafka_proxy"$'\n'
             env+="export ADPROF_TEST_KAFKA_LIBS=$(printf '%q' "$(kafka_home)")"$'\n'
         else
             skip kafka

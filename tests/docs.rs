@@ -49,6 +49,7 @@ pages! {
     17 verify "docs/verify.md";
     18 forget "docs/forget.md";
     19 redis "docs/redis.md";
+    20 reliability "docs/reliability.md";
 }
 
 #[test]

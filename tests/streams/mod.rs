@@ -100,30 +100,37 @@ impl Random {
 pub struct Server {
     child: Child,
     port: u16,
+    arguments: Vec<String>,
     dir: tempfile::TempDir,
 }
 
 impl Server {
-    /// `None` when there is no `redis-server` here.
+    /// One that keeps nothing. `None` when there is no `redis-server` here.
     pub fn start() -> Option<Server> {
+        Server::start_with(&[])
+    }
+
+    /// The same with settings of one's own, `--name value`.
+    pub fn start_with(arguments: &[&str]) -> Option<Server> {
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_string()).collect();
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
         let dir = tempfile::tempdir().expect("a folder");
-        let Some(child) = Server::spawn(port, dir.path()) else {
+        let Some(child) = Server::spawn(port, dir.path(), &arguments) else {
             let required = std::env::var("ADPROF_REQUIRE_SERVERS").is_ok_and(|v| !v.is_empty() && v != "0");
             assert!(!required, "ADPROF_REQUIRE_SERVERS is set and there is no `redis-server`");
             support::skipped("no `redis-server`");
             return None;
         };
-        let server = Server { child, port, dir };
+        let server = Server { child, port, arguments, dir };
         server.wait();
         Some(server)
     }
 
-    fn spawn(port: u16, dir: &std::path::Path) -> Option<Child> {
+    fn spawn(port: u16, dir: &std::path::Path, arguments: &[String]) -> Option<Child> {
         let port = port.to_string();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(dir);
-        command.stdout(Stdio::null()).spawn().ok()
+        command.args(arguments).stdout(Stdio::null()).spawn().ok()
     }
 
     fn wait(&self) {
@@ -136,8 +143,22 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A file of its folder.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
     pub fn client(&self) -> redis::Connection {
         client(&self.url())
+    }
+
+    /// A command whose answer is of no concern.
+    pub fn tell(&self, words: &[&str]) {
+        redis::cmd(words[0]).arg(&words[1..]).exec(&mut self.client()).unwrap_or_else(|e| panic!("{words:?}: {e}"));
     }
 
     pub fn kill(&mut self) {
@@ -146,7 +167,7 @@ impl Server {
     }
 
     pub fn restart(&mut self) {
-        self.child = Server::spawn(self.port, self.dir.path()).expect("started again");
+        self.child = Server::spawn(self.port, self.dir.path(), &self.arguments).expect("started again");
         self.wait();
     }
 

@@ -156,6 +156,10 @@ impl BrokerProcess {
         Some(BrokerProcess { pid })
     }
 
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Holds the broker still until the guard is dropped.
     pub fn hold(&self) -> Held<'_> {
         self.signal("-STOP");

@@ -103,6 +103,11 @@ impl Running {
             Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).stderr(Stdio::null()).status();
     }
 
+    /// Whether it still runs (Linux): one that has ended and was not waited for does not.
+    pub fn is_there(&self) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
     /// The most memory it has held so far, in bytes (Linux).
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");

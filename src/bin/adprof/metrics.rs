@@ -15,20 +15,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 /// How often the page is made anew.
 const RENEW: Duration = Duration::from_millis(250);
 /// A connection that takes longer is cut.
 const LONGEST: Duration = Duration::from_secs(5);
-/// As many connections are served at once; others wait in the system's queue.
-const CONNECTIONS: usize = 16;
+/// So many connections are served at once.
+const CONNECTIONS: usize = 64;
 const HEAD_BYTES: usize = 16 << 10;
 
 /// The page, and who hands it out.
@@ -73,16 +74,22 @@ impl Metrics {
 
 async fn serve(listener: TcpListener, page: Arc<Mutex<String>>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, say: it may pass.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        open.retain(|connection| !connection.is_finished());
+        // Whoever has been silent for longest makes room: many who ask nothing must not keep out one who asks.
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
         let page = page.clone();
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             let answer = service_fn(|request| {
                 let answer = answer(&request, &page);
                 async { Ok::<_, Infallible>(answer) }
@@ -91,8 +98,8 @@ async fn serve(listener: TcpListener, page: Arc<Mutex<String>>) {
             http.timer(TokioTimer::new()).header_read_timeout(LONGEST).keep_alive(false).max_buf_size(HEAD_BYTES);
             // What goes wrong in one connection is that client's affair.
             let _ = tokio::time::timeout(LONGEST, http.serve_connection(TokioIo::new(stream), answer)).await;
-            drop(place);
         });
+        open.push_back(connection.abort_handle());
     }
 }
 

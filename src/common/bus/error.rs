@@ -76,6 +76,8 @@ pub enum BusError {
     Replaced { place: Place },
     /// The log was cut below the place that was reached, as the brokers' leader epochs tell.
     Truncated { topic: String, why: String },
+    /// What arrived is not what its checksum says. Nothing of it was handed over.
+    Damaged { topic: String, why: String },
     /// A message cannot be delivered, now or later. Nothing after it is counted as acknowledged.
     Undeliverable { topic: String, sequence: u64, why: String },
     /// The client library failed.
@@ -100,7 +102,7 @@ impl BusError {
             | BusError::Replaced { .. }
             | BusError::Truncated { .. } => Class::DataGone,
             BusError::Undeliverable { .. } | BusError::Client { .. } => Class::Internal,
-            BusError::File { .. } | BusError::BadPosition { .. } => Class::Io,
+            BusError::Damaged { .. } | BusError::File { .. } | BusError::BadPosition { .. } => Class::Io,
         }
     }
 
@@ -117,6 +119,7 @@ impl BusError {
             BusError::OffsetAhead { .. } => "OFFSET_AHEAD",
             BusError::Replaced { .. } => "TOPIC_REPLACED",
             BusError::Truncated { .. } => "LOG_TRUNCATED",
+            BusError::Damaged { .. } => "MESSAGE_DAMAGED",
             BusError::Undeliverable { .. } => "UNDELIVERABLE",
             BusError::Client { .. } => "KAFKA_CLIENT",
             BusError::File { .. } => "FILE",
@@ -146,6 +149,9 @@ impl BusError {
             BusError::OffsetAhead { .. } | BusError::Replaced { .. } | BusError::Truncated { .. } => {
                 "the topic was recreated or lost its tail: rebuild the state from the log or from the topic's beginning"
                     .into()
+            }
+            BusError::Damaged { .. } => {
+                "start it again: the messages are read anew; if they fail again the broker's copy is damaged".into()
             }
             BusError::BadPosition { .. } => {
                 "remove it to send everything again: readers drop the events they have already seen".into()
@@ -177,6 +183,7 @@ impl fmt::Display for BusError {
                 write!(f, "{place} holds another message than the one read there: the topic was made anew")
             }
             BusError::Truncated { topic, why } => write!(f, "topic `{topic}` lost messages that had been read: {why}"),
+            BusError::Damaged { topic, why } => write!(f, "messages of topic `{topic}` arrived damaged: {why}"),
             BusError::Undeliverable { topic, sequence, why } => {
                 write!(f, "message {sequence} cannot be sent to topic `{topic}`: {why}")
             }

@@ -358,6 +358,11 @@ impl Fetcher {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
                 Err(missing(&self.settings).into())
             }
+            // librdkafka would go on behind them.
+            Some(Code::BadMessage | Code::InvalidMessage) => {
+                let (topic, why) = (self.settings.topic().to_owned(), watch.reason(&e.to_string()));
+                Err(BusError::Damaged { topic, why }.into())
+            }
             // Told as news by `tell_news`, or of no concern without a group.
             Some(code) if passes(code) => Ok(()),
             _ => Err(BusError::Client { doing: "read".into(), why: watch.reason(&e.to_string()) }.into()),

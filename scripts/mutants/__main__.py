@@ -1,0 +1,105 @@
+"""mutants: the run of scripts/mutants.sh. Makes all mutants in a copy of the sources, builds once, tries one after the other.
+
+    python3 -m mutants --copy DIR --target DIR [--only NAME,...]
+
+A file beside the build says which mutant is on, so that one build has them all. First every named test must be green with
+none of them. Prints a table; the exit code is 1 when a mutant lived, 2 when one no longer applies.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .guards import GUARDS
+
+SWITCH = '''
+/// Whether this mutant is tried now.
+pub fn mutant(name: &str) -> bool {
+    static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let read = || std::fs::read_to_string(env!("ADPROF_MUTANT_FILE")).unwrap_or_default();
+    NAME.get_or_init(read) == name
+}
+'''
+LIMIT = 300
+
+
+def say(words):
+    print(words, file=sys.stderr, flush=True)
+
+
+def apply(copy, guards):
+    """All patches, or an exit with the names of those that no longer apply."""
+    gone = []
+    for guard in guards:
+        path = copy / guard.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(guard.before) != 1 or "MUTANT" not in guard.after:
+            gone.append(f"{guard.name}: `{guard.before}` stands {text.count(guard.before)} times in {guard.file}")
+            continue
+        crate = "adprof" if guard.file.startswith("src/bin") else "crate"
+        path.write_text(text.replace(guard.before, guard.after.replace("MUTANT", f'{crate}::mutant("{guard.name}")')), "utf-8")
+    if gone:
+        say("mutants that no longer apply:\n" + "\n".join(gone))
+        sys.exit(2)
+    with open(copy / "src/common/lib.rs", "a", encoding="utf-8") as out:
+        out.write(SWITCH)
+
+
+def build(copy, target, switch, guards):
+    env = {**os.environ, "CARGO_TARGET_DIR": str(target), "ADPROF_MUTANT_FILE": str(switch)}
+    command = ["cargo", "test", "--locked", "--no-run", "--message-format", "json"]
+    for name in sorted({guard.test[0] for guard in guards}):
+        command += ["--test", name]
+    built = subprocess.run(command, cwd=copy, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    tests = [m for m in messages if m.get("executable") and m["profile"]["test"]]
+    return {message["target"]["name"]: message["executable"] for message in tests}
+
+
+def green(executable, name, copy):
+    """Whether the test passes; None when there is none of this name."""
+    command = [executable, "--exact", name, "--test-threads", "1"]
+    try:
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    if " 0 passed; 0 failed" in done.stdout:
+        return None
+    return done.returncode == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copy", required=True, type=Path)
+    parser.add_argument("--target", required=True, type=Path)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=[guard.name for guard in GUARDS])
+    args = parser.parse_args()
+    guards = [guard for guard in GUARDS if guard.name in args.only]
+    switch = args.target.resolve() / "mutant"
+    switch.parent.mkdir(parents=True, exist_ok=True)
+    switch.write_text("")
+    apply(args.copy, guards)
+    tests = build(args.copy, args.target, switch, guards)
+    for binary, name in sorted({guard.test for guard in guards}):
+        if green(tests[binary], name, args.copy) is not True:
+            say(f"not green without any mutant: {binary} {name}")
+            sys.exit(2)
+    lived = 0
+    print("| guard | the law | the test that goes red | | seconds |\n|---|---|---|---|---|", flush=True)
+    for guard in guards:
+        switch.write_text(guard.name)
+        began = time.monotonic()
+        lives = green(tests[guard.test[0]], guard.test[1], args.copy)
+        lived += lives is not False
+        outcome = "**lived**" if lives else "red"
+        seconds = time.monotonic() - began
+        print(f"| {guard.name} | {guard.law} | {guard.test[0]}: {guard.test[1]} | {outcome} | {seconds:.0f} |", flush=True)
+    say(f"{len(guards)} mutants, {lived} lived")
+    sys.exit(lived > 0)
+
+
+main()
