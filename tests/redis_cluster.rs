@@ -419,3 +419,17 @@ fn in_a_cluster_a_user_needs_the_rights_that_the_manual_names_and_each_of_them()
         assert!(words.contains("hint: "), "without {one}: {words}");
     }
 }
+
+#[test]
+fn forgotten_users_are_gone_from_every_node() {
+    let Some(cluster) = Cluster::with_replicas(0) else { return };
+    let dir = Dir::new();
+    let patch = |i: usize| format!("{{\"userId\":\"u{i}\",\"asOf\":1,\"tags\":{{\"ltv_total\":{i}}}}}\n");
+    let url = cluster.url();
+    dir.adprof(&format!("sink redis {url}")).stdin((0..60).map(patch).collect::<String>()).ok();
+    let ids: String = (0..50).map(|i| format!("u{i}\n")).collect();
+    let said = dir.adprof(&format!("forget - --store {url}")).stdin(ids).exits(0);
+    assert!(said.stderr.contains(": 50 profiles"), "{}", said.stderr);
+    let left: i64 = cluster.primaries().iter().map(|(node, _)| cluster.nodes[*node].ask::<i64>("DBSIZE")).sum();
+    assert_eq!(left, 10);
+}

@@ -153,13 +153,6 @@ fn alike(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// As it is stored.
-impl AsRef<str> for Key {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A key is found by the text it is stored as.
 impl std::borrow::Borrow<str> for Key {
     fn borrow(&self) -> &str {

@@ -12,6 +12,7 @@ use crate::patch::Patch;
 use crate::store::error::{Error, Kind};
 use crate::time::Millis;
 use heed::{PutFlags, RwTxn};
+use std::borrow::Borrow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -97,7 +98,7 @@ impl Owner {
     pub fn commit<S, K, B>(&mut self, changes: Changes<'_, S>) -> Result<(), Error>
     where
         S: IntoIterator<Item = (K, Option<B>)>,
-        K: AsRef<str>,
+        K: Borrow<str>,
         B: AsRef<[u8]>,
     {
         self.commit_given(changes, &[], &[])
@@ -112,7 +113,7 @@ impl Owner {
     ) -> Result<(), Error>
     where
         S: IntoIterator<Item = (K, Option<B>)>,
-        K: AsRef<str>,
+        K: Borrow<str>,
         B: AsRef<[u8]>,
     {
         let states = sorted(changes.states.into_iter().collect());
@@ -134,16 +135,16 @@ impl Owner {
 }
 
 /// In the order in which they are stored, so that neighbours fall into the same page; of one key the last change stays last.
-fn sorted<K: AsRef<str>, B>(states: Vec<(K, Option<B>)>) -> Vec<(K, Option<B>)> {
+fn sorted<K: Borrow<str>, B>(states: Vec<(K, Option<B>)>) -> Vec<(K, Option<B>)> {
     // Most keys are told apart by their beginning, which stands beside their place: no key is looked for in memory.
     let head = |key: &K| {
-        let (key, mut head) = (stored(key.as_ref()), [0; 16]);
+        let (key, mut head) = (stored(key.borrow()), [0; 16]);
         let len = key.len().min(head.len());
         head[..len].copy_from_slice(&key[..len]);
         u128::from_be_bytes(head)
     };
     let mut order: Vec<(u128, usize)> = states.iter().enumerate().map(|(i, (key, _))| (head(key), i)).collect();
-    let whole = |i: usize| (stored(states[i].0.as_ref()), i);
+    let whole = |i: usize| (stored(states[i].0.borrow()), i);
     order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| whole(*i).cmp(&whole(*j))));
     let mut states: Vec<Option<(K, Option<B>)>> = states.into_iter().map(Some).collect();
     order.into_iter().filter_map(|(_, i)| states[i].take()).collect()
@@ -157,13 +158,13 @@ pub(super) struct Put<'p, 't> {
 }
 
 impl Put<'_, '_> {
-    fn states<K: AsRef<str>, B: AsRef<[u8]>>(&mut self, states: &[(K, Option<B>)]) -> Result<(), Error> {
+    fn states<K: Borrow<str>, B: AsRef<[u8]>>(&mut self, states: &[(K, Option<B>)]) -> Result<(), Error> {
         let table = self.store.shared.tables.state;
         // Into an empty table sorted keys are appended, which fills the pages.
         let empty = table.is_empty(self.txn).map_err(|e| self.store.shared.error("write", e))?;
         for (i, (key, value)) in states.iter().enumerate() {
-            let key = key.as_ref();
-            let replaced = states.get(i + 1).is_some_and(|(next, _)| next.as_ref() == key);
+            let key: &str = key.borrow();
+            let replaced = states.get(i + 1).is_some_and(|(next, _)| next.borrow() == key);
             match value {
                 _ if replaced => {}
                 Some(value) if empty => self.append(table, key, value.as_ref())?,

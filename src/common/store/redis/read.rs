@@ -64,6 +64,12 @@ impl Redis {
     /// Deletes profiles, whatever wrote their fields. Gives how many were there.
     pub fn delete(&mut self, keys: &[Key]) -> Result<u64, Error> {
         let mut there = 0;
+        if self.cluster.is_some() {
+            for batch in keys.chunks(BATCH_OF_CLUSTER) {
+                there += self.in_cluster(|cluster, names| cluster.delete(batch, names))?;
+            }
+            return Ok(there);
+        }
         for batch in keys.chunks(BATCH_KEYS) {
             there += self.patiently(|link| link.delete(batch))?;
         }
@@ -73,27 +79,14 @@ impl Redis {
     /// Deletes the profiles of an entity, whose keys have `parts` parts, that `gone` chooses, and gives their keys. All names of
     /// the server are looked at.
     pub fn delete_all(&mut self, entity: &str, parts: usize, gone: &dyn Fn(&Key) -> bool) -> Result<Vec<Key>, Error> {
-        let of = Naming::new("", entity, parts, &self.names);
-        let pattern = format!("{}*", resp::glob_escaped(&of.prefix));
-        let (mut cursor, mut all) = (None, Vec::new());
-        loop {
-            let next = self.patiently(|link| {
-                // After a fault it begins anew: a cursor is good for one run of the server.
-                let (next, names) = link.names(&cursor.take().unwrap_or_else(|| b"0".to_vec()), &pattern)?;
-                let keys: Vec<Key> = names.iter().filter_map(|name| of.key(name)).filter(gone).collect();
-                if !keys.is_empty() {
-                    link.delete(&keys)?;
-                    all.extend(keys);
-                }
-                Ok(next)
-            })?;
-            if next == b"0" {
-                all.sort();
-                all.dedup();
-                return Ok(all);
-            }
-            cursor = Some(next);
+        let mut keys = Vec::new();
+        for entry in self.scan("", entity, parts) {
+            let (key, _) = entry?;
+            keys.extend(gone(&key).then_some(key));
         }
+        self.delete(&keys)?;
+        keys.sort();
+        Ok(keys)
     }
 }
 
@@ -104,10 +97,7 @@ impl Link {
             std::iter::once(&b"DEL"[..]).chain(names.iter().map(|name| name.as_bytes())).collect();
         resp::command(&mut self.buffer, &arguments);
         self.send()?;
-        match self.receive()? {
-            Value::Int(there) => Ok(u64::try_from(there).unwrap_or(0)),
-            _ => Err(Fault::unexpected("DEL")),
-        }
+        deleted(self.receive()?)
     }
 
     fn profiles(&mut self, keys: &[Key]) -> Result<Vec<Fields>, Fault> {
@@ -133,6 +123,15 @@ impl Link {
             }
             _ => Err(Fault::unexpected("SCAN")),
         }
+    }
+}
+
+/// The answer to DEL: how many were there.
+pub(super) fn deleted(answer: Value) -> Result<u64, Fault> {
+    match answer {
+        Value::Int(there) => Ok(u64::try_from(there).unwrap_or(0)),
+        Value::ServerError(error) => Err(Fault::of_server(&error)),
+        _ => Err(Fault::unexpected("DEL")),
     }
 }
 

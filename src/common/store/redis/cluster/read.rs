@@ -4,7 +4,7 @@ use super::{Cluster, Commands, NOBODY, slot};
 use crate::key::{Key, Prefixes};
 use crate::store::error::Kind;
 use crate::store::redis::fault::{Fault, Retry};
-use crate::store::redis::read::{Fields, fields};
+use crate::store::redis::read::{Fields, deleted, fields};
 use crate::store::redis::resp;
 
 /// Rounds of a scan after which it gives up: a cluster whose slots are moved all the time is never seen at rest.
@@ -30,6 +30,16 @@ impl Cluster {
             commands.plain(slot(name.as_bytes()), &[b"HGETALL", name.as_bytes()]);
         }
         self.run(&commands, false)?.into_iter().map(fields).collect()
+    }
+
+    /// Deletes profiles; gives how many were there.
+    pub fn delete(&mut self, keys: &[Key], names: &Prefixes) -> Result<u64, Fault> {
+        let mut commands = Commands::default();
+        for key in keys {
+            let name = names.name(key);
+            commands.plain(slot(name.as_bytes()), &[b"DEL", name.as_bytes()]);
+        }
+        self.run(&commands, false)?.into_iter().map(deleted).sum()
     }
 
     /// One step of a scan: some names, and whether it is over. A key that moves while it lasts may be passed by, so when
