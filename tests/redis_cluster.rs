@@ -422,7 +422,7 @@ fn in_a_cluster_a_user_needs_the_rights_that_the_manual_names_and_each_of_them()
 
 #[test]
 fn forgotten_users_are_gone_from_every_node() {
-    let Some(cluster) = Cluster::with_replicas(0) else { return };
+    let Some(cluster) = Cluster::start() else { return };
     let dir = Dir::new();
     let patch = |i: usize| format!("{{\"userId\":\"u{i}\",\"asOf\":1,\"tags\":{{\"ltv_total\":{i}}}}}\n");
     let url = cluster.url();

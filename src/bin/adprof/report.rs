@@ -193,6 +193,9 @@ pub fn fail(command: &str, error: &anyhow::Error) -> ExitCode {
 /// A panic is a bug: say so, with the place, and exit 70 even when a thread had it.
 pub fn on_panic() {
     std::panic::set_hook(Box::new(|info| {
+        if adprof::columns::is_decoding() {
+            return;
+        }
         let _ = writeln!(
             io::stderr(),
             "adprof: bug: {info}\nhint: please report this with the command line and the input that led here"

@@ -26,7 +26,7 @@ use super::partitions::Assignment;
 use super::progress::{Lag, LagGauge, Progress};
 use super::settings::Settings;
 use super::start::StartOffsets;
-use super::topic::{Begin, Topic};
+use super::topic::{Begin, Topic, UNKNOWN_GRACE};
 
 /// How long a stop waits for the reading thread before it leaves it to end alone: a
 /// broker that does not answer may hold it for longer.
@@ -244,6 +244,11 @@ fn look(settings: &Settings, client: &BaseConsumer<Watch>, options: &Options) ->
         client: client.client(),
         pump: &pump,
         deadline: Instant::now() + settings.connect_wait(),
+        // Who has read the topic before waits for it nearly as long as for a broker.
+        grace: match options.from {
+            StartOffsets::Own { .. } => settings.connect_wait().mul_f32(0.8),
+            _ => UNKNOWN_GRACE,
+        },
     };
     let partitions = topic.partitions()?;
     match options.from {

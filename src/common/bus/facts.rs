@@ -3,7 +3,7 @@
 use super::error::BusError;
 use super::link::Watch;
 use super::settings::Settings;
-use super::topic::Topic;
+use super::topic::{Topic, UNKNOWN_GRACE};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -50,6 +50,7 @@ impl TopicFacts {
             client: client.client(),
             pump: &|| drop(client.poll(Duration::ZERO)),
             deadline: Instant::now() + settings.connect_wait(),
+            grace: UNKNOWN_GRACE,
         };
         topic.partitions()?;
         let name = settings.topic();

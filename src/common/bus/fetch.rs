@@ -21,7 +21,7 @@ use super::link::{Link, Watch};
 use super::progress::Progress;
 use super::settings::Settings;
 use super::start::Witness;
-use super::topic::{Begin, Topic, missing};
+use super::topic::{Begin, Topic, UNKNOWN_GRACE, missing};
 
 /// Longest time without a look at the stop flag.
 const TICK: Duration = Duration::from_millis(100);
@@ -390,6 +390,7 @@ impl Fetcher {
             // Nothing may be taken from the queue here: it holds messages.
             pump: &|| {},
             deadline: Instant::now() + DIAGNOSIS,
+            grace: UNKNOWN_GRACE,
         };
         for part in &self.parts {
             let within =

@@ -16,7 +16,7 @@ use super::acks::Acks;
 use super::error::BusError;
 use super::link::{Link, Watch};
 use super::settings::{Settings, builtin_features};
-use super::topic::Topic;
+use super::topic::{Topic, UNKNOWN_GRACE};
 
 /// How often a send that finds the queue full looks again: acknowledgements come in
 /// groups, far more than one at a time.
@@ -123,6 +123,7 @@ impl Producer {
             // Its own thread serves it.
             pump: &|| {},
             deadline: Instant::now() + settings.connect_wait(),
+            grace: UNKNOWN_GRACE,
         };
         let partitions = topic.partitions()?;
         Ok(Producer { client, outbox, settings: settings.clone(), sent: 0, partitions })

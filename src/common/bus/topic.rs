@@ -15,8 +15,8 @@ use super::link::Watch;
 use super::settings::Settings;
 use super::start::{StartOffsets, Witness};
 
-/// A topic made a moment ago is not known to every broker at once.
-const UNKNOWN_GRACE: Duration = Duration::from_secs(1);
+/// A topic made a moment ago is not known to every broker at once, and a broker that has just started knows none.
+pub(super) const UNKNOWN_GRACE: Duration = Duration::from_secs(1);
 const ATTEMPT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,6 +27,8 @@ pub(super) struct Topic<'a, C: ClientContext> {
     /// Serves the client's callbacks, so that the reason of a failure is heard.
     pub pump: &'a dyn Fn(),
     pub deadline: Instant,
+    /// How long a topic may be unknown before that is an answer.
+    pub grace: Duration,
 }
 
 /// Where one partition is read from.
@@ -79,7 +81,7 @@ impl<C: ClientContext> Topic<'_, C> {
                 Err(e) => e,
             };
             (self.pump)();
-            self.final_answer(&e, doing, began.elapsed() >= UNKNOWN_GRACE)?;
+            self.final_answer(&e, doing, began.elapsed() >= self.grace)?;
             if Instant::now() >= self.deadline {
                 let why = self.watch.reason(&e.to_string());
                 return Err(BusError::Unavailable {

@@ -9,7 +9,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use reader::{MAGIC, Rows, begins_as_parquet};
+pub use reader::{MAGIC, Rows, begins_as_parquet, is_decoding};
 pub use writer::{Batch, Writer};
 
 /// The column that holds, as a JSON object, what has no column of its own.

@@ -6,14 +6,25 @@ use super::json::{Shape, push_row};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The first bytes of a Parquet file, and its last.
 pub const MAGIC: &[u8; 4] = b"PAR1";
 /// Bytes of lines made at a time.
 const READY: usize = 128 * 1024;
+
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, now, tells of a damaged file and is no bug.
+pub fn is_decoding() -> bool {
+    DECODING.get()
+}
 
 /// Whether a regular file begins as Parquet does.
 pub fn begins_as_parquet(file: &File) -> io::Result<bool> {
@@ -38,6 +49,10 @@ pub struct Rows {
 impl Rows {
     /// Opens a file from its beginning to its end. An error for what is not Parquet, and for columns that have no form in JSON.
     pub fn open(file: File) -> io::Result<Rows> {
+        decoding(|| Rows::begin(file), || "not a whole Parquet file".to_string())
+    }
+
+    fn begin(file: File) -> io::Result<Rows> {
         let reader = SerializedFileReader::new(file).map_err(|e| broken(&e, "not a whole Parquet file"))?;
         let schema = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
         let shapes = schema.get_fields().iter().map(|field| Shape::of(field)).collect::<Result<_, _>>();
@@ -47,6 +62,11 @@ impl Rows {
     }
 
     fn more(&mut self) -> io::Result<()> {
+        let before = self.count;
+        decoding(|| self.decode(), || format!("broken Parquet data behind row {before}"))
+    }
+
+    fn decode(&mut self) -> io::Result<()> {
         self.ready.clear();
         self.given = 0;
         while self.ready.len() < READY {
@@ -58,6 +78,14 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// Decodes. The library panics at some kinds of damage: that is damage, and nothing more.
+fn decoding<T>(decode: impl FnOnce() -> io::Result<T>, what: impl FnOnce() -> String) -> io::Result<T> {
+    DECODING.set(true);
+    let done = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(false);
+    done.unwrap_or_else(|_| Err(io::Error::new(ErrorKind::InvalidData, what())))
 }
 
 impl Read for Rows {

@@ -5,7 +5,7 @@ use crate::event::{Event, Rules, STRING_FIELDS};
 use crate::ndjson;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 
 const NOW: i64 = 1_762_041_600_000;
 
@@ -101,4 +101,31 @@ fn a_batch_is_full_before_it_is_large() {
         batch.push(&Event::parse(wide.as_bytes(), NOW, &rules).expect("valid").expect("not blank"));
     }
     assert!(batch.rows() < 200, "{} rows", batch.rows());
+}
+
+#[test]
+fn no_flipped_bit_is_a_bug() {
+    let rules = Rules { event_types: None, reserved: true };
+    let mut writer = Writer::new(tempfile::tempfile().expect("a file")).expect("begun");
+    let mut batch = Batch::default();
+    for i in 0..40 {
+        let other = if i % 3 == 0 { String::new() } else { format!(",\"category\":\"c{i}\",\"x\":{i}") };
+        let line = format!("{{\"eventId\":\"e{i}\",\"userId\":\"u\",\"eventType\":\"c\",\"timestamp\":{NOW}{other}}}");
+        batch.push(&Event::parse(line.as_bytes(), NOW, &rules).expect("valid").expect("not blank"));
+    }
+    writer.write(batch).expect("written");
+    let (mut file, mut whole) = (writer.finish().expect("whole"), Vec::new());
+    file.rewind().and_then(|()| file.read_to_end(&mut whole)).expect("a file");
+    let mut told = 0;
+    for at in 0..whole.len() {
+        let mut broken = whole.clone();
+        broken[at] ^= 1 << (at % 8);
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&broken).and_then(|()| file.rewind()).expect("written");
+        // Whatever it gives: no panic comes out of it.
+        let read = Rows::open(file).and_then(|mut rows| rows.read_to_end(&mut Vec::new()));
+        told += usize::from(read.is_err());
+        assert!(!is_decoding());
+    }
+    assert!(told > whole.len() / 3, "{told} of {}", whole.len());
 }

@@ -46,7 +46,7 @@ impl Hold {
     /// What another token than expected says: a greater one is of a later claim, any other is an old one, or none, and
     /// what was written since is lost.
     fn judge(&self, found: &str) -> Published {
-        match found.get(..self.claim.len()).is_some_and(|claim| claim > self.claim.as_str()) {
+        match found > self.claim.as_str() && !found.starts_with(&self.claim) {
             true => Published::Fenced { found: Some(found.to_string()) },
             false => Published::Lost,
         }
