@@ -1,7 +1,7 @@
 //! Rows 9, 10 and 11: the broker is killed or stands still; the topic is made anew, grows, or its group is forgotten.
 
 use crate::kafka;
-use crate::streams::{counts, wait_until};
+use crate::streams::{counts, produce, wait_until};
 use crate::support::{Dir, event, skipped};
 use crate::world::{SOON, World, fold, thorough};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -176,8 +176,9 @@ fn a_topic_made_anew_shorter_or_longer_or_grown_stops_a_stream_and_a_rebuild_rep
     stops_and_is_repaired("longer", "made anew", |world| {
         kafka::delete_topic(&world.broker, &world.topic);
         kafka::create_exactly(&world.broker, &world.topic, 2);
-        let others: String = (0..2000).map(|n| format!("{{\"another\":{n}}}\n")).collect();
-        kafka::produce_lines(&world.broker, &world.topic, &others);
+        // By their keys they come into both partitions.
+        let others: Vec<_> = (0..2000).map(|n| (format!("k{n}"), format!("{{\"another\":{n}}}"))).collect();
+        produce(&world.broker, &world.topic, &others);
     });
     stops_and_is_repaired("grown", "has now: 8", |world| kafka::grow(&world.broker, &world.topic, 8));
     stops_and_is_repaired("overtaken", "retention overtook", |world| {
