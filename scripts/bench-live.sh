@@ -47,7 +47,7 @@ source "$work/servers/env"
 flink=()
 if [[ " $* " != *' --no-flink '* && (" $* " != *' --only '* || " $* " == *throughput*) ]]; then
     prepare_flink
-    start_flink "$work" 6g
+    start_flink "$work" 8g
     flink=(--flink "$FLINK_HOME" --flink-rest "$FLINK_REST" --flink-version "$FLINK")
 fi
 PYTHONPATH=scripts python3 -B -m bench.live --program "${CARGO_TARGET_DIR:-target}/release/adprof" --load "$live" \

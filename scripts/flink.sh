@@ -76,6 +76,9 @@ rest.address: 127.0.0.1
 rest.bind-address: 127.0.0.1
 rest.port: $rest
 io.tmp.dirs: $work
+# By default checkpoints are kept by the job manager, which refuses any above 5 MB; and a job that fails is started again.
+execution.checkpointing.dir: file://$work/checkpoints
+restart-strategy.type: none
 YAML
     cp "$packaged"/conf/log4j* "$work/conf/"
     export FLINK_HOME FLINK_CONF_DIR=$work/conf FLINK_LOG_DIR=$work/log FLINK_PID_DIR=$work

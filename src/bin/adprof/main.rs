@@ -7,6 +7,7 @@ mod feed;
 mod given;
 mod intake;
 mod kafka;
+mod large_pages;
 mod letters;
 mod metrics;
 mod redis;

@@ -10,7 +10,7 @@ mod places;
 mod saving;
 mod telling;
 
-use super::dedup::{Dedup, HashKey, Horizon, Identity, identity};
+use super::dedup::{Dedup, HashKey, Horizon};
 use super::given::Given;
 use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
@@ -23,10 +23,11 @@ use crate::patch::Patch;
 use crate::rows::Block;
 use crate::time::{Day, Millis};
 pub use ahead::AHEAD;
+use ahead::Ahead;
 pub use entry::Elsewhere;
 use entry::{Codec, Entry, NO_TIMER};
 pub use install::Install;
-use places::Places;
+use places::{Hashed, Places};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ pub struct Live {
     /// Bytes of packed states that may be in memory, and the place that was looked at last for room.
     memory: usize,
     hand: usize,
-    ahead: Vec<u32>,
+    ahead: Ahead,
 }
 
 /// Before the first instant.
@@ -107,7 +108,7 @@ impl Live {
             buffer: Vec::new(),
             memory: usize::MAX,
             hand: 0,
-            ahead: Vec::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -151,12 +152,13 @@ impl Live {
 
     /// Adds row `i` of a block, at the instant time has come to.
     pub fn push(&mut self, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
-        self.push_as(identity(&self.hash_key, block, i), block, i, out)
+        self.look_ahead(block, i..i + 1);
+        self.push_ahead(block, i, out)
     }
 
-    /// The same, of a row whose identity is known.
-    pub fn push_as(&mut self, identity: Identity, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
-        let new = self.dedup.insert(identity, block.timestamp(i), self.now);
+    /// The same of a row that was looked ahead at last.
+    pub fn push_ahead(&mut self, block: &Block, i: usize, out: &mut Vec<Patch>) -> Outcome {
+        let new = self.dedup.insert(self.ahead.identity(i), block.timestamp(i), self.now);
         if self.tail.covers(block.day(i)) {
             return Outcome::Covered;
         }
@@ -165,22 +167,19 @@ impl Live {
         }
         let day = self.tail.take(block.day(i));
         self.newest = self.newest.max(block.timestamp(i));
-        let mut keys = std::mem::take(&mut self.keys);
-        for plan in 0..self.plans.len() {
-            self.plans[plan].keys(block, i, &mut keys, &mut self.scratch);
-            for key in keys.iter() {
-                self.touch(plan, key, day, block, i, out);
-            }
+        let ahead = std::mem::take(&mut self.ahead);
+        for (plan, key) in ahead.keys(i) {
+            self.touch(plan, key, day, block, i, out);
         }
-        self.keys = keys;
+        self.ahead = ahead;
         Outcome::Absorbed
     }
 
     /// Adds row `i` of a block to one of the keys that it touches.
-    fn touch(&mut self, plan: usize, key: &str, day: Day, block: &Block, i: usize, out: &mut Vec<Patch>) {
+    fn touch(&mut self, plan: usize, key: Hashed<'_>, day: Day, block: &Block, i: usize, out: &mut Vec<Patch>) {
         let place = match self.places.get(key, &self.entries) {
             Some(place) => place,
-            None => self.begin(plan, Key::from_stored(key).expect("a plan writes keys")),
+            None => self.begin(plan, Key::from_stored(key.text).expect("a plan writes keys"), key.hash),
         };
         let before = self.before(place, self.now);
         let (entry, codec) = (&mut self.entries[place as usize], &self.codecs[plan]);
@@ -261,10 +260,11 @@ impl Live {
 
     /// The place of a key, which may be new.
     fn place(&mut self, plan: usize, key: &Key) -> u32 {
-        self.places.get(key.as_str(), &self.entries).unwrap_or_else(|| self.begin(plan, key.clone()))
+        let hashed = self.places.hash(key.as_str());
+        self.places.get(hashed, &self.entries).unwrap_or_else(|| self.begin(plan, key.clone(), hashed.hash))
     }
 
-    fn begin(&mut self, plan: usize, key: Key) -> u32 {
+    fn begin(&mut self, plan: usize, key: Key, hash: u32) -> u32 {
         let entry = Entry::new(key, plan);
         let place = match self.free.pop() {
             Some(place) => {
@@ -276,7 +276,7 @@ impl Live {
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 keys in one process")
             }
         };
-        self.places.insert(self.entries[place as usize].key.as_str(), place);
+        self.places.insert(hash, place);
         place
     }
 

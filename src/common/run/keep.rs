@@ -410,7 +410,7 @@ impl Keep {
             Some(End::Failed(e)) => Err(e),
         };
         // A Redis that is down now is told the rest at the next start: the state knows.
-        publishing.iter().for_each(Publishing::hurry);
+        publishing.iter_mut().for_each(Publishing::hurry);
         while matches!(trouble, Ok(()) | Err(Error::Input(_) | Error::Bus(_)))
             && publishing.as_ref().is_some_and(|publishing| !publishing.is_done(&self.live))
             && until.is_none_or(|until| Instant::now() < until)

@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// Keys in one publication: enough to fill Redis's pipe, few enough to keep patches few.
 const PUBLISH_KEYS: usize = 10_000;
+/// Of the backlog that was there at the start what changes is told in rounds, from the begin of one to that of the next at least
+/// this long: a key that changes often is told once a round, and nobody has seen its last value before that anyway.
+const ROUND: Duration = Duration::from_secs(2);
 /// So many untold keys are named in a checkpoint; of more it says that all are to be told.
 const NAMED: usize = 20_000;
 /// How long a stream that stops waits for its last sign of life to be taken.
@@ -88,6 +91,10 @@ pub struct Publishing {
     first: Option<Token>,
     /// Publish nothing until every partition was read to here: Redis may show it already.
     silent_until: Offsets,
+    /// Where the backlog ends.
+    backlog: Offsets,
+    /// When the last round of it began, and the keys left to be told in it.
+    round: (Option<Instant>, usize),
     /// What was handed over and is not answered.
     flying: Arc<Vec<Patch>>,
     looked: Instant,
@@ -141,6 +148,8 @@ impl Publishing {
             over: None,
             first: found,
             silent_until,
+            backlog: ends,
+            round: (None, 0),
             flying: Arc::default(),
             looked: Instant::now(),
             foreign,
@@ -181,8 +190,9 @@ impl Publishing {
     }
 
     /// Told to stop: a Redis that is down is not waited for any more.
-    pub fn hurry(&self) {
+    pub fn hurry(&mut self) {
         self.publisher.hurry();
+        self.backlog.clear();
     }
 
     /// Whether Redis shows everything, or must not be told more for now.
@@ -258,9 +268,9 @@ impl Publishing {
             self.publisher.order(Order::Purge { forgotten, definitions });
         } else if !self.sweep.is_empty() {
             self.publisher.order(Order::Sweep { entities: std::mem::take(&mut self.sweep) });
-        } else if live.untold() > 0 {
-            let mut patches = Vec::with_capacity(PUBLISH_KEYS.min(live.untold()));
-            live.drain(PUBLISH_KEYS, |patch| patches.push(patch));
+        } else if let keys @ 1.. = self.due(live.untold(), &reached) {
+            let mut patches = Vec::with_capacity(keys);
+            live.drain(keys, |patch| patches.push(patch));
             if !live.is_sound() {
                 // Whoever keeps the state stops for it.
                 return Ok(());
@@ -273,6 +283,21 @@ impl Publishing {
             self.publisher.order(Order::Beat { reached, left: false });
         }
         Ok(())
+    }
+
+    /// How many of the untold keys are told next; none while the round after this one has to wait.
+    fn due(&mut self, untold: usize, reached: &Offsets) -> usize {
+        self.backlog.retain(|partition, end| reached.get(partition).copied().unwrap_or(0) < *end);
+        if self.backlog.is_empty() {
+            return untold.min(PUBLISH_KEYS);
+        }
+        let (began, left) = &mut self.round;
+        if *left == 0 && began.is_none_or(|began| began.elapsed() >= ROUND) {
+            (*began, *left) = (Some(Instant::now()), untold);
+        }
+        let keys = untold.min(*left).min(PUBLISH_KEYS);
+        *left -= keys;
+        keys
     }
 
     fn take(&mut self, answer: Answer, live: &mut Live, observer: &mut dyn Observer) -> Result<(), Error> {

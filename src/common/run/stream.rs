@@ -153,7 +153,7 @@ pub(super) fn absorb(
     }
     let block = &parcel.block;
     let mut given = parcel.given.iter().peekable();
-    let (mut identities, mut ahead) = (Vec::new(), 0..0);
+    let mut ahead = 0..0;
     let forgetful = !forgotten.is_empty();
     for i in 0..=block.len() {
         while let Some((_, patch)) = given.next_if(|(row, _)| *row <= i) {
@@ -176,9 +176,9 @@ pub(super) fn absorb(
         }
         if i >= ahead.end {
             ahead = i..block.len().min(i + AHEAD);
-            live.look_ahead(block, ahead.clone(), &mut identities);
+            live.look_ahead(block, ahead.clone());
         }
-        match live.push_as(identities[i - ahead.start], block, i, out) {
+        match live.push_ahead(block, i, out) {
             Outcome::Absorbed => counts.absorbed += 1,
             Outcome::Duplicate => counts.duplicates += 1,
             Outcome::Covered => counts.covered += 1,

@@ -4,6 +4,7 @@ mod desk;
 
 use crate::given::{self, DefinitionArgs, MaxErrors};
 use crate::kafka::KafkaArgs;
+use crate::large_pages;
 use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use crate::stop;
@@ -137,6 +138,9 @@ enum Which {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if args.store.is_some() {
+        large_pages::ask();
+    }
     // Told to stop while a large state is still being read, it ends as if it had run.
     stop::flag();
     let definitions = Arc::new(args.definitions.load()?);

@@ -11,15 +11,21 @@ pub(super) struct Places {
     hasher: DefaultHashBuilder,
 }
 
+/// A key and its hash.
+#[derive(Clone, Copy)]
+pub(super) struct Hashed<'k> {
+    pub text: &'k str,
+    pub hash: u32,
+}
+
 impl Places {
-    pub fn hash(&self, key: &str) -> u32 {
-        self.hasher.hash_one(key) as u32
+    pub fn hash<'k>(&self, text: &'k str) -> Hashed<'k> {
+        Hashed { text, hash: self.hasher.hash_one(text) as u32 }
     }
 
-    pub fn get(&self, key: &str, entries: &[Entry]) -> Option<u32> {
-        let hash = self.hash(key);
-        let is_it = |(h, place): &(u32, u32)| *h == hash && entries[*place as usize].key.as_str() == key;
-        self.table.find(spread(hash), is_it).map(|(_, place)| *place)
+    pub fn get(&self, key: Hashed<'_>, entries: &[Entry]) -> Option<u32> {
+        let is_it = |(h, place): &(u32, u32)| *h == key.hash && entries[*place as usize].key.as_str() == key.text;
+        self.table.find(spread(key.hash), is_it).map(|(_, place)| *place)
     }
 
     /// Where the key of a hash is, unless that is another one; no entry is looked at.
@@ -27,14 +33,13 @@ impl Places {
         self.table.find(spread(hash), |(h, _)| *h == hash).map(|(_, place)| *place)
     }
 
-    /// Of a key that has no place.
-    pub fn insert(&mut self, key: &str, place: u32) {
-        let hash = self.hash(key);
+    /// Of a key with this hash that has no place.
+    pub fn insert(&mut self, hash: u32, place: u32) {
         self.table.insert_unique(spread(hash), (hash, place), |(hash, _)| spread(*hash));
     }
 
     pub fn remove(&mut self, key: &str, place: u32) {
-        let found = self.table.find_entry(spread(self.hash(key)), |(_, p)| *p == place);
+        let found = self.table.find_entry(spread(self.hash(key).hash), |(_, p)| *p == place);
         if let Ok(entry) = found {
             entry.remove();
         }

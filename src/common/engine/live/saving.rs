@@ -56,7 +56,7 @@ impl Live {
 
     /// Whether something is known of a key: an event or a given value.
     pub fn knows(&self, key: &Key) -> bool {
-        let place = self.places.get(key.as_str(), &self.entries);
+        let place = self.places.get(self.places.hash(key.as_str()), &self.entries);
         place.is_some_and(|place| self.entries[place as usize].is_known())
     }
 
@@ -112,7 +112,8 @@ impl Live {
     /// Puts back a key of one of the plans from a checkpoint, which may come before `resume` or after it.
     pub fn restore(&mut self, key: Key, state: State) {
         let Some(plan) = self.plans.place(key.entity()) else { return };
-        let place = self.begin(plan, key);
+        let hash = self.places.hash(key.as_str()).hash;
+        let place = self.begin(plan, key, hash);
         self.seen += usize::from(!state.is_nothing());
         self.entries[place as usize].set(&self.codecs[plan], state);
         if self.now > NO_TIME {

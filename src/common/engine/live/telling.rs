@@ -62,9 +62,10 @@ impl Live {
     }
 
     fn tell_if(&mut self, key: &Key, unseen: impl FnOnce(&Live, usize) -> bool) {
-        let place = match (self.places.get(key.as_str(), &self.entries), self.plans.place(key.entity())) {
+        let hashed = self.places.hash(key.as_str());
+        let place = match (self.places.get(hashed, &self.entries), self.plans.place(key.entity())) {
             (Some(place), _) => place,
-            (None, Some(plan)) if unseen(self, plan) => self.begin(plan, key.clone()),
+            (None, Some(plan)) if unseen(self, plan) => self.begin(plan, key.clone(), hashed.hash),
             (None, _) => return,
         };
         let entry = &mut self.entries[place as usize];
