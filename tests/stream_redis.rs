@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use streams::*;
 use support::{Dir, Running};
 
@@ -110,6 +110,24 @@ fn two_streams_of_two_partitions_each_give_the_profiles_of_an_independent_fold()
     assert_eq!(one[0] + two[0], 200_000);
     let Some(expected) = fold(&dir, "events.ndjson") else { return };
     assert_same(&everything(&server.url(), expected.keys().cloned()), &expected);
+}
+
+#[test]
+fn a_backlog_is_told_in_rounds_and_all_of_it_at_its_end() {
+    let (Some(broker), Some(server)) = (kafka::broker(), Server::start()) else { return };
+    let dir = folder();
+    let topic = kafka::create_topic(&broker, "backlog", 2);
+    produce(&broker, &topic, &clicks(0, 200_000));
+    let began = Instant::now();
+    let stream = dir.start(&format!("stream -b {broker} -t {topic} -e --store {} --state s", server.url()));
+    let (code, words) = stream.end();
+    assert_eq!(code, 0, "{words}");
+    assert!(all_show(&mut server.client(), 10_000));
+    // Two rounds and the end, and another round every two seconds; told as they come it would be one for each batch.
+    let rounds = 3 + began.elapsed().as_secs() / 2;
+    let (told, _) = words.split_once(" patches").expect("it says how many");
+    let told = told.rsplit(' ').next().expect("a number").replace(',', "").parse::<u64>().expect("a number");
+    assert!((20..=20 * rounds).contains(&told), "{told} patches in {rounds} rounds: {words}");
 }
 
 #[test]
