@@ -214,7 +214,7 @@ def night_gives_a_base(world, r):
     state, day = r.choice(["embedded", "one", "two"]), r.choice(world.days)
     command = [world.adprof, "batch", "--log", "events", "--through", day, "--store", f"file:{state}"]
     if r.random() < 0.2:
-        command = ["timeout", "-s", "KILL", f"{r.uniform(0.01, 0.3):.2f}", *command]
+        command = ["timeout", "--foreground", "-s", "KILL", f"{r.uniform(0.01, 0.3):.2f}", *command]
     code, _ = run(command, world.dir, world.dir / "batch.words")
     return f"{state} through {day}: {code}"
 
