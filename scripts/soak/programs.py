@@ -1,6 +1,7 @@
 """The programs under test, kept running: whoever ends is started again, and an end that must not be ends the run."""
 
 import collections
+import contextlib
 import json
 import os
 import random
@@ -53,9 +54,11 @@ class Program:
             self.start()
 
     def signal(self, name):
-        if self.child is not None and self.child.poll() is None:
-            # With strace before it, both.
-            os.killpg(self.child.pid, name)
+        child = self.child
+        if child is not None and child.poll() is None:
+            # With strace before it, both. Whoever watches may see its end in between.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, name)
 
     def stop(self, limit=30):
         """Ends it for good; it must not take longer than `limit` seconds."""
