@@ -245,6 +245,10 @@ impl World {
         }
         ids.into_iter().for_each(|(hour, id)| install.id(hour, id));
         install.finish();
+        // What came from the base is not in the checkpoint yet.
+        if self.chance.percent(50) {
+            self.live.make_room();
+        }
     }
 
     fn check(&mut self) {

@@ -33,6 +33,7 @@ impl Shelf {
         });
         drop(states);
         live.make_room();
+        assert!(!live.is_full(), "all is saved, so that all may leave");
     }
 
     pub fn states(&self) -> BTreeMap<Key, Vec<u8>> {

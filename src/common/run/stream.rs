@@ -190,3 +190,67 @@ pub(super) fn absorb(
 pub fn is_forgotten(forgotten: &Forgotten, patch: &Patch) -> bool {
     patch.key.entity() == USER && forgotten.drops(patch.key.id().as_bytes(), patch.as_of)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::feed::{News, Parser, lines};
+    use super::*;
+    use crate::engine::dedup::Horizon;
+    use crate::engine::live::Telling;
+    use crate::engine::plans::Plans;
+    use crate::event::Rules;
+    use crate::tag::Definitions;
+    use crossbeam_channel::unbounded;
+    use std::sync::Arc;
+
+    const FIRST: Millis = 1_731_296_325_000;
+    const GONE: &str = "gone";
+
+    /// So many events that it is looked ahead several times; one in ten is a copy of an older one.
+    fn parcel(plans: &Plans, gone: &[usize]) -> Parcel {
+        let event = |i: usize| {
+            let id = if i % 10 == 9 && !gone.contains(&(i - 7)) { i - 7 } else { i };
+            let user = if gone.contains(&i) { GONE.to_string() } else { format!("u{}", id % 5) };
+            let at = FIRST + id as Millis * 100;
+            format!(r#"{{"eventId":"e{id}","userId":"{user}","eventType":"click","timestamp":{at}}}"#) + "\n"
+        };
+        let input: String = (0..3 * AHEAD).map(event).collect();
+        let projection = plans.definitions().projection.clone();
+        let rules = Rules::default();
+        let parser = Parser { projection, rules, now: || FIRST + 3_600_000, until: None, plans: None, by_day: true };
+        let (out, news) = unbounded();
+        lines(input.as_bytes(), &parser, &out);
+        match news.recv() {
+            Ok(News::Parcel(parcel)) if parcel.block.len() == 3 * AHEAD => parcel,
+            other => panic!("one parcel of all: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_parcel_is_its_rows_one_by_one_wherever_those_of_forgotten_users_stand() {
+        let text = "[[tag]]\ncode = \"n\"\nvalue = \"count(*)\"\nwindow = \"5s\"\n";
+        let definitions = Arc::new(Definitions::parse(text, "test").expect("right"));
+        let plans = Plans::new(&definitions, &[0]);
+        let live = || Live::new(plans.clone(), Telling::Each, Horizon::within(1 << 20), [3, 4]);
+        let mut forgotten = Forgotten::default();
+        forgotten.add([GONE], FIRST + 3_600_000, [7; 16]);
+        // Where it looks ahead, right before, right after, and all along.
+        let (edge, last) = (AHEAD, 3 * AHEAD - 1);
+        let all: Vec<usize> = (edge - 1..=last).collect();
+        for gone in [&[][..], &[0], &[edge - 1], &[edge], &[edge + 1], &[edge, edge + 1, 2 * edge], &[last], &all] {
+            let parcel = parcel(&plans, gone);
+            let (mut counts, mut out) = (Counts::default(), Vec::new());
+            absorb(&mut live(), Clock::Event, &parcel, &forgotten, &mut counts, &mut out);
+            let (mut twin, mut want, mut absorbed) = (live(), Vec::new(), 0);
+            for i in (0..parcel.block.len()).filter(|i| parcel.block.user(*i) != GONE) {
+                twin.advance(parcel.block.timestamp(i), &mut want);
+                absorbed += u64::from(twin.push(&parcel.block, i, &mut want) == Outcome::Absorbed);
+            }
+            assert_eq!(out, want, "{gone:?}");
+            let there = (3 * AHEAD - gone.len()) as u64;
+            let got = (counts.absorbed, counts.duplicates, counts.forgotten);
+            assert_eq!(got, (absorbed, there - absorbed, gone.len() as u64), "{gone:?}");
+            assert!(gone.len() > 2 || counts.duplicates > 70, "{gone:?}");
+        }
+    }
+}

@@ -81,7 +81,8 @@ impl Live {
         self.codecs.iter().all(|codec| codec.elsewhere.as_ref().is_none_or(|elsewhere| elsewhere.is_sound()))
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether packed states take more memory than they may.
+    pub(in crate::engine) fn is_full(&self) -> bool {
         self.codecs.iter().map(Codec::held).sum::<usize>() > self.memory
     }
 
