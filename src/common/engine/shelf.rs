@@ -26,11 +26,15 @@ impl Shelf {
 
     /// Keeps what `live` has to save, and lets it make room.
     pub fn save(&self, live: &mut Live) {
+        let mut changes = Vec::new();
+        live.save(|key, state| changes.push((key.clone(), state.map(<[u8]>::to_vec))));
         let mut states = self.0.lock().expect("one thread");
-        live.save(|key, state| match state {
-            None => drop(states.remove(key)),
-            Some(bytes) => drop(states.insert(key.clone(), bytes.to_vec())),
-        });
+        for (key, state) in changes {
+            match state {
+                None => drop(states.remove(&key)),
+                Some(bytes) => drop(states.insert(key, bytes)),
+            }
+        }
         drop(states);
         live.make_room();
         assert!(!live.is_full(), "all is saved, so that all may leave");

@@ -253,4 +253,18 @@ mod tests {
             assert!(gone.len() > 2 || counts.duplicates > 70, "{gone:?}");
         }
     }
+
+    #[test]
+    fn what_is_erased_takes_no_room() {
+        let definitions =
+            Arc::new(Definitions::parse("[[tag]]\ncode = \"n\"\nvalue = \"count(*)\"\n", "test").expect("right"));
+        let plans = Plans::new(&definitions, &[0]);
+        let mut live = Live::new(plans.clone(), Telling::Drained, Horizon::within(1 << 20), [3, 4]);
+        let (mut counts, forgotten) = (Counts::default(), Forgotten::default());
+        absorb(&mut live, Clock::Event, &parcel(&plans, &[]), &forgotten, &mut counts, &mut Vec::new());
+        live.save(|_, _| {});
+        assert!(live.packed_bytes() > 0);
+        assert_eq!(live.erase(|_| true), 5);
+        assert_eq!(live.packed_bytes(), 0);
+    }
 }

@@ -83,7 +83,12 @@ impl Live {
 
     /// Whether packed states take more memory than they may.
     pub(in crate::engine) fn is_full(&self) -> bool {
-        self.codecs.iter().map(Codec::held).sum::<usize>() > self.memory
+        self.packed_bytes() > self.memory
+    }
+
+    /// Bytes that packed states take in memory.
+    pub fn packed_bytes(&self) -> usize {
+        self.codecs.iter().map(Codec::held).sum()
     }
 
     /// Makes room where memory is bounded, from key to key in a round. Only while everything `save` gave is on the disk.
