@@ -182,7 +182,7 @@ def flink(bench, topic, exact):
     if n != 1 or not insert:
         sys.exit("bench: the job of Flink has no table to write to")
     text = head + (insert + job if exact else PLAIN.format(hour=as_of - 3_600_000))
-    sql.write_text(f"SET 'table.dml-sync' = 'true';\n{text}", encoding="utf-8")
+    sql.write_text(f"SET 'table.dml-sync' = 'true';\nSET 'pipeline.object-reuse' = 'true';\n{text}", encoding="utf-8")
     done = run([f"{bench.args.flink}/bin/sql-client.sh", "-f", str(sql)], bench.dir)
     if "[ERROR]" in done.out:
         sys.exit(f"bench: the job of Flink failed\n{done.out[-3000:]}")
