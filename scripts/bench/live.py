@@ -15,6 +15,7 @@ Redis), latency, memory (of --large users, and a hot user), paced (50 k events/s
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -63,7 +64,7 @@ class Bench:
         self.args, self.dir = args, Path(args.dir).resolve()
         self.program = str(Path(args.program).resolve())
         self.load_before, self.redis = machine.load(), Redis(self.dir)
-        self.topics = 0
+        self.topics, self.children = 0, []
 
     def topic(self, name, events, users, *more):
         """A new topic of two partitions with events of the last fifty minutes."""
@@ -102,7 +103,12 @@ class Bench:
     def start(self, topic, place, *more):
         words = open(self.dir / "stream.log", "ab")
         command = self.stream(topic, place, *more)
-        return subprocess.Popen(command, cwd=self.dir, stderr=words, env=clean_environment())
+        return self.child(subprocess.Popen(command, cwd=self.dir, stderr=words, env=clean_environment()))
+
+    def child(self, process):
+        """Of a process that must not outlive this one."""
+        self.children.append(process)
+        return process
 
     def about(self, *more):
         versions = [machine.first_line(["redis-server", "--version"]).split(" sha")[0], *more]
@@ -347,7 +353,7 @@ def paced(bench):
     stream = bench.start(topic, "redis-state")
     events, rows = int(rate * 60 * args.paced), []
     flags = ["load", "--kafka", args.kafka, "--topic", topic, "--events", events, "--users", args.users, "--rate", rate]
-    load = subprocess.Popen([args.load, *map(str, flags)], stdout=subprocess.DEVNULL)
+    load = bench.child(subprocess.Popen([args.load, *map(str, flags)], stdout=subprocess.DEVNULL))
     # What Redis has received was written, but to no disk.
     files = lambda written: written - int(re.search(r"total_net_input_bytes:(\d+)", bench.redis.ask("INFO", "stats"))[1])
     before, began = files(status(stream.pid)[1]), time.monotonic()
@@ -368,12 +374,15 @@ def paced(bench):
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(args)
     try:
         for part in PARTS:
             if part in args.only:
                 globals()[part](bench)
     finally:
+        for child in bench.children:
+            child.kill()
         bench.redis.kill()
 
 
