@@ -21,12 +21,15 @@ pub mod engine;
 mod eval;
 pub(crate) mod function;
 mod like;
+pub mod json;
 mod lower;
+mod measure;
 pub(crate) mod node;
 mod number;
 pub mod print;
 pub mod select;
 mod source;
+mod span;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -34,8 +37,11 @@ mod text;
 use crate::rows::Row;
 use crate::time::Millis;
 use crate::value::{Datum, Type, Value};
-use node::{Node, What};
+pub use measure::{Kept, Measured};
+use crate::limits::{RULE_DEPTH_MAX, RULE_NODES_MAX};
+use node::{Extent, Node, What};
 use std::fmt;
+use std::sync::Arc;
 
 /// Where strings made during evaluation live; the caller resets it between rows.
 pub type Scratch = bumpalo::Bump;
@@ -64,6 +70,28 @@ pub trait Names {
     /// A hint for a name that is not in scope and close to none that is.
     fn unknown_name(&self, _name: &str) -> Option<String> {
         None
+    }
+
+    /// Whether calls of this name, in lower case, are aggregations over events here.
+    fn is_aggregation(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// The names that stand inside an aggregation, where there can be one.
+    fn events(&mut self) -> Option<&mut dyn Names> {
+        None
+    }
+
+    /// What an aggregation at these bytes of the text is kept as.
+    fn measure(&mut self, _measured: Measured, (offset, len): (usize, usize)) -> Result<Kept, ExprError> {
+        let message = "an aggregation has no place here".to_string();
+        Err(ExprError { offset, len, message, hint: None })
+    }
+
+    /// The rule of a segment; the error is message and hint.
+    fn segment(&mut self, _code: &str) -> Result<Arc<Expr>, (String, Option<String>)> {
+        let hint = "it stands in rules of segments only".to_string();
+        Err(("in_segment() has no place here".to_string(), Some(hint)))
     }
 
     /// Message and hint for a call to a function that expressions do not have, where more is known than that.
@@ -112,6 +140,38 @@ pub fn parse(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
     lower::Lower::new(text, names).expr(tree)
 }
 
+/// Reads and checks a condition, in SQL or, where its first character that is no blank is `{`, in the
+/// [JSON form](json).
+pub fn condition(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
+    if text.trim_start().starts_with('{') {
+        return json_condition(text, names);
+    }
+    let expr = parse(text, names)?;
+    if expr.ty != Type::Bool {
+        let message = format!("a rule is a condition, not {}", expr.ty);
+        let hint = Some("compare the value with another, as in age >= 18".to_string());
+        return Err(ExprError { offset: 0, len: text.len(), message, hint });
+    }
+    bounded(expr, text)
+}
+
+/// Reads and checks a condition in the JSON form.
+pub fn json_condition(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
+    bounded(json::read(text, names)?, text)
+}
+
+/// Segments of segments are looked into each time, so their size and depth are bounded as a whole.
+fn bounded(expr: Expr, text: &str) -> Result<Expr, ExprError> {
+    let Extent { nodes, depth } = expr.node.extent();
+    if nodes <= RULE_NODES_MAX && depth <= RULE_DEPTH_MAX {
+        return Ok(expr);
+    }
+    let message = format!(
+        "with all segments it names the rule has {nodes} parts in {depth} levels, more than {RULE_NODES_MAX} in {RULE_DEPTH_MAX}"
+    );
+    Err(ExprError { offset: 0, len: text.len(), message, hint: None })
+}
+
 /// Reads and checks a call whose name the caller knows; only its arguments are expressions.
 pub fn parse_aggregation(text: &str, names: &mut dyn Names) -> Result<AggCall, ExprError> {
     let tree = source::parse(text)?;
@@ -128,7 +188,7 @@ pub fn function_names() -> impl Iterator<Item = String> {
     function::FUNCTIONS
         .iter()
         .flat_map(|f| std::iter::once(f.name).chain(f.aliases.iter().copied()))
-        .chain(["as_of", "cast"])
+        .chain(["ago", "as_of", "cast"])
         .map(str::to_ascii_lowercase)
 }
 
@@ -190,10 +250,45 @@ impl Expr {
         });
     }
 
+    /// The segments that it names itself, each once, with their rules.
+    pub fn segments(&self) -> Vec<(&str, &Arc<Expr>)> {
+        let mut out: Vec<(&str, &Arc<Expr>)> = Vec::new();
+        self.node.walk_own(&mut |node| {
+            if let What::Segment { code, rule, .. } = &node.what
+                && !out.iter().any(|(known, _)| *known == &**code)
+            {
+                out.push((code, rule));
+            }
+        });
+        out
+    }
+
+    /// Adds the slots it reads itself, not by way of segments, each once.
+    pub fn own_slots(&self, out: &mut Vec<usize>) {
+        self.node.walk_own(&mut |node| {
+            if let What::Slot { slot, .. } = node.what
+                && !out.contains(&slot)
+            {
+                out.push(slot);
+            }
+        });
+    }
+
     /// The text that all ways to write this expression share: blanks, comments, case of keywords and needless
     /// parentheses do not show.
     pub fn canonical(&self) -> String {
         canonical::text(&self.node)
+    }
+
+    /// The canonical text, in which a span before `as_of()` is written as one: `seen > ago('7d')`. It is read as the
+    /// same expression.
+    pub fn readable(&self) -> String {
+        canonical::readable(&self.node)
+    }
+
+    /// The condition in its [JSON form](json).
+    pub fn json(&self) -> String {
+        json::write(&self.node)
     }
 
     /// The string constants that the field or tag in `slot` is compared with by `=`, `<>` or IN.

@@ -1,13 +1,13 @@
-//! The JSON form of a rule, written out as SQL.
+//! The JSON form, written out as SQL and read like any other.
 //!
 //! Every piece of the SQL knows the piece of JSON it comes from, so that whatever is wrong is told with the path and
 //! the place in the text the user wrote. Numbers go over digit by digit, never through a double.
 
-use super::{Rule, parse};
-use crate::expr::{ExprError, is_reserved, nearest};
+use super::{OPERATORS, Takes};
+use crate::expr::{self, Expr, ExprError, Names, is_plain_name, nearest};
 use crate::limits::EXPR_DEPTH_MAX;
 use crate::ndjson::shown;
-use crate::tag::{Definitions, Problem, Tag};
+use crate::time::parse_span;
 use crate::value::Type;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -15,51 +15,25 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::ops::Range;
 
-const KEYS: [&str; 5] = ["logic", "conditions", "tag_code", "op", "value"];
+const KEYS: [&str; 9] = ["logic", "conditions", "tag_code", "op", "value", "aggregate", "where", "window", "segment"];
+/// The leaf for what the JSON form has no word for; not named in hints.
+const SQL: &str = "sql";
 
-/// What an operator takes as its value, and its SQL.
-#[derive(Clone, Copy)]
-enum Takes {
-    One(&'static str),
-    Two(&'static str),
-    Several(&'static str),
-    Text(&'static str),
-    /// A part of a string, in which nothing is special.
-    Part,
-    Nothing(&'static str),
-}
-
-const OPERATORS: [(&str, Takes); 15] = [
-    ("=", Takes::One("=")),
-    ("!=", Takes::One("<>")),
-    ("<>", Takes::One("<>")),
-    (">", Takes::One(">")),
-    (">=", Takes::One(">=")),
-    ("<", Takes::One("<")),
-    ("<=", Takes::One("<=")),
-    ("BETWEEN", Takes::Two("BETWEEN")),
-    ("IN", Takes::Several("IN")),
-    ("NOT IN", Takes::Several("NOT IN")),
-    ("LIKE", Takes::Text("LIKE")),
-    ("NOT LIKE", Takes::Text("NOT LIKE")),
-    ("CONTAINS", Takes::Part),
-    ("IS NULL", Takes::Nothing("IS NULL")),
-    ("IS NOT NULL", Takes::Nothing("IS NOT NULL")),
-];
-
-pub(super) fn read(text: &str, source: &str, definitions: &Definitions) -> Result<Rule, Problem> {
-    let root: &RawValue = serde_json::from_str(text).map_err(|e| no_json(text, source, &e))?;
-    let mut writer = Writer { text, source, definitions, sql: String::new(), pieces: Vec::new(), depth: 0 };
+/// Reads a condition in its JSON form. Errors have their place in `text`, and the path in the message.
+pub fn read(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
+    let root: &RawValue = serde_json::from_str(text).map_err(|e| no_json(text, &e))?;
+    let mut writer = Writer { text, names, sql: String::new(), pieces: Vec::new(), depth: 0 };
     writer.node(At { raw: root, path: String::new() })?;
-    parse(&writer.sql, definitions).map_err(|e| writer.told_in_json(e))
+    let sql = std::mem::take(&mut writer.sql);
+    expr::parse(&sql, writer.names).map_err(|e| writer.told_in_json(e))
 }
 
-fn no_json(text: &str, source: &str, e: &serde_json::Error) -> Problem {
+fn no_json(text: &str, e: &serde_json::Error) -> ExprError {
     let line_start: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
-    let at = (line_start + e.column().saturating_sub(1)).min(text.len());
+    let offset = (line_start + e.column().saturating_sub(1)).min(text.len());
     let what = e.to_string();
     let what = what.split(" at line ").next().unwrap_or(&what);
-    Problem::new(source, text, at..at + 1, format!("not JSON: {what}"))
+    ExprError { offset, len: 1, message: format!("not JSON: {what}"), hint: None }
 }
 
 /// A piece of the JSON: itself, and its path.
@@ -91,10 +65,9 @@ impl<'a> At<'a> {
     }
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'n> {
     text: &'a str,
-    source: &'a str,
-    definitions: &'a Definitions,
+    names: &'n mut dyn Names,
     sql: String,
     /// Which part of the SQL comes from which piece, inner ones first.
     pieces: Vec<(Range<usize>, At<'a>)>,
@@ -113,30 +86,34 @@ impl<'a> Node<'a> {
     }
 }
 
-impl<'a> Writer<'a> {
-    fn problem(&self, at: &At<'_>, message: impl fmt::Display) -> Problem {
+impl<'a> Writer<'a, '_> {
+    fn problem(&self, at: &At<'_>, message: impl fmt::Display) -> ExprError {
         // Raw values are slices of the text: their distance from its start is their place.
-        let start = (at.raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        let offset = (at.raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let message = if at.path.is_empty() { message.to_string() } else { format!("{}: {message}", at.path) };
-        Problem::new(self.source, self.text, start..start + at.raw.get().len(), message)
+        ExprError { offset, len: at.raw.get().len(), message, hint: None }
     }
 
-    fn hinted(&self, at: &At<'_>, message: impl fmt::Display, hint: impl Into<String>) -> Problem {
-        Problem { hint: Some(hint.into()), ..self.problem(at, message) }
+    fn hinted(&self, at: &At<'_>, message: impl fmt::Display, hint: impl Into<String>) -> ExprError {
+        ExprError { hint: Some(hint.into()), ..self.problem(at, message) }
     }
 
     /// An error of the SQL, told at the piece it comes from.
-    fn told_in_json(&self, e: ExprError) -> Problem {
+    fn told_in_json(&self, e: ExprError) -> ExprError {
         let (_, at) = self
             .pieces
             .iter()
             .find(|(range, _)| range.contains(&e.offset) && e.len <= range.len())
             .or(self.pieces.last())
             .expect("the rule as a whole is a piece");
-        Problem { hint: e.hint, ..self.problem(at, e.message) }
+        self.of_sql(at, e)
     }
 
-    fn node(&mut self, at: At<'a>) -> Result<(), Problem> {
+    fn of_sql(&self, at: &At<'_>, e: ExprError) -> ExprError {
+        ExprError { hint: e.hint, ..self.problem(at, e.message) }
+    }
+
+    fn node(&mut self, at: At<'a>) -> Result<(), ExprError> {
         // SQL has this limit too; here it keeps the stack small.
         if self.depth == EXPR_DEPTH_MAX {
             return Err(self.problem(&at, format!("the rule nests deeper than {EXPR_DEPTH_MAX} levels")));
@@ -145,12 +122,21 @@ impl<'a> Writer<'a> {
         let start = self.sql.len();
         let node = self.members(at)?;
         let at = node.at.clone();
-        match (node.find("logic").is_some() || node.find("conditions").is_some(), node.find("tag_code").is_some()) {
-            (true, false) => self.group(&node)?,
-            (false, true) => self.leaf(&node)?,
-            (true, true) => return Err(self.problem(&at, "either `logic` and `conditions`, or `tag_code` and `op`")),
-            (false, false) => {
+        let has = |key: &str| node.find(key).is_some();
+        let kinds = [has("logic") || has("conditions"), has("tag_code"), has("aggregate"), has("segment"), has(SQL)];
+        match kinds {
+            [true, false, false, false, false] => self.group(&node)?,
+            [false, true, false, false, false] => self.tag_leaf(&node)?,
+            [false, false, true, false, false] => self.aggregate_leaf(&node)?,
+            [false, false, false, true, false] => self.segment_leaf(&node)?,
+            [false, false, false, false, true] => self.sql_leaf(&node)?,
+            [false, false, false, false, false] => {
                 return Err(self.problem(&at, "it needs `tag_code` and `op`, or `logic` and `conditions`"));
+            }
+            [true, true, ..] => return Err(self.problem(&at, "either `logic` and `conditions`, or `tag_code` and `op`")),
+            _ => {
+                let message = "one of `logic`, `tag_code`, `aggregate`, `segment` and `sql`, not several";
+                return Err(self.problem(&at, message));
             }
         }
         self.depth -= 1;
@@ -158,7 +144,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn members(&self, at: At<'a>) -> Result<Node<'a>, Problem> {
+    fn members(&self, at: At<'a>) -> Result<Node<'a>, ExprError> {
         if at.kind() != "an object" {
             return Err(self.problem(&at, format!("a condition is an object, not {}", at.kind())));
         }
@@ -166,10 +152,10 @@ impl<'a> Writer<'a> {
         let mut seen: Vec<(String, &RawValue)> = Vec::with_capacity(members.0.len());
         for (key, raw) in members.0 {
             let place = at.key(&shown(&key), raw);
-            if !KEYS.contains(&&*key) {
+            if !KEYS.contains(&&*key) && key != SQL {
                 let problem = self.problem(&place, "unknown key");
                 let meant = nearest(&key, KEYS);
-                return Err(Problem { hint: meant.map(|meant| format!("did you mean {meant}?")), ..problem });
+                return Err(ExprError { hint: meant.map(|meant| format!("did you mean {meant}?")), ..problem });
             }
             if seen.iter().any(|(other, _)| *other == key) {
                 return Err(self.problem(&place, "the key is there twice"));
@@ -179,25 +165,25 @@ impl<'a> Writer<'a> {
         Ok(Node { at, members: seen })
     }
 
-    fn decode<T: Deserialize<'a>>(&self, at: &At<'a>) -> Result<T, Problem> {
+    fn decode<T: Deserialize<'a>>(&self, at: &At<'a>) -> Result<T, ExprError> {
         serde_json::from_str(at.raw.get()).map_err(|e| {
             let what = e.to_string();
             self.problem(at, what.split(" at line ").next().unwrap_or(&what))
         })
     }
 
-    fn need(&self, node: &Node<'a>, key: &str) -> Result<At<'a>, Problem> {
+    fn need(&self, node: &Node<'a>, key: &str) -> Result<At<'a>, ExprError> {
         node.find(key).ok_or_else(|| self.problem(&node.at, format!("it needs `{key}`")))
     }
 
-    fn text(&self, at: &At<'a>, what: &str) -> Result<String, Problem> {
+    fn text(&self, at: &At<'a>, what: &str) -> Result<String, ExprError> {
         match at.kind() {
             "a string" => self.decode(at),
             kind => Err(self.problem(at, format!("{what} is a string, not {kind}"))),
         }
     }
 
-    fn list(&self, at: &At<'a>, what: &str) -> Result<Vec<At<'a>>, Problem> {
+    fn list(&self, at: &At<'a>, what: &str) -> Result<Vec<At<'a>>, ExprError> {
         if at.kind() != "a list" {
             return Err(self.problem(at, format!("{what}, not {}", at.kind())));
         }
@@ -205,14 +191,14 @@ impl<'a> Writer<'a> {
         Ok(items.into_iter().enumerate().map(|(i, raw)| at.item(i, raw)).collect())
     }
 
-    fn only(&self, node: &Node<'a>, keys: &[&str], of: &str) -> Result<(), Problem> {
+    fn only(&self, node: &Node<'a>, keys: &[&str], of: &str) -> Result<(), ExprError> {
         match node.members.iter().find(|(key, _)| !keys.contains(&&**key)) {
             Some((key, raw)) => Err(self.problem(&node.at.key(key, raw), format!("{of} takes no `{key}`"))),
             None => Ok(()),
         }
     }
 
-    fn group(&mut self, node: &Node<'a>) -> Result<(), Problem> {
+    fn group(&mut self, node: &Node<'a>) -> Result<(), ExprError> {
         self.only(node, &["logic", "conditions"], "a group")?;
         let logic_at = self.need(node, "logic")?;
         let logic = self.text(&logic_at, "logic")?.to_uppercase();
@@ -240,8 +226,82 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn leaf(&mut self, node: &Node<'a>) -> Result<(), Problem> {
-        let tag = self.tag(node)?;
+    fn tag_leaf(&mut self, node: &Node<'a>) -> Result<(), ExprError> {
+        self.only(node, &["tag_code", "op", "value"], "a condition on a tag")?;
+        let (code, ty) = self.tag(node)?;
+        self.compared(node, &Subject { name: format!("`{code}`"), ty, keys: &["tag_code", "op"] })
+    }
+
+    /// An aggregation, parsed piece by piece, so that none of them can end where another begins.
+    fn aggregate_leaf(&mut self, node: &Node<'a>) -> Result<(), ExprError> {
+        self.only(node, &["aggregate", "where", "window", "op", "value"], "an aggregation")?;
+        let start = self.sql.len();
+        let at = self.need(node, "aggregate")?;
+        let text = self.text(&at, "an aggregation")?;
+        let none = self.problem(&at, "an aggregation has no place here");
+        let Some(events) = self.names.events() else { return Err(none) };
+        let call = expr::parse_aggregation(&text, events).map_err(|e| self.of_sql(&at, e))?;
+        if !self.names.is_aggregation(&call.name) {
+            return Err(self.problem(&at, format!("not an aggregation: {}", shown(&call.name))));
+        }
+        self.piece(&call.canonical(), &at);
+        if let Some(at) = node.find("where") {
+            let text = self.text(&at, "a condition on events")?;
+            let Some(events) = self.names.events() else { return Err(none) };
+            let filter = expr::parse(&text, events).map_err(|e| self.of_sql(&at, e))?;
+            self.sql.push_str(" FILTER (WHERE ");
+            self.piece(&filter.canonical(), &at);
+            self.sql.push(')');
+        }
+        if let Some(at) = node.find("window") {
+            let text = self.text(&at, "a window")?;
+            self.sql.push_str(" OVER (RANGE ");
+            self.piece(&quoted(&text), &at);
+            self.sql.push_str(" PRECEDING)");
+        }
+        // It is read once more as a part of the whole: what it is kept as is the same.
+        let sql = self.sql[start..].to_string();
+        let read = match expr::parse(&sql, self.names) {
+            Ok(read) => read,
+            Err(e) => {
+                let piece = self.pieces.iter().find(|(range, _)| range.contains(&(e.offset + start)));
+                return Err(self.of_sql(piece.map_or(&node.at, |(_, at)| at), e));
+            }
+        };
+        let keys = &["aggregate", "where", "window", "op"];
+        self.compared(node, &Subject { name: format!("`{}`", call.canonical()), ty: read.ty, keys })
+    }
+
+    fn segment_leaf(&mut self, node: &Node<'a>) -> Result<(), ExprError> {
+        self.only(node, &["segment"], "a segment")?;
+        let at = self.need(node, "segment")?;
+        let code = self.text(&at, "a code")?;
+        self.sql.push_str("in_segment(");
+        self.piece(&quoted(&code), &at);
+        self.sql.push(')');
+        Ok(())
+    }
+
+    fn sql_leaf(&mut self, node: &Node<'a>) -> Result<(), ExprError> {
+        self.only(node, &[SQL], "a condition in SQL")?;
+        let at = self.need(node, SQL)?;
+        let text = self.text(&at, "a condition in SQL")?;
+        let expr = expr::condition(&text, self.names).map_err(|e| self.of_sql(&at, e))?;
+        self.sql.push('(');
+        self.piece(&expr.canonical(), &at);
+        self.sql.push(')');
+        Ok(())
+    }
+
+    /// Appends SQL that comes from `at`.
+    fn piece(&mut self, sql: &str, at: &At<'a>) {
+        let start = self.sql.len();
+        self.sql.push_str(sql);
+        self.pieces.push((start..self.sql.len(), at.clone()));
+    }
+
+    /// The operator and the value of a condition whose subject has just been written.
+    fn compared(&mut self, node: &Node<'a>, of: &Subject<'_>) -> Result<(), ExprError> {
         let op_at = self.need(node, "op")?;
         let op = self.text(&op_at, "op")?;
         let op = op.split_whitespace().collect::<Vec<_>>().join(" ").to_uppercase();
@@ -251,64 +311,67 @@ impl<'a> Writer<'a> {
             let hint = match nearest(&op, known.clone()) {
                 // Any sign is near any other.
                 Some(meant) if op.len() > 1 => format!("did you mean {meant}?"),
-                _ => format!("operators are {}", known.collect::<Vec<_>>().join(", ")),
+                _ => format!("operators are: {}", known.collect::<Vec<_>>().join(", ")),
             };
-            return Err(Problem { hint: Some(hint), ..problem });
+            return Err(ExprError { hint: Some(hint), ..problem });
         };
-        if let (Takes::Part, Type::List(item)) = (takes, tag.ty) {
+        if let (Takes::Part, Type::List(item)) = (takes, of.ty) {
             return self.contains(node, *item);
         }
-        if tag.ty.is_nested() && !matches!(takes, Takes::Nothing(_)) {
+        if of.ty.is_nested() && !matches!(takes, Takes::Nothing(_)) {
             let hint = "a list takes CONTAINS; lists and maps take IS NULL and IS NOT NULL";
-            let message = format!("{name} is for single values, and `{}` is {}", tag.code, a(tag.ty));
+            let message = format!("{name} is for single values, and {} is {}", of.name, a(of.ty));
             return Err(self.hinted(&op_at, message, hint));
         }
-        if matches!(takes, Takes::Text(_) | Takes::Part) && tag.ty != Type::String {
-            return Err(self.problem(&op_at, format!("{name} is for strings, and `{}` is {}", tag.code, a(tag.ty))));
+        if matches!(takes, Takes::Text(_) | Takes::Part) && of.ty != Type::String {
+            return Err(self.problem(&op_at, format!("{name} is for strings, and {} is {}", of.name, a(of.ty))));
         }
         if let Takes::Nothing(sql) = takes {
-            self.only(node, &["tag_code", "op"], name)?;
+            self.only(node, of.keys, name)?;
             self.sql.push_str(&format!(" {sql}"));
             return Ok(());
         }
         let value = self.need(node, "value")?;
-        self.operand(*takes, name, tag, &value)
+        self.operand(*takes, name, of, &value)
     }
 
-    /// `contains(tag, value)`, for a list: its code has just been written.
-    fn contains(&mut self, node: &Node<'a>, item: Type) -> Result<(), Problem> {
+    /// `contains(subject, value)`, for a list: the subject has just been written.
+    fn contains(&mut self, node: &Node<'a>, item: Type) -> Result<(), ExprError> {
         let value = self.need(node, "value")?;
-        let (range, _) = self.pieces.last_mut().expect("the code is a piece");
-        self.sql.insert_str(range.start, "contains(");
-        *range = range.start + "contains(".len()..range.end + "contains(".len();
+        let subject = if node.find("aggregate").is_some() { "aggregate" } else { "tag_code" };
+        let path = self.need(node, subject)?.path;
+        let first = self.pieces.iter().rposition(|(_, at)| at.path == path).expect("the subject is a piece");
+        let start = self.pieces[first].0.start;
+        self.sql.insert_str(start, "contains(");
+        for (range, _) in &mut self.pieces[first..] {
+            *range = range.start + "contains(".len()..range.end + "contains(".len();
+        }
         self.sql.push_str(", ");
         self.literal("an item", item, &value)?;
         self.sql.push(')');
         Ok(())
     }
 
-    fn tag(&mut self, node: &Node<'a>) -> Result<&'a Tag, Problem> {
+    /// Writes the name of the tag of a leaf; its code and type.
+    fn tag(&mut self, node: &Node<'a>) -> Result<(String, Type), ExprError> {
         let at = self.need(node, "tag_code")?;
         let code = self.text(&at, "a code")?;
-        match self.definitions.select([&code]) {
-            Ok(places) => {
-                let start = self.sql.len();
-                self.sql.push_str(&name(&code));
-                self.pieces.push((start..self.sql.len(), at));
-                Ok(&self.definitions.tags[places[0]])
-            }
-            Err(unknown) => {
-                Err(Problem { hint: unknown.hint(), ..self.problem(&at, format!("unknown tag: {}", shown(&code))) })
-            }
-        }
+        let Some((_, ty)) = self.names.resolve(&code) else {
+            let problem = self.problem(&at, format!("unknown {}: {}", self.names.noun(), shown(&code)));
+            let known = self.names.known();
+            let hint = nearest(&code, known.iter().map(String::as_str)).map(|meant| format!("did you mean {meant}?"));
+            return Err(ExprError { hint: hint.or_else(|| self.names.unknown_name(&code)), ..problem });
+        };
+        self.piece(&name(&code), &at);
+        Ok((code, ty))
     }
 
-    fn operand(&mut self, takes: Takes, name: &str, tag: &'a Tag, value: &At<'a>) -> Result<(), Problem> {
-        let of = format!("`{}`", tag.code);
+    fn operand(&mut self, takes: Takes, name: &str, subject: &Subject<'_>, value: &At<'a>) -> Result<(), ExprError> {
+        let of = subject.name.as_str();
         match takes {
             Takes::One(sql) | Takes::Text(sql) => {
                 self.sql.push_str(&format!(" {sql} "));
-                self.literal(&of, tag.ty, value)
+                self.literal(of, subject.ty, value)
             }
             Takes::Two(sql) => {
                 let items = self.list(value, &format!("{name} takes [low, high]"))?;
@@ -316,9 +379,9 @@ impl<'a> Writer<'a> {
                     return Err(self.problem(value, format!("{name} takes [low, high], not {} values", items.len())));
                 };
                 self.sql.push_str(&format!(" {sql} "));
-                self.literal(&of, tag.ty, low)?;
+                self.literal(of, subject.ty, low)?;
                 self.sql.push_str(" AND ");
-                self.literal(&of, tag.ty, high)
+                self.literal(of, subject.ty, high)
             }
             Takes::Several(sql) => {
                 let items = self.list(value, &format!("{name} takes a list"))?;
@@ -328,7 +391,7 @@ impl<'a> Writer<'a> {
                 self.sql.push_str(&format!(" {sql} ("));
                 for (i, item) in items.iter().enumerate() {
                     self.sql.push_str(if i > 0 { ", " } else { "" });
-                    self.literal(&of, tag.ty, item)?;
+                    self.literal(of, subject.ty, item)?;
                 }
                 self.sql.push(')');
                 Ok(())
@@ -344,9 +407,10 @@ impl<'a> Writer<'a> {
     }
 
     /// One value as a literal of the type of what it is compared with.
-    fn literal(&mut self, of: &str, ty: Type, at: &At<'a>) -> Result<(), Problem> {
+    fn literal(&mut self, of: &str, ty: Type, at: &At<'a>) -> Result<(), ExprError> {
         let raw = at.raw.get();
         let literal = match (at.kind(), ty) {
+            ("an object", Type::Datetime) => self.ago(at)?,
             ("a string", Type::String) => quoted(&self.decode::<String>(at)?),
             ("a string", Type::Datetime) => format!("TIMESTAMP {}", quoted(&self.decode::<String>(at)?)),
             ("a bool", Type::Bool) | ("a number", Type::Int | Type::Decimal | Type::Datetime) => raw.to_string(),
@@ -361,11 +425,31 @@ impl<'a> Writer<'a> {
                 return Err(self.problem(at, format!("{of} is {} and takes {}, not {kind}", a(ty), takes(ty))));
             }
         };
-        let start = self.sql.len();
-        self.sql.push_str(&literal);
-        self.pieces.push((start..self.sql.len(), at.clone()));
+        self.piece(&literal, at);
         Ok(())
     }
+
+    /// `{"ago":"7d"}`.
+    fn ago(&self, at: &At<'a>) -> Result<String, ExprError> {
+        let members: Members<'a> = self.decode(at)?;
+        let [(key, raw)] = &members.0[..] else {
+            return Err(self.problem(at, "a relative date is {\"ago\":\"7d\"}"));
+        };
+        let at = at.key(&shown(key), raw);
+        if key != "ago" {
+            return Err(self.hinted(&at, "unknown key", "a relative date is {\"ago\":\"7d\"}"));
+        }
+        let text = self.text(&at, "a span of time")?;
+        parse_span(&text).map_err(|why| self.problem(&at, why))?;
+        Ok(format!("ago({})", quoted(&text)))
+    }
+}
+
+/// What a condition is on: its name in messages, its type, and the keys that it takes beside an operator alone.
+struct Subject<'s> {
+    name: String,
+    ty: Type,
+    keys: &'s [&'s str],
 }
 
 /// The type with its article.
@@ -378,15 +462,14 @@ fn takes(ty: Type) -> &'static str {
         Type::Bool => "true or false",
         Type::Int | Type::Decimal | Type::Double => "a number",
         Type::String => "a string",
-        Type::Datetime => "milliseconds or an RFC 3339 string",
+        Type::Datetime => "milliseconds, an RFC 3339 string or {\"ago\":\"7d\"}",
         Type::List(_) | Type::Map(_) => "no single value",
     }
 }
 
 /// A tag's code as a name in SQL.
 fn name(code: &str) -> String {
-    let plain = code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !is_reserved(code);
-    if plain { code.to_string() } else { format!("\"{}\"", code.replace('"', "\"\"")) }
+    if is_plain_name(code) { code.to_string() } else { format!("\"{}\"", code.replace('"', "\"\"")) }
 }
 
 fn quoted(text: &str) -> String {
