@@ -4,13 +4,15 @@
 
 use crate::given::{self, DefinitionArgs, StoreArgs};
 use crate::report::{self, Exit, Failure};
+use adprof::expr::nearest;
 use adprof::key::{Key, USER};
 use adprof::limits::{FIELD_MAX, USER_ID_MAX};
 use adprof::ndjson::shown;
+use adprof::patch::is_hidden;
 use adprof::profiles::{AsOf, Profile, Profiles};
 use adprof::segment::Rule;
 use adprof::store::{self, Location};
-use adprof::tag::{Definitions, Problem, Update};
+use adprof::tag::{Definitions, Problem, Segment, Update};
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use std::io::Read;
@@ -185,11 +187,37 @@ pub struct TagArgs {
     /// The tags to show: all, or codes [default: all]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
+    /// Show the tags that rules of segments are kept by, too
+    #[arg(long)]
+    hidden: bool,
+}
+
+/// The tags that somebody wants to see.
+#[derive(Clone, Default)]
+pub struct Chosen {
+    /// Places in the order of the definitions; `None` for everything there is.
+    pub tags: Option<Vec<usize>>,
+    /// Whether everything has the hidden tags in it.
+    pub hidden: bool,
+}
+
+impl Chosen {
+    /// Whether the tag of this code is one of them.
+    pub fn keeps(&self, definitions: &Definitions, code: &str) -> bool {
+        match &self.tags {
+            Some(tags) => tags.iter().any(|tag| &*definitions.tags[*tag].code == code),
+            None => self.hidden || !is_hidden(code),
+        }
+    }
 }
 
 impl TagArgs {
-    /// The places of the tags that are meant, in the order of the definitions; `None` for everything there is.
-    pub fn choose(&self, definitions: &Definitions, of: &Of) -> Result<Option<Vec<usize>>> {
+    /// The tags that are meant.
+    pub fn choose(&self, definitions: &Definitions, of: &Of) -> Result<Chosen> {
+        Ok(Chosen { tags: self.named(definitions, of)?, hidden: self.hidden })
+    }
+
+    fn named(&self, definitions: &Definitions, of: &Of) -> Result<Option<Vec<usize>>> {
         match &self.tags[..] {
             [] => Ok(None),
             [all] if all == "all" => Ok(None),
@@ -211,11 +239,6 @@ pub fn of_entity(tags: &[usize], definitions: &Definitions, of: &Of) -> Result<(
     Err(usage(format!("`{code}` is of `{entity}`, not of `{}`", of.name)).hint(format!("--entity {entity}")).into())
 }
 
-/// Whether a profile's tag is among the chosen ones.
-pub fn keeps(chosen: Option<&[usize]>, definitions: &Definitions, code: &str) -> bool {
-    chosen.is_none_or(|chosen| chosen.iter().any(|tag| &*definitions.tags[*tag].code == code))
-}
-
 #[derive(clap::Args, Clone)]
 pub struct RuleArgs {
     /// The users this SQL condition over tags is true of, such as: ltv_total >= 100 AND last_click_category = 'sports'
@@ -226,9 +249,37 @@ pub struct RuleArgs {
     rule: Option<String>,
 }
 
+/// A rule that was asked for, and the segment whose it is.
+pub struct Named {
+    pub rule: Rule,
+    pub code: Option<String>,
+}
+
 impl RuleArgs {
-    /// The rule that was given, read with these definitions; `None` without one.
-    pub fn read(&self, definitions: &Definitions, of: &Of) -> Result<Option<Rule>> {
+    /// The rule of a segment, or the one that was given, read with these definitions; `None` without one.
+    pub fn read(&self, code: Option<&str>, definitions: &Definitions, of: &Of) -> Result<Option<Named>> {
+        let named = match code {
+            Some(code) => {
+                if self.sql.is_some() || self.rule.is_some() {
+                    return Err(usage("a segment, or a rule of --where or --rule, not both").into());
+                }
+                Some(Named { rule: Rule::of(segment(definitions, code)?), code: Some(code.to_string()) })
+            }
+            None => self.given(definitions)?.map(|rule| Named { rule, code: None }),
+        };
+        if let Some(Named { rule, .. }) = &named {
+            of_entity(&rule.tags(), definitions, of)?;
+            report::detail(format_args!("rule: {}", rule.sql()));
+        }
+        Ok(named)
+    }
+
+    /// Whether it was given as JSON.
+    pub fn is_json(&self) -> bool {
+        self.rule.is_some()
+    }
+
+    fn given(&self, definitions: &Definitions) -> Result<Option<Rule>> {
         let rule = match (&self.sql, self.rule.as_deref()) {
             (Some(sql), _) => Rule::from_sql(sql, "--where", definitions),
             (None, None) => return Ok(None),
@@ -243,11 +294,23 @@ impl RuleArgs {
                 None => Rule::from_json(rule, "--rule", definitions),
             },
         };
-        let rule = rule.map_err(of_rule)?;
-        of_entity(&rule.tags(), definitions, of)?;
-        report::detail(format_args!("rule: {}", rule.sql()));
-        Ok(Some(rule))
+        Ok(Some(rule.map_err(of_rule)?))
     }
+}
+
+/// The segment of a code.
+pub fn segment<'d>(definitions: &'d Definitions, code: &str) -> Result<&'d Segment> {
+    if let Some(segment) = definitions.segment(code) {
+        return Ok(segment);
+    }
+    let failure = usage(format!("unknown segment: {}", shown(code)));
+    let codes: Vec<&str> = definitions.segments.iter().map(|segment| &*segment.code).collect();
+    let hint = match (nearest(code, codes.iter().copied()), &codes[..]) {
+        (Some(meant), _) => format!("did you mean {meant}?"),
+        (None, []) => format!("{} has no [[segment]]; --where takes a rule", definitions.source),
+        (None, _) => format!("there are {}", codes.join(", ")),
+    };
+    Err(failure.hint(hint).into())
 }
 
 fn whole(input: impl Read, name: &str) -> Result<String> {

@@ -319,6 +319,19 @@ impl Expr {
     }
 }
 
+/// The truth of a part of an expression that is a condition.
+pub(crate) fn truth_of<R: Row>(node: &Node, row: &R, scratch: &Scratch) -> Option<bool> {
+    match eval::eval(node, row, scratch) {
+        Datum::Bool(b) => Some(b),
+        _ => None,
+    }
+}
+
+/// The text of a part of an expression, as `Expr::readable` has it.
+pub(crate) fn readable(node: &Node) -> String {
+    canonical::readable(node)
+}
+
 /// Whether a value of type `from` can stand where `to` is declared: int → decimal → double, datetime ↔ int.
 pub fn widens(from: Option<Type>, to: Type) -> bool {
     match from {

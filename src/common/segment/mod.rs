@@ -21,6 +21,9 @@
 //! | false | NULL | false | NULL | **true** |
 //! | NULL | NULL | NULL | NULL | NULL |
 
+pub mod lint;
+#[cfg(test)]
+mod lint_tests;
 #[cfg(test)]
 mod tests;
 

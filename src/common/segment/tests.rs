@@ -244,7 +244,11 @@ fn what_is_wrong_in_sql_is_told_with_its_place() {
         ("age > 18 AND citty = 'x'", "--where:1:14: unknown tag: citty", "did you mean city?"),
         ("age > '18'", "--where:1:7: cannot compare int with string", "CAST"),
         ("age + 1", "--where:1:1: a rule is a condition, not int", "compare"),
-        ("sum(age) > 3", "--where:1:1: an aggregation inside a rule: sum", "make a tag of it"),
+        ("sum(age) > 3", "--where:1:5: unknown field: age", "declare it"),
+        ("count(*) > 3", "--where:1:1: nothing counts this: count(*)", "[[segment]]"),
+        ("cuont(*) > 3", "--where:1:1: unknown function: cuont", "did you mean count?"),
+        ("category = 'x'", "--where:1:1: unknown tag: category", "aggregate it, as in last(category)"),
+        ("in_segment('vips')", "--where:1:12: unknown segment: vips", ""),
         ("", "--where:1:1: the expression is empty", ""),
         ("age >\n", "--where:1:6: expected", ""),
     ] {

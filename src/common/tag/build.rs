@@ -15,6 +15,7 @@ use crate::agg::{self, Function, KEEP, KEEP_MAX};
 use crate::expr::{self, Expr, ExprError};
 use crate::limits::TAGS_MAX;
 use crate::money::SCALE;
+use crate::patch::is_hidden;
 use crate::value::Type;
 use std::collections::HashMap;
 
@@ -134,7 +135,7 @@ impl Builder<'_> {
         let at = self.reader.within(code, 0, value.len());
         if value.len() > CODE_MAX {
             self.reader.report(at, format!("a code longer than {CODE_MAX} bytes"));
-        } else if value.starts_with(measure::MARK) {
+        } else if is_hidden(value) {
             let hint = "tags that adprof makes for the rules of segments begin with `_`";
             self.reader.report_hint(at, format!("a code begins with a letter: {value:?}"), hint);
         } else if !value.starts_with(|c: char| c.is_ascii_alphabetic()) {

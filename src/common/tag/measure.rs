@@ -9,12 +9,10 @@ use super::{Aggregation, Entity, Kind, Tag, TagQuality, Update};
 use crate::agg::{self, Form, Function, KEEP};
 use crate::expr::{AggCall, Expr, ExprError, Measured};
 use crate::pane::Window;
+use crate::patch::HIDDEN;
 use crate::rows::Projection;
 use crate::value::Type;
 use sha2::{Digest, Sha256};
-
-/// What the codes of hidden tags begin with.
-pub(super) const MARK: char = '_';
 
 /// A call whose constants are in the form that partials take.
 pub(super) struct Called {
@@ -130,7 +128,7 @@ pub(super) fn hidden(
 
 /// `_` and twelve hex digits.
 fn code(meaning: &str) -> String {
-    format!("{MARK}{}", super::hex12(Sha256::new().chain_update(meaning)))
+    format!("{HIDDEN}{}", super::hex12(Sha256::new().chain_update(meaning)))
 }
 
 /// The tag that keeps the same already: by the same path, of the same type.

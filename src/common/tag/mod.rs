@@ -20,6 +20,8 @@ mod schema;
 mod scope;
 mod segment;
 #[cfg(test)]
+mod segment_tests;
+#[cfg(test)]
 mod tests;
 mod window;
 mod written;
@@ -28,6 +30,7 @@ use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};
 use crate::key::{Key, Prefixes};
 use crate::pane::Window;
+use crate::patch::is_hidden;
 use crate::rows::Projection;
 use crate::value::Type;
 pub use entity::{Entity, KeyPart, Retain};
@@ -98,11 +101,6 @@ impl Tag {
     pub fn is_hidden(&self) -> bool {
         is_hidden(&self.code)
     }
-}
-
-/// Whether this is the code of a tag that was made for the rule of a segment.
-pub fn is_hidden(code: &str) -> bool {
-    code.starts_with(measure::MARK)
 }
 
 /// The first twelve hex digits of a hash.

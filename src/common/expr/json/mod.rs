@@ -27,10 +27,12 @@ enum Takes {
     Text(&'static str),
     /// A part of a string, in which nothing is special.
     Part,
+    /// The NOT of that.
+    NoPart,
     Nothing(&'static str),
 }
 
-const OPERATORS: [(&str, Takes); 15] = [
+const OPERATORS: [(&str, Takes); 17] = [
     ("=", Takes::One("=")),
     ("!=", Takes::One("<>")),
     ("<>", Takes::One("<>")),
@@ -39,11 +41,13 @@ const OPERATORS: [(&str, Takes); 15] = [
     ("<", Takes::One("<")),
     ("<=", Takes::One("<=")),
     ("BETWEEN", Takes::Two("BETWEEN")),
+    ("NOT BETWEEN", Takes::Two("NOT BETWEEN")),
     ("IN", Takes::Several("IN")),
     ("NOT IN", Takes::Several("NOT IN")),
     ("LIKE", Takes::Text("LIKE")),
     ("NOT LIKE", Takes::Text("NOT LIKE")),
     ("CONTAINS", Takes::Part),
+    ("NOT CONTAINS", Takes::NoPart),
     ("IS NULL", Takes::Nothing("IS NULL")),
     ("IS NOT NULL", Takes::Nothing("IS NOT NULL")),
 ];

@@ -311,19 +311,20 @@ impl<'a> Writer<'a, '_> {
             let hint = match nearest(&op, known.clone()) {
                 // Any sign is near any other.
                 Some(meant) if op.len() > 1 => format!("did you mean {meant}?"),
-                _ => format!("operators are: {}", known.collect::<Vec<_>>().join(", ")),
+                _ => format!("operators are {}", known.collect::<Vec<_>>().join(", ")),
             };
             return Err(ExprError { hint: Some(hint), ..problem });
         };
-        if let (Takes::Part, Type::List(item)) = (takes, of.ty) {
-            return self.contains(node, *item);
+        if let (Takes::Part | Takes::NoPart, Type::List(item)) = (takes, of.ty) {
+            let call = if matches!(takes, Takes::Part) { "contains(" } else { "NOT contains(" };
+            return self.contains(node, call, *item);
         }
         if of.ty.is_nested() && !matches!(takes, Takes::Nothing(_)) {
             let hint = "a list takes CONTAINS; lists and maps take IS NULL and IS NOT NULL";
             let message = format!("{name} is for single values, and {} is {}", of.name, a(of.ty));
             return Err(self.hinted(&op_at, message, hint));
         }
-        if matches!(takes, Takes::Text(_) | Takes::Part) && of.ty != Type::String {
+        if matches!(takes, Takes::Text(_) | Takes::Part | Takes::NoPart) && of.ty != Type::String {
             return Err(self.problem(&op_at, format!("{name} is for strings, and {} is {}", of.name, a(of.ty))));
         }
         if let Takes::Nothing(sql) = takes {
@@ -336,15 +337,15 @@ impl<'a> Writer<'a, '_> {
     }
 
     /// `contains(subject, value)`, for a list: the subject has just been written.
-    fn contains(&mut self, node: &Node<'a>, item: Type) -> Result<(), ExprError> {
+    fn contains(&mut self, node: &Node<'a>, call: &str, item: Type) -> Result<(), ExprError> {
         let value = self.need(node, "value")?;
         let subject = if node.find("aggregate").is_some() { "aggregate" } else { "tag_code" };
         let path = self.need(node, subject)?.path;
         let first = self.pieces.iter().rposition(|(_, at)| at.path == path).expect("the subject is a piece");
         let start = self.pieces[first].0.start;
-        self.sql.insert_str(start, "contains(");
+        self.sql.insert_str(start, call);
         for (range, _) in &mut self.pieces[first..] {
-            *range = range.start + "contains(".len()..range.end + "contains(".len();
+            *range = range.start + call.len()..range.end + call.len();
         }
         self.sql.push_str(", ");
         self.literal("an item", item, &value)?;
@@ -396,10 +397,11 @@ impl<'a> Writer<'a, '_> {
                 self.sql.push(')');
                 Ok(())
             }
-            Takes::Part => {
+            Takes::Part | Takes::NoPart => {
                 let part = self.text(value, &format!("what {name} takes"))?;
+                let like = if matches!(takes, Takes::Part) { "LIKE" } else { "NOT LIKE" };
                 let part = part.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-                self.sql.push_str(&format!(" LIKE {} ESCAPE '!'", quoted(&format!("%{part}%"))));
+                self.sql.push_str(&format!(" {like} {} ESCAPE '!'", quoted(&format!("%{part}%"))));
                 Ok(())
             }
             Takes::Nothing(_) => Ok(()),

@@ -1,7 +1,6 @@
 //! A condition written in the JSON form.
 //!
-//! Law: `read(write(node))` is the same expression, but for the two that SQL says in one word and JSON in two:
-//! NOT BETWEEN, and a NOT LIKE that is a NOT of CONTAINS. They are equal in all three values.
+//! Law: `read(write(node))` is the same expression.
 
 use crate::expr::canonical::{ago, readable};
 use crate::expr::node::{Comparison, Literal, Measure, Node, What};
@@ -48,8 +47,7 @@ fn pair(name: &str, text: &str, out: &mut Vec<u8>) {
 
 /// Writes a condition on one tag or one aggregation; `false` and nothing where it is none of the JSON form.
 fn leaf(node: &Node, out: &mut Vec<u8>) -> bool {
-    let Some((subject, op, value, negated)) = parts(node) else { return false };
-    push(out, if negated { "{\"logic\":\"NOT\",\"conditions\":[" } else { "" });
+    let Some((subject, op, value)) = parts(node) else { return false };
     out.push(b'{');
     match subject {
         Subject::Tag(code) => {
@@ -72,7 +70,7 @@ fn leaf(node: &Node, out: &mut Vec<u8>) -> bool {
         push(out, ",\"value\":");
         push(out, &value);
     }
-    push(out, if negated { "}]}" } else { "}" });
+    out.push(b'}');
     true
 }
 
@@ -81,40 +79,43 @@ enum Subject<'n> {
     Measure(&'n Measure),
 }
 
-/// Subject, operator, value as JSON, and whether it is the NOT of that.
-type Parts<'n> = (Subject<'n>, &'static str, Option<String>, bool);
+/// Subject, operator, value as JSON.
+type Parts<'n> = (Subject<'n>, &'static str, Option<String>);
 
 fn parts(node: &Node) -> Option<Parts<'_>> {
     Some(match &node.what {
         What::Compare(comparison, a, b) => {
             let (subject, ty) = subject(a)?;
-            (subject, symbol(*comparison), Some(value(b, ty)?), false)
+            (subject, symbol(*comparison), Some(value(b, ty)?))
         }
         What::IsNull { node, negated } => {
-            (subject(node)?.0, if *negated { "IS NOT NULL" } else { "IS NULL" }, None, false)
+            (subject(node)?.0, if *negated { "IS NOT NULL" } else { "IS NULL" }, None)
         }
         What::In { node, list, negated } => {
             let (subject, ty) = subject(node)?;
             let op = if *negated { "NOT IN" } else { "IN" };
-            (subject, op, Some(values(list.iter(), ty)?), false)
+            (subject, op, Some(values(list.iter(), ty)?))
         }
         What::Between { node, low, high, negated } => {
             let (subject, ty) = subject(node)?;
-            (subject, "BETWEEN", Some(values([&**low, &**high].into_iter(), ty)?), *negated)
+            let op = if *negated { "NOT BETWEEN" } else { "BETWEEN" };
+            (subject, op, Some(values([&**low, &**high].into_iter(), ty)?))
         }
         What::Like { node, pattern, escape, negated, .. } => {
             let (subject, ty) = subject(node)?;
             let What::Literal(Literal::Str(text)) = &pattern.what else { return None };
             match escape {
                 _ if ty != Type::String => return None,
-                None => (subject, if *negated { "NOT LIKE" } else { "LIKE" }, Some(quoted(text)), false),
-                Some('!') => (subject, "CONTAINS", Some(quoted(&part(text)?)), *negated),
+                None => (subject, if *negated { "NOT LIKE" } else { "LIKE" }, Some(quoted(text))),
+                Some('!') => {
+                    (subject, if *negated { "NOT CONTAINS" } else { "CONTAINS" }, Some(quoted(&part(text)?)))
+                }
                 Some(_) => return None,
             }
         }
         What::Call { function, args } if function.name == "CONTAINS" => {
             let (subject, Type::List(item)) = subject(&args[0])? else { return None };
-            (subject, "CONTAINS", Some(value(&args[1], *item)?), false)
+            (subject, "CONTAINS", Some(value(&args[1], *item)?))
         }
         _ => return None,
     })

@@ -11,7 +11,7 @@ use adprof::event::{Event, Refusal, Rules, too_long};
 use adprof::lines::{Lines, Text, open_path, source_name};
 use adprof::ndjson::shown;
 use adprof::rows::{Block, Projection};
-use adprof::tag::{Definitions, Update};
+use adprof::tag::{Definitions, Tag, Update};
 use adprof::time::{self, Millis};
 use anyhow::Result;
 use std::path::Path;
@@ -26,7 +26,7 @@ const SHOWN: u64 = 3;
 pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> {
     let definitions = Arc::new(definitions);
     let computed: Vec<usize> =
-        (0..definitions.tags.len()).filter(|t| definitions.tags[*t].update != Update::Import).collect();
+        (0..definitions.tags.len()).filter(|t| is_tried(&definitions.tags[*t])).collect();
     let plans = Plans::new(&definitions, &computed);
     let mut trial = Trial::new(&plans);
     trial.read(events)?;
@@ -50,6 +50,11 @@ pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> 
         }
     }
     given::check_errors(None, counts.refused, counts.events + counts.refused)
+}
+
+/// Whether its values are shown: those of imported tags are not in events.
+fn is_tried(tag: &Tag) -> bool {
+    tag.update != Update::Import && !tag.is_hidden()
 }
 
 /// What came in.
