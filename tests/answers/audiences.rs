@@ -31,7 +31,10 @@ fn segments_are_listed_with_their_versions_and_counted_by_their_codes() {
     let list = dir.adprof("segment list").ok();
     let lines: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 2);
-    assert_eq!((&lines[0]["segment"], &lines[0]["name"], &lines[0]["owner"]), (&"adults".into(), &"Adults".into(), &"crm".into()));
+    assert_eq!(
+        (&lines[0]["segment"], &lines[0]["name"], &lines[0]["owner"]),
+        (&"adults".into(), &"Adults".into(), &"crm".into())
+    );
     assert_eq!((&lines[1]["status"], &lines[1]["schedule"]), (&"draft".into(), &"daily".into()));
     assert_eq!(lines[1]["rule"], "NOT in_segment('adults')");
     let json = dir.adprof("segment list --status active --form json").ok();
@@ -75,7 +78,11 @@ fn a_segment_that_is_not_there_is_told_with_the_nearest() {
     assert!(out.stderr.contains("none.toml"), "{}", out.stderr);
     dir.write("adprof.toml", format!("{}{}", crate::store::DEFINITIONS, SEGMENTS.replace("adults\"}", "x\"}")));
     let out = dir.adprof("segment list").exits(78);
-    assert!(out.stderr.starts_with("adprof segment: adprof.toml:36:49: conditions[0].segment: unknown segment: x"), "{}", out.stderr);
+    assert!(
+        out.stderr.starts_with("adprof segment: adprof.toml:36:49: conditions[0].segment: unknown segment: x"),
+        "{}",
+        out.stderr
+    );
 }
 
 #[test]
@@ -127,7 +134,8 @@ rule = "count(*) FILTER (WHERE eventType = 'click') >= 3"
 /// Day 0 is 2024-11-11.
 fn event(id: usize, user: &str, day: i64, kind: &str, category: &str) -> String {
     let at = 1_731_283_200_000 + day * 86_400_000 + id as i64;
-    format!(r#"{{"eventId":"e{id}","userId":"{user}","timestamp":{at},"eventType":"{kind}","category":"{category}"}}"#) + "\n"
+    format!(r#"{{"eventId":"e{id}","userId":"{user}","timestamp":{at},"eventType":"{kind}","category":"{category}"}}"#)
+        + "\n"
 }
 
 fn behaved() -> Dir {
@@ -144,8 +152,11 @@ fn behaved() -> Dir {
         ("c", 1, "click", "news"),
         ("d", 1, "view", "news"),
     ];
-    let lines: String =
-        events.iter().enumerate().map(|(i, (user, day, kind, category))| event(i, user, *day, kind, category)).collect();
+    let lines: String = events
+        .iter()
+        .enumerate()
+        .map(|(i, (user, day, kind, category))| event(i, user, *day, kind, category))
+        .collect();
     dir.write("events.ndjson", lines);
     dir
 }
@@ -156,7 +167,8 @@ fn run_stream(dir: &Dir, more: &[&str]) -> String {
 }
 
 /// From midnight of day 2 to that of day 32, by when all windows are empty.
-const INSTANTS: [&str; 5] = ["2024-11-13", "2024-11-17T23:59:59.999Z", "2024-11-18T12:00:00Z", "2024-11-19T01:00:00Z", "2024-12-13"];
+const INSTANTS: [&str; 5] =
+    ["2024-11-13", "2024-11-17T23:59:59.999Z", "2024-11-18T12:00:00Z", "2024-11-19T01:00:00Z", "2024-12-13"];
 
 #[test]
 fn behaviour_in_a_rule_gives_the_same_members_by_stream_and_by_batch() {
@@ -168,9 +180,8 @@ fn behaviour_in_a_rule_gives_the_same_members_by_stream_and_by_batch() {
         let store = format!("nightly{i}");
         dir.adprof_args(["sink", "file", &store]).stdin(patches).ok();
         for segment in ["fans", "idle_fans", "clickers"] {
-            let members = |store: &str| {
-                dir.adprof_args(["segment", "members", segment, "--as-of", as_of, "--store", store]).ok()
-            };
+            let members =
+                |store: &str| dir.adprof_args(["segment", "members", segment, "--as-of", as_of, "--store", store]).ok();
             let live = members("file:live");
             assert_eq!(live, members(&format!("file:{store}")), "{segment} as of {as_of}");
             sizes.push(live.lines().count());
@@ -200,7 +211,10 @@ fn hidden_tags_are_shown_to_nobody_who_does_not_ask() {
     assert!(hidden.contains("\"clicks\":2,\"_"), "{hidden}");
     let code = hidden.split('"').find(|part| part.starts_with('_')).expect("a hidden tag").to_string();
     assert_eq!(code.len(), 13);
-    assert_eq!(shown(&["query", "a", "--tags", &code]), format!("{{\"userId\":\"a\",\"asOf\":1731456000000,\"tags\":{{\"{code}\":2}}}}\n"));
+    assert_eq!(
+        shown(&["query", "a", "--tags", &code]),
+        format!("{{\"userId\":\"a\",\"asOf\":1731456000000,\"tags\":{{\"{code}\":2}}}}\n")
+    );
     assert_eq!(shown(&["export", "--hidden"]).lines().next().map(|head| head.split(',').count()), Some(4));
 
     // As a filter the stream prints them when all tags are asked for, as batch does.
@@ -214,7 +228,9 @@ fn hidden_tags_are_shown_to_nobody_who_does_not_ask() {
     let Some(url) = redis() else { return };
     let url = format!("{url}/{DATABASE}");
     for user in ["a", "b", "c", "d"] {
-        dir.adprof_args(["sink", "redis", &url]).stdin(format!("{{\"userId\":\"{user}\",\"asOf\":1,\"tags\":{{\"clicks\":null}}}}\n")).ok();
+        dir.adprof_args(["sink", "redis", &url])
+            .stdin(format!("{{\"userId\":\"{user}\",\"asOf\":1,\"tags\":{{\"clicks\":null}}}}\n"))
+            .ok();
     }
     let in_redis = |user: &str| dir.adprof_args(["query", "--hidden", "--store", &url, user]).ok();
     dir.adprof_args(["sink", "redis", &url]).stdin(all).ok();
@@ -222,6 +238,146 @@ fn hidden_tags_are_shown_to_nobody_who_does_not_ask() {
     assert_eq!(tags(in_redis("a")), "{\"clicks\":2}}\n");
     run_stream(&dir, &["--store", &url, "--state", "state", "--clock", "event"]);
     assert_eq!((tags(in_redis("a")), tags(in_redis("d"))), ("{\"clicks\":2}}\n".into(), "{\"clicks\":0}}\n".into()));
-    let verified = dir.adprof_args(["verify", "--log", "events.ndjson", "--store", "file:state", "--as-of", "2024-11-13"]).output();
+    let verified = dir
+        .adprof_args(["verify", "--log", "events.ndjson", "--store", "file:state", "--as-of", "2024-11-13"])
+        .output();
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text.trim_end()).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+#[test]
+fn match_names_the_active_segments_of_each_user() {
+    let dir = with_segments();
+    let text = dir.adprof("segment match u-001 u-002 nobody --as-of 1731296326000").ok();
+    let lines: Vec<serde_json::Value> = text.lines().map(json).collect();
+    let version = json(dir.adprof("segment list --status active").ok().as_str())["version"].clone();
+    assert_eq!(
+        lines[0],
+        serde_json::json!({"userId": "u-001", "asOf": 1_731_296_326_000i64, "segments": [{"segment": "adults", "version": version}]})
+    );
+    // `others` is a draft, though u-002 is in it.
+    assert_eq!((&lines[1]["userId"], &lines[1]["segments"]), (&"u-002".into(), &serde_json::json!([])));
+    assert_eq!((lines.len(), &lines[2]["segments"]), (3, &serde_json::json!([])));
+    let table = dir.adprof("segment match u-001 --format table").ok();
+    assert_eq!(table, "u-001  adults\n");
+}
+
+#[test]
+fn explain_tells_the_truth_of_each_part_and_what_it_takes() {
+    let dir = with_segments();
+    let rule = "age >= 18 AND (city = 'Oslo' OR vip IS NULL)";
+    let told =
+        json(&dir.adprof_args(["segment", "explain", "u-001", "--as-of", "1731296326000", "--where", rule]).ok());
+    assert_eq!(
+        (&told["member"], &told["asOf"], &told["byTime"]),
+        (&false.into(), &1_731_296_326_000i64.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        told["rule"],
+        serde_json::json!({"logic": "AND", "truth": false, "conditions": [
+            {"condition": "age >= 18", "truth": true, "values": {"age": 31}},
+            {"logic": "OR", "truth": false, "conditions": [
+                {"condition": "city = 'Oslo'", "truth": false, "values": {"city": "Malmö"}},
+                {"condition": "vip IS NULL", "truth": false, "values": {"vip": true}}]}]})
+    );
+    assert_eq!(
+        told["takes"],
+        serde_json::json!([{"condition": "city = 'Oslo'", "to": "true", "values": {"city": "Malmö"}}])
+    );
+    let text = dir.adprof("segment explain u-003 others --format table").ok();
+    assert!(
+        text.contains("true   NOT\n    false  segment adults\n      null   age >= 18   (age is missing)\nto leave it takes\n  age >= 18 to be true"),
+        "{text}"
+    );
+}
+
+#[test]
+fn explain_names_the_instant_at_which_time_alone_changes_it() {
+    let dir = behaved();
+    run_stream(&dir, &["--store", "file:live", "--clock", "event"]);
+    let told = |user: &str, code: &str, as_of: &str| {
+        json(&dir.adprof_args(["segment", "explain", user, code, "--store", "file:live", "--as-of", as_of]).ok())
+    };
+    let members =
+        |as_of: String| dir.adprof_args(["segment", "members", "fans", "--store", "file:live", "--as-of", &as_of]).ok();
+    let fan = told("a", "fans", "2024-11-13");
+    let at = fan["byTime"]["at"].as_i64().expect("an instant");
+    assert_eq!((at, &fan["byTime"]["member"], &fan["member"]), (1_731_888_000_000, &false.into(), &true.into()));
+    assert!(members((at - 1).to_string()).starts_with("a\n") && !members(at.to_string()).contains('a'));
+    // b is kept out by a purchase until it is 30 days old, but by then the clicks are too.
+    assert_eq!(told("b", "idle_fans", "2024-11-13")["byTime"], serde_json::Value::Null);
+    // A lifetime count falls never.
+    assert_eq!(told("c", "clickers", "2024-11-13")["byTime"], serde_json::Value::Null);
+    let of_clock = ["segment", "explain", "a", "--store", "file:live", "--as-of", "2024-11-13", "--where"];
+    let clock = |rule: &str| json(&dir.adprof_args(of_clock.into_iter().chain([rule])).ok())["byTime"].clone();
+    assert_eq!(
+        clock("as_of() > TIMESTAMP '2024-12-01'"),
+        serde_json::json!({"at": 1_733_011_200_001i64, "member": true})
+    );
+    assert_eq!(clock("CAST(as_of() AS VARCHAR) > '3'"), serde_json::json!({"solved": false}));
+}
+
+#[test]
+fn diff_tells_who_enters_and_who_leaves() {
+    let dir = with_segments();
+    let told = json(&dir.adprof("segment diff adults others --as-of 1731296326000").ok());
+    assert_eq!((&told["before"]["size"], &told["after"]["size"]), (&1.into(), &2.into()));
+    assert_eq!((&told["entered"], &told["left"]), (&2.into(), &1.into()));
+    assert_eq!((&told["before"]["segment"], &told["after"]["segment"]), (&"adults".into(), &"others".into()));
+    assert!(told["before"]["version"] != told["after"]["version"] && told["after"]["asOf"] == 1_731_296_326_000i64);
+    let text = dir.adprof("segment diff adults others --members").ok();
+    let lines: Vec<serde_json::Value> = text.lines().map(json).collect();
+    let changes: Vec<(&str, &str)> =
+        lines.iter().map(|l| (l["userId"].as_str().expect("an id"), l["change"].as_str().expect("a word"))).collect();
+    assert_eq!(changes, [("u-002", "enter"), ("u-003", "enter"), ("u-001", "leave")]);
+    let rule = json(&dir.adprof_args(["segment", "diff", "adults", "--where", "age >= 17"]).ok());
+    assert_eq!((&rule["entered"], &rule["left"]), (&1.into(), &0.into()));
+    dir.write("old.toml", dir.read("adprof.toml").replace("age >= 18", "age < 18"));
+    let files = json(&dir.adprof("segment diff adults --against old.toml").ok());
+    assert_eq!((&files["entered"], &files["left"]), (&1.into(), &1.into()));
+    let out = dir.adprof("segment diff adults").exits(2);
+    assert!(out.stderr.contains("there is nothing to compare it with"), "{}", out.stderr);
+    let table = dir.adprof("segment diff adults others --format table").ok();
+    assert!(table.ends_with("entered 2, left 1\n"), "{table}");
+
+    let dir = behaved();
+    run_stream(&dir, &["--store", "file:live", "--clock", "event"]);
+    let then = dir.adprof("segment diff fans --store file:live --as-of 2024-11-13 --then 2024-11-19").ok();
+    let then = json(&then);
+    assert_eq!((&then["before"]["size"], &then["after"]["size"], &then["left"]), (&2.into(), &0.into(), &2.into()));
+}
+
+#[test]
+fn plan_tells_what_activating_would_do() {
+    let dir = with_segments();
+    let fresh = json(&dir.adprof("segment plan others --as-of 1731296326000").ok());
+    // No stream runs here: nothing is live.
+    assert_eq!((&fresh["size"], &fresh["of"], &fresh["against"]), (&2.into(), &3.into(), &serde_json::Value::Null));
+    assert_eq!((&fresh["joins"], &fresh["leaves"]), (&2.into(), &0.into()));
+    let overlap = &fresh["overlap"][0];
+    assert_eq!((&overlap["segment"], &overlap["size"], &overlap["both"]), (&"adults".into(), &1.into(), &0.into()));
+    dir.write("old.toml", dir.read("adprof.toml").replace("age >= 18", "age < 18"));
+    let against = json(&dir.adprof("segment plan adults --against old.toml").ok());
+    assert_eq!((&against["size"], &against["joins"], &against["leaves"]), (&1.into(), &1.into(), &1.into()));
+    assert_eq!(against["against"]["size"], 1);
+
+    // With a stream its definitions are what is live.
+    let dir = behaved();
+    run_stream(&dir, &["--store", "file:live", "--clock", "event"]);
+    dir.write(
+        "adprof.toml",
+        BEHAVIOUR.replace("'sports') OVER (RANGE '7d' PRECEDING) >= 2", "'sports') OVER (RANGE '7d' PRECEDING) >= 1"),
+    );
+    let planned = json(&dir.adprof("segment plan fans --store file:live --as-of 2024-11-13").ok());
+    assert_eq!(
+        (&planned["against"]["size"], &planned["size"], &planned["joins"], &planned["leaves"]),
+        (&2.into(), &3.into(), &1.into(), &0.into())
+    );
+    let both = |i: usize| (planned["overlap"][i]["segment"].clone(), planned["overlap"][i]["both"].clone());
+    assert_eq!([both(0), both(1)], [("idle_fans".into(), 2.into()), ("clickers".into(), 1.into())]);
+    let table = dir.adprof("segment plan fans --store file:live --as-of 2024-11-13 --format table").ok();
+    assert!(table.contains("of 4; 1 join, 0 leave"), "{table}");
 }

@@ -97,7 +97,8 @@ fn random_rules(rules: usize, seed: u64) {
     let segments = random::Segments::some(&mut random, 12);
     let text = format!("{DEFINITIONS}{}", segments.definitions());
     dir.write("adprof.toml", &text);
-    let definitions = Definitions::parse(&text, "test").unwrap_or_else(|problems| panic!("seed {seed:x}: {problems:?}"));
+    let definitions =
+        Definitions::parse(&text, "test").unwrap_or_else(|problems| panic!("seed {seed:x}: {problems:?}"));
     dir.adprof("export -o all.ndjson").ok();
     let rules: Vec<random::Pair> = (0..rules).map(|_| random::rule(&mut random, 0, &segments)).collect();
     let mut queries = String::new();
@@ -133,9 +134,7 @@ fn random_rules(rules: usize, seed: u64) {
     assert!(some > rules.len() / 2 && most < rules.len() * 2 / 3, "{some} {most}");
     for rule in rules.iter().take(10) {
         let as_of = crate::store::AS_OF.to_string();
-        let asked = |flag, rule: &str| {
-            dir.adprof_args(["segment", "members", "--as-of", &as_of, flag, rule]).ok()
-        };
+        let asked = |flag, rule: &str| dir.adprof_args(["segment", "members", "--as-of", &as_of, flag, rule]).ok();
         assert_eq!(asked("--where", &rule.sql), asked("--rule", &rule.json), "seed {seed:x}: {}", rule.sql);
     }
 }

@@ -155,10 +155,25 @@ impl AskArgs {
 
     /// Opens the store that is meant, as of the instant that is meant.
     pub fn open(&self) -> Result<Profiles> {
-        let as_of = self.instant()?;
-        let definitions = self.definitions.find()?;
-        let location = self.store.choose(definitions.as_ref())?;
-        Profiles::open(&location, definitions, as_of).map_err(|e| given::of_store(e).into())
+        self.open_as_of(self.instant()?)
+    }
+
+    /// The same, as of another instant.
+    pub fn open_as_of(&self, as_of: AsOf) -> Result<Profiles> {
+        self.open_with(&self.definitions, as_of)
+    }
+
+    /// The store that is meant, read with the definitions of another file.
+    pub fn open_with(&self, definitions: &DefinitionArgs, as_of: AsOf) -> Result<Profiles> {
+        let own = self.definitions.find()?;
+        let location = self.store.choose(own.as_ref())?;
+        Profiles::open(&location, definitions.find()?, as_of).map_err(|e| given::of_store(e).into())
+    }
+
+    /// The store that is meant, read with the definitions that its stream runs with.
+    pub fn open_kept(&self, as_of: AsOf) -> Result<Profiles> {
+        let location = self.store.choose(self.definitions.find()?.as_ref())?;
+        Profiles::open(&location, None, as_of).map_err(|e| given::of_store(e).into())
     }
 }
 
@@ -259,17 +274,11 @@ impl RuleArgs {
     /// The rule of a segment, or the one that was given, read with these definitions; `None` without one.
     pub fn read(&self, code: Option<&str>, definitions: &Definitions, of: &Of) -> Result<Option<Named>> {
         let named = match code {
-            Some(code) => {
-                if self.sql.is_some() || self.rule.is_some() {
-                    return Err(usage("a segment, or a rule of --where or --rule, not both").into());
-                }
-                Some(Named { rule: Rule::of(segment(definitions, code)?), code: Some(code.to_string()) })
-            }
+            Some(code) => return named(definitions, code, of).map(Some),
             None => self.given(definitions)?.map(|rule| Named { rule, code: None }),
         };
-        if let Some(Named { rule, .. }) = &named {
-            of_entity(&rule.tags(), definitions, of)?;
-            report::detail(format_args!("rule: {}", rule.sql()));
+        if let Some(named) = &named {
+            named.check(definitions, of)?;
         }
         Ok(named)
     }
@@ -298,8 +307,24 @@ impl RuleArgs {
     }
 }
 
+impl Named {
+    /// Refuses a rule on other keys than are asked for.
+    fn check(&self, definitions: &Definitions, of: &Of) -> Result<()> {
+        of_entity(&self.rule.tags(), definitions, of)?;
+        report::detail(format_args!("rule: {}", self.rule.sql()));
+        Ok(())
+    }
+}
+
+/// The rule of a segment.
+pub fn named(definitions: &Definitions, code: &str, of: &Of) -> Result<Named> {
+    let named = Named { rule: Rule::of(segment(definitions, code)?), code: Some(code.to_string()) };
+    named.check(definitions, of)?;
+    Ok(named)
+}
+
 /// The segment of a code.
-pub fn segment<'d>(definitions: &'d Definitions, code: &str) -> Result<&'d Segment> {
+fn segment<'d>(definitions: &'d Definitions, code: &str) -> Result<&'d Segment> {
     if let Some(segment) = definitions.segment(code) {
         return Ok(segment);
     }

@@ -49,11 +49,8 @@ impl Lower<'_, '_> {
                 Some(Expr { ty: Type::Bool, node })
             }
         };
-        let mut written = Measure {
-            call: call.canonical(),
-            filter: filter.as_ref().map(Expr::canonical),
-            window: None,
-        };
+        let mut written =
+            Measure { call: call.canonical(), filter: filter.as_ref().map(Expr::canonical), window: None };
         let Kept { slot, ty, code, window } = self.names.measure(Measured { call, filter, window }, at)?;
         written.window = window;
         Ok(Node::of(What::Slot { slot, name: code.into(), measure: Some(Box::new(written)) }, ty))
@@ -74,7 +71,8 @@ impl Lower<'_, '_> {
         let place = self.at(&interval.value);
         // The parser takes a bare text for an interval too.
         let before = self.text()[..place.0.min(self.text().len())].trim_end();
-        let is_interval = before.len() >= 8 && before.is_char_boundary(before.len() - 8)
+        let is_interval = before.len() >= 8
+            && before.is_char_boundary(before.len() - 8)
             && before[before.len() - 8..].eq_ignore_ascii_case("interval");
         if is_interval || interval.leading_field.is_some() {
             let span = self.interval(interval, place)?;

@@ -34,11 +34,11 @@ mod span;
 mod tests;
 mod text;
 
+use crate::limits::{RULE_DEPTH_MAX, RULE_NODES_MAX};
 use crate::rows::Row;
 use crate::time::Millis;
 use crate::value::{Datum, Type, Value};
 pub use measure::{Kept, Measured};
-use crate::limits::{RULE_DEPTH_MAX, RULE_NODES_MAX};
 use node::{Extent, Node, What};
 use std::fmt;
 use std::sync::Arc;

@@ -66,7 +66,9 @@ fn one(definitions: &Definitions, place: usize) -> Vec<Finding> {
         Some(false) => tell(
             Strange::NeverTrue,
             "the rule is true of no user".into(),
-            Some("conditions that exclude each other stand together with AND; a missing value is found by IS NULL only"),
+            Some(
+                "conditions that exclude each other stand together with AND; a missing value is found by IS NULL only",
+            ),
         ),
         None => {}
     }
@@ -258,7 +260,10 @@ fn around(ty: Type, literals: &[&Literal]) -> Vec<Option<Value>> {
         Type::Double => {
             add(Value::Double(0.0));
             for x in literals.iter().filter_map(|literal| double(literal)) {
-                [x.next_down(), x, x.next_up()].into_iter().filter(|x| x.is_finite()).for_each(|x| add(Value::Double(x)));
+                [x.next_down(), x, x.next_up()]
+                    .into_iter()
+                    .filter(|x| x.is_finite())
+                    .for_each(|x| add(Value::Double(x)));
             }
         }
         Type::List(_) | Type::Map(_) => {}

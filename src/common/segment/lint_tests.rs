@@ -67,7 +67,8 @@ fn rules_that_are_never_or_always_true_are_found() {
         if rule.contains("s1") {
             rules.push("n > 1");
         }
-        let found: Vec<Strange> = lint(&definitions(&rules)).into_iter().filter(|f| f.segment == 0).map(|f| f.kind).collect();
+        let found: Vec<Strange> =
+            lint(&definitions(&rules)).into_iter().filter(|f| f.segment == 0).map(|f| f.kind).collect();
         let known: Vec<Strange> = want.into_iter().collect();
         // What names one other segment and nothing more has a rule of its own.
         assert_eq!(found, known, "{rule}");
@@ -100,8 +101,16 @@ fn condition() -> impl Strategy<Value = String> {
         (op.clone(), -4i64..5).prop_map(|(op, n)| format!("d {op} {n}")),
         (op.clone(), -4i64..5).prop_map(|(op, n)| format!("n {op} {}.5", n)),
         (op, prop::sample::select(vec!["a", "b", ""])).prop_map(|(op, s)| format!("s {op} '{s}'")),
-        prop::sample::select(vec!["b", "NOT b", "n IS NULL", "s IS NOT NULL", "n IN (0, 1)", "d BETWEEN 0 AND 1", "b IS NOT TRUE"])
-            .prop_map(str::to_string),
+        prop::sample::select(vec![
+            "b",
+            "NOT b",
+            "n IS NULL",
+            "s IS NOT NULL",
+            "n IN (0, 1)",
+            "d BETWEEN 0 AND 1",
+            "b IS NOT TRUE"
+        ])
+        .prop_map(str::to_string),
     ];
     leaf.prop_recursive(3, 8, 3, |inner| {
         prop_oneof![

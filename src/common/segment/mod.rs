@@ -21,6 +21,9 @@
 //! | false | NULL | false | NULL | **true** |
 //! | NULL | NULL | NULL | NULL | NULL |
 
+pub mod explain;
+#[cfg(test)]
+mod explain_tests;
 pub mod lint;
 #[cfg(test)]
 mod lint_tests;
@@ -40,6 +43,12 @@ pub struct Rule {
     expr: Arc<Expr>,
     version: String,
     scratch: Scratch,
+}
+
+impl Clone for Rule {
+    fn clone(&self) -> Rule {
+        Rule { expr: self.expr.clone(), version: self.version.clone(), scratch: Scratch::new() }
+    }
 }
 
 impl Rule {
@@ -65,8 +74,10 @@ impl Rule {
         source: &str,
         definitions: &Definitions,
     ) -> Result<Rule, Problem> {
-        let expr = read
-            .map_err(|e| Problem { hint: e.hint, ..Problem::new(source, text, e.offset..e.offset + e.len, e.message) })?;
+        let expr = read.map_err(|e| Problem {
+            hint: e.hint,
+            ..Problem::new(source, text, e.offset..e.offset + e.len, e.message)
+        })?;
         Ok(Rule { version: definitions.version(&expr), expr: Arc::new(expr), scratch: Scratch::new() })
     }
 

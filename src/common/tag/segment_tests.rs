@@ -192,7 +192,10 @@ fn behaviour_in_a_rule_is_kept_by_a_hidden_tag_that_rules_share() {
     assert_eq!(definitions.segments[0].rule.canonical(), week);
     assert_eq!(definitions.segments[2].rule.canonical(), week.replace(">= 3", "< 1"));
     // The code is the meaning's: another file, other order, the same code.
-    let other = parse(&file(&["sum(amount) > 1", "count(*) FILTER (WHERE category = 'sports') OVER (RANGE '7d' PRECEDING) = 1"]));
+    let other = parse(&file(&[
+        "sum(amount) > 1",
+        "count(*) FILTER (WHERE category = 'sports') OVER (RANGE '7d' PRECEDING) = 1",
+    ]));
     assert!(other.index(&hidden[0].code).is_some());
     // What is there already is not made again.
     let known = parse(&file(&["count(*) FILTER (WHERE eventType = 'click') OVER (RANGE '1h' PRECEDING) > 2"]));

@@ -4,7 +4,7 @@
 
 mod origin;
 
-use crate::ask::{AskArgs, Of, Chosen, TagArgs, usage};
+use crate::ask::{AskArgs, Chosen, Of, TagArgs, usage};
 use crate::{given, report};
 use adprof::key::Key;
 use adprof::ndjson::shown;

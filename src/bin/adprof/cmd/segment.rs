@@ -3,13 +3,16 @@
 //! A result is whole or an error: where the scan fails, the exit code says so. Each names its version and instant.
 
 mod count;
+mod diff;
 mod line;
 mod list;
+mod user;
 
 use crate::ask::{AskArgs, RuleArgs};
 use anyhow::Result;
 use clap::Subcommand;
 pub use list::told;
+use std::io::{self, IsTerminal};
 
 const EXAMPLES: &str = r#"Examples:
   adprof segment list
@@ -19,6 +22,9 @@ const EXAMPLES: &str = r#"Examples:
   adprof segment members --where "clicks_1h_count > 3" | adprof query -
   adprof segment size --rule '{"tag_code":"ltv_total","op":">=","value":100}'
   adprof segment members --rule @rule.json > ids.txt
+  adprof segment match u-001
+  adprof segment explain u-001 sports_fans
+  adprof segment plan sports_fans
   adprof segment convert --where "ltv_total >= 100"        the same as JSON"#;
 
 /// Audiences: define, check, count and list them
@@ -45,6 +51,14 @@ enum What {
     Size(Asked),
     /// The ids of the members, one a line
     Members(Asked),
+    /// The active segments that users are in
+    Match(user::MatchArgs),
+    /// Why a user is in a segment or not, what it takes, and when time alone changes it
+    Explain(user::ExplainArgs),
+    /// Two segments, rules, definition files or instants compared: who enters, who leaves
+    Diff(diff::DiffArgs),
+    /// What activating a segment would do: its size, who joins and leaves, what it shares with others
+    Plan(diff::PlanArgs),
 }
 
 #[derive(clap::Args)]
@@ -68,6 +82,17 @@ enum Format {
     Ndjson,
 }
 
+/// How a result is shown.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Shown {
+    Table,
+    Ndjson,
+}
+
+fn usual(format: Option<Shown>) -> Shown {
+    format.unwrap_or(if io::stdout().is_terminal() { Shown::Table } else { Shown::Ndjson })
+}
+
 pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::List(args) => list::list(args),
@@ -75,5 +100,9 @@ pub fn run(args: Args) -> Result<()> {
         What::Convert(args) => list::convert(args),
         What::Size(asked) => count::size(asked),
         What::Members(asked) => count::members(asked),
+        What::Match(args) => user::matching(args),
+        What::Explain(args) => user::explain(args),
+        What::Diff(args) => diff::diff(args),
+        What::Plan(args) => diff::plan(args),
     }
 }

@@ -133,7 +133,9 @@ impl<'a> Writer<'a, '_> {
             [false, false, false, false, false] => {
                 return Err(self.problem(&at, "it needs `tag_code` and `op`, or `logic` and `conditions`"));
             }
-            [true, true, ..] => return Err(self.problem(&at, "either `logic` and `conditions`, or `tag_code` and `op`")),
+            [true, true, ..] => {
+                return Err(self.problem(&at, "either `logic` and `conditions`, or `tag_code` and `op`"));
+            }
             _ => {
                 let message = "one of `logic`, `tag_code`, `aggregate`, `segment` and `sql`, not several";
                 return Err(self.problem(&at, message));

@@ -88,9 +88,7 @@ fn parts(node: &Node) -> Option<Parts<'_>> {
             let (subject, ty) = subject(a)?;
             (subject, symbol(*comparison), Some(value(b, ty)?))
         }
-        What::IsNull { node, negated } => {
-            (subject(node)?.0, if *negated { "IS NOT NULL" } else { "IS NULL" }, None)
-        }
+        What::IsNull { node, negated } => (subject(node)?.0, if *negated { "IS NOT NULL" } else { "IS NULL" }, None),
         What::In { node, list, negated } => {
             let (subject, ty) = subject(node)?;
             let op = if *negated { "NOT IN" } else { "IN" };
@@ -107,9 +105,7 @@ fn parts(node: &Node) -> Option<Parts<'_>> {
             match escape {
                 _ if ty != Type::String => return None,
                 None => (subject, if *negated { "NOT LIKE" } else { "LIKE" }, Some(quoted(text))),
-                Some('!') => {
-                    (subject, if *negated { "NOT CONTAINS" } else { "CONTAINS" }, Some(quoted(&part(text)?)))
-                }
+                Some('!') => (subject, if *negated { "NOT CONTAINS" } else { "CONTAINS" }, Some(quoted(&part(text)?))),
                 Some(_) => return None,
             }
         }

@@ -25,8 +25,7 @@ const SHOWN: u64 = 3;
 
 pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> {
     let definitions = Arc::new(definitions);
-    let computed: Vec<usize> =
-        (0..definitions.tags.len()).filter(|t| is_tried(&definitions.tags[*t])).collect();
+    let computed: Vec<usize> = (0..definitions.tags.len()).filter(|t| is_tried(&definitions.tags[*t])).collect();
     let plans = Plans::new(&definitions, &computed);
     let mut trial = Trial::new(&plans);
     trial.read(events)?;

@@ -2,6 +2,7 @@
 
 use super::count::no_rule;
 use super::line::Line;
+use super::{Shown, usual};
 use crate::ask::{Named, Of, RuleArgs};
 use crate::given::DefinitionArgs;
 use crate::report::{self, Exit, Failure};
@@ -10,7 +11,6 @@ use adprof::segment::lint::{Finding, lint};
 use adprof::tag::{Definitions, Segment, Status};
 use anyhow::Result;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -68,18 +68,8 @@ enum Form {
     Json,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Shown {
-    Table,
-    Ndjson,
-}
-
 fn status(text: &str) -> Result<Status, String> {
     Status::from_name(text).ok_or_else(|| "it is draft, active or archived".to_string())
-}
-
-fn usual(format: Option<Shown>) -> Shown {
-    format.unwrap_or(if io::stdout().is_terminal() { Shown::Table } else { Shown::Ndjson })
 }
 
 pub fn list(args: ListArgs) -> Result<()> {
