@@ -288,7 +288,11 @@ impl<'a> Writer<'a, '_> {
         self.only(node, &[SQL], "a condition in SQL")?;
         let at = self.need(node, SQL)?;
         let text = self.text(&at, "a condition in SQL")?;
-        let expr = expr::condition(&text, self.names).map_err(|e| self.of_sql(&at, e))?;
+        let expr = expr::parse(&text, self.names).map_err(|e| self.of_sql(&at, e))?;
+        // What is always NULL is a condition, too.
+        if expr.ty != Type::Bool && expr.node.ty.is_some() {
+            return Err(self.problem(&at, format!("a condition is true or false, not {}", expr.ty)));
+        }
         self.sql.push('(');
         self.piece(&expr.canonical(), &at);
         self.sql.push(')');
