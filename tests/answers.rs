@@ -2,6 +2,8 @@
 
 #[path = "answers/audiences.rs"]
 mod audiences;
+#[path = "answers/behaviour.rs"]
+mod behaviour;
 #[path = "answers/duckdb.rs"]
 mod duckdb;
 #[path = "answers/export.rs"]

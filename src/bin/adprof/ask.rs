@@ -2,9 +2,10 @@
 //!
 //! The instant is read once, here: a named one stays, `now` is told as such.
 
+mod rule;
+
 use crate::given::{self, DefinitionArgs, StoreArgs};
 use crate::report::{self, Exit, Failure};
-use adprof::expr::nearest;
 use adprof::key::{Key, USER};
 use adprof::limits::{FIELD_MAX, USER_ID_MAX};
 use adprof::ndjson::shown;
@@ -12,15 +13,11 @@ use adprof::patch::is_hidden;
 use adprof::profiles::{AsOf, Profile, Profiles};
 use adprof::segment::Rule;
 use adprof::store::{self, Location};
-use adprof::tag::{Definitions, Problem, Segment, Update};
+use adprof::tag::{Definitions, Update};
 use anyhow::Result;
 use jiff::tz::TimeZone;
-use std::io::Read;
-use std::path::Path;
+pub use rule::{Named, RuleArgs, doubts, named};
 use std::sync::Arc;
-
-/// Longest rule, in bytes: far beyond what an expression may have, and no more than fits in memory with ease.
-const RULE_MAX: u64 = 1 << 20;
 
 #[derive(clap::Args, Clone)]
 pub struct AskArgs {
@@ -254,109 +251,6 @@ pub fn of_entity(tags: &[usize], definitions: &Definitions, of: &Of) -> Result<(
     Err(usage(format!("`{code}` is of `{entity}`, not of `{}`", of.name)).hint(format!("--entity {entity}")).into())
 }
 
-#[derive(clap::Args, Clone)]
-pub struct RuleArgs {
-    /// The users this SQL condition over tags is true of, such as: ltv_total >= 100 AND last_click_category = 'sports'
-    #[arg(long = "where", value_name = "SQL", conflicts_with = "rule")]
-    sql: Option<String>,
-    /// The same as JSON, from a file (@FILE), or from stdin (-): {"logic":"AND","conditions":[{"tag_code":…,"op":…,"value":…}]}
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    rule: Option<String>,
-}
-
-/// A rule that was asked for, and the segment whose it is.
-pub struct Named {
-    pub rule: Rule,
-    pub code: Option<String>,
-}
-
-impl RuleArgs {
-    /// The rule of a segment, or the one that was given, read with these definitions; `None` without one.
-    pub fn read(&self, code: Option<&str>, definitions: &Definitions, of: &Of) -> Result<Option<Named>> {
-        let named = match code {
-            Some(code) => return named(definitions, code, of).map(Some),
-            None => self.given(definitions)?.map(|rule| Named { rule, code: None }),
-        };
-        if let Some(named) = &named {
-            named.check(definitions, of)?;
-        }
-        Ok(named)
-    }
-
-    /// Whether it was given as JSON.
-    pub fn is_json(&self) -> bool {
-        self.rule.is_some()
-    }
-
-    fn given(&self, definitions: &Definitions) -> Result<Option<Rule>> {
-        let rule = match (&self.sql, self.rule.as_deref()) {
-            (Some(sql), _) => Rule::from_sql(sql, "--where", definitions),
-            (None, None) => return Ok(None),
-            (None, Some("-")) => {
-                Rule::from_json(&whole(std::io::stdin(), "standard input")?, "standard input", definitions)
-            }
-            (None, Some(rule)) => match rule.strip_prefix('@') {
-                Some(path) => {
-                    let file = std::fs::File::open(path).map_err(|e| report::io(Path::new(path), &e))?;
-                    Rule::from_json(&whole(file, path)?, path, definitions)
-                }
-                None => Rule::from_json(rule, "--rule", definitions),
-            },
-        };
-        Ok(Some(rule.map_err(of_rule)?))
-    }
-}
-
-impl Named {
-    /// Refuses a rule on other keys than are asked for.
-    fn check(&self, definitions: &Definitions, of: &Of) -> Result<()> {
-        of_entity(&self.rule.tags(), definitions, of)?;
-        report::detail(format_args!("rule: {}", self.rule.sql()));
-        Ok(())
-    }
-}
-
-/// The rule of a segment.
-pub fn named(definitions: &Definitions, code: &str, of: &Of) -> Result<Named> {
-    let named = Named { rule: Rule::of(segment(definitions, code)?), code: Some(code.to_string()) };
-    named.check(definitions, of)?;
-    Ok(named)
-}
-
-/// The segment of a code.
-fn segment<'d>(definitions: &'d Definitions, code: &str) -> Result<&'d Segment> {
-    if let Some(segment) = definitions.segment(code) {
-        return Ok(segment);
-    }
-    let failure = usage(format!("unknown segment: {}", shown(code)));
-    let codes: Vec<&str> = definitions.segments.iter().map(|segment| &*segment.code).collect();
-    let hint = match (nearest(code, codes.iter().copied()), &codes[..]) {
-        (Some(meant), _) => format!("did you mean {meant}?"),
-        (None, []) => format!("{} has no [[segment]]; --where takes a rule", definitions.source),
-        (None, _) => format!("there are {}", codes.join(", ")),
-    };
-    Err(failure.hint(hint).into())
-}
-
-fn whole(input: impl Read, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    input.take(RULE_MAX + 1).read_to_end(&mut bytes).map_err(|e| report::io(Path::new(name), &e))?;
-    if bytes.len() as u64 > RULE_MAX {
-        return Err(usage(format!("{name}: a rule is at most {RULE_MAX} bytes long")).into());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{name}: not UTF-8")))?;
-    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_string))
-}
-
-fn of_rule(problem: Problem) -> Failure {
-    let hint = problem.hint.clone();
-    let failure = usage(Problem { hint: None, ..problem }.to_string());
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
 /// Gives every profile that the rule is true of to `each`, with a bar while it lasts. The number of all profiles.
 pub fn members(
     profiles: &mut Profiles,
@@ -364,6 +258,9 @@ pub fn members(
     mut rule: Option<Rule>,
     mut each: impl FnMut(Profile) -> Result<()>,
 ) -> Result<u64> {
+    if let Some(rule) = &rule {
+        doubts(profiles, rule)?;
+    }
     let as_of = profiles.as_of();
     let about = profiles.about().map_err(given::of_store)?;
     let bar = report::counting(about.unwrap_or(0), if of.is_users() { "users" } else { "keys" });

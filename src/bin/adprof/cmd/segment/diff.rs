@@ -223,6 +223,7 @@ pub fn plan(args: PlanArgs) -> Result<()> {
     let mut gone = live.as_mut().map(Side::members).transpose()?.unwrap_or_default();
     let (was, as_of) = (gone.len() as u64, planned.as_of());
     let (mut size, mut joins, mut rule) = (0u64, 0u64, planned.rule.clone());
+    overlaps.iter().map(|o| &o.rule).chain([&rule]).try_for_each(|rule| ask::doubts(&planned.profiles, rule))?;
     let all = ask::members(&mut planned.profiles, &of, None, |profile| {
         let member = rule.matches(&profile, as_of);
         if member {

@@ -3,7 +3,7 @@
 use super::count::no_rule;
 use super::line::{Line, array};
 use super::{Shown, usual};
-use crate::ask::{AskArgs, Named, Of, RuleArgs, usage};
+use crate::ask::{AskArgs, Named, Of, RuleArgs, doubts, usage};
 use crate::cmd::query::readable;
 use crate::{given, report};
 use adprof::key::Key;
@@ -64,6 +64,7 @@ pub fn matching(args: MatchArgs) -> Result<()> {
         report::say(format_args!("{}: no active segment", definitions.source));
     }
     let format = usual(args.format);
+    rules.iter().try_for_each(|(_, rule)| doubts(&profiles, rule))?;
     for batch in keys.chunks(BATCH) {
         let mut out = String::new();
         for profile in profiles.get_many(batch).map_err(given::of_store)? {
@@ -109,6 +110,7 @@ pub fn explain(args: ExplainArgs) -> Result<()> {
     let key = key(&of, &args.user)?;
     let named = args.rule.read(args.code.as_deref(), &definitions, &of)?;
     let Named { rule, code } = named.ok_or_else(no_rule)?;
+    doubts(&profiles, &rule)?;
     let (profile, foreseen) = match rule.expr().is_solvable() {
         true => profiles.foresee(&key, &rule.tags(), &mut Membership(rule.expr())).map_err(given::of_store)?,
         false => {
