@@ -191,6 +191,17 @@ fn behaviour_in_a_rule_is_kept_by_a_hidden_tag_that_rules_share() {
     assert_eq!((hidden[0].code.len(), hidden[0].update, hidden[0].entity), (13, Update::Realtime, 0));
     assert_eq!(definitions.segments[0].rule.canonical(), week);
     assert_eq!(definitions.segments[2].rule.canonical(), week.replace(">= 3", "< 1"));
+    let listed = parse(&file(&[
+        r#"{"aggregate":"last_k(category, 3)","op":"CONTAINS","value":"sports"}"#,
+        r#"{"aggregate":"approx_percentile(amount, 0.9)","where":"eventType = 'purchase'","op":">","value":5}"#,
+    ]));
+    let canonical = |place: usize| listed.segments[place].rule.canonical();
+    assert_eq!(canonical(0), "CONTAINS(last_k(category, 3), 'sports')");
+    assert_eq!(canonical(1), "approx_percentile(amount, 0.9) FILTER (WHERE eventType = 'purchase') > 5");
+    for segment in &listed.segments {
+        let rule = listed.rule(&segment.rule.json()).unwrap_or_else(|e| panic!("{}: {e}", segment.rule.json()));
+        assert_eq!(listed.version(&rule), segment.version);
+    }
     // The code is the meaning's: another file, other order, the same code.
     let other = parse(&file(&[
         "sum(amount) > 1",

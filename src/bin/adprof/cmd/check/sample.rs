@@ -11,7 +11,7 @@ use adprof::event::{Event, Refusal, Rules, too_long};
 use adprof::lines::{Lines, Text, open_path, source_name};
 use adprof::ndjson::shown;
 use adprof::rows::{Block, Projection};
-use adprof::tag::{Definitions, Tag, Update};
+use adprof::tag::{Definitions, Update};
 use adprof::time::{self, Millis};
 use anyhow::Result;
 use std::path::Path;
@@ -25,7 +25,8 @@ const SHOWN: u64 = 3;
 
 pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> {
     let definitions = Arc::new(definitions);
-    let computed: Vec<usize> = (0..definitions.tags.len()).filter(|t| is_tried(&definitions.tags[*t])).collect();
+    let computed: Vec<usize> =
+        (0..definitions.tags.len()).filter(|t| definitions.tags[*t].update != Update::Import).collect();
     let plans = Plans::new(&definitions, &computed);
     let mut trial = Trial::new(&plans);
     trial.read(events)?;
@@ -49,11 +50,6 @@ pub fn run(definitions: Definitions, events: &Path, users: usize) -> Result<()> 
         }
     }
     given::check_errors(None, counts.refused, counts.events + counts.refused)
-}
-
-/// Whether its values are shown: those of imported tags are not in events.
-fn is_tried(tag: &Tag) -> bool {
-    tag.update != Update::Import && !tag.is_hidden()
 }
 
 /// What came in.
@@ -158,7 +154,9 @@ impl Profiles {
         }
         self.users += 1;
         if self.users <= self.most {
-            patch.push_line(&mut self.lines);
+            let mut shown = patch.clone();
+            shown.keep_shown();
+            shown.push_line(&mut self.lines);
         }
         for (column, (_, value)) in self.columns.iter_mut().zip(&patch.tags) {
             if let Some(value) = value {
