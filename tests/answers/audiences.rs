@@ -247,6 +247,12 @@ fn hidden_tags_are_shown_to_nobody_who_does_not_ask() {
     assert_eq!(tags(in_redis("a")), "{\"clicks\":2}}\n");
     run_stream(&dir, &["--store", &url, "--state", "state", "--clock", "event"]);
     assert_eq!((tags(in_redis("a")), tags(in_redis("d"))), ("{\"clicks\":2}}\n".into(), "{\"clicks\":0}}\n".into()));
+    // It does not hold windows either, and so does not say that nothing will change.
+    let explain = ["segment", "explain", "a", "--store", &url, "--where", "clicks > 1"];
+    assert_eq!(json(&dir.adprof_args(explain).ok())["byTime"], serde_json::Value::Null);
+    dir.write("window.toml", BEHAVIOUR.replacen("where = ", "window = \"1h\"\nwhere = ", 1));
+    let explain = dir.adprof_args(explain).arg("-d").arg("window.toml").ok();
+    assert_eq!(json(&explain)["byTime"], serde_json::json!({"solved": false}));
     // What Redis lacks the state behind it has, and nobody finds a difference in that.
     let fans = ["segment", "members", "fans", "--store", "file:state", "--as-of", "2024-11-13"];
     assert_eq!(dir.adprof_args(fans).ok(), "a\nb\n");
@@ -351,6 +357,12 @@ fn diff_tells_who_enters_and_who_leaves() {
     dir.write("old.toml", dir.read("adprof.toml").replace("age >= 18", "age < 18"));
     let files = json(&dir.adprof("segment diff adults --against old.toml").ok());
     assert_eq!((&files["entered"], &files["left"]), (&1.into(), &1.into()));
+    let rules = ["segment", "diff", "--before", "age >= 17", "--where", "age >= 18"];
+    let rules = json(&dir.adprof_args(rules).ok());
+    assert_eq!((&rules["entered"], &rules["left"], &rules["before"]["size"]), (&0.into(), &1.into(), &2.into()));
+    let out = dir.adprof_args(["segment", "diff", "--before", "aeg > 1", "--where", "vip"]).exits(2);
+    assert!(out.stderr.starts_with("adprof segment: --before:1:1: unknown tag: aeg"), "{}", out.stderr);
+    dir.adprof("segment diff adults --before vip --where vip").exits(2);
     let out = dir.adprof("segment diff adults").exits(2);
     assert!(out.stderr.contains("there is nothing to compare it with"), "{}", out.stderr);
     let table = dir.adprof("segment diff adults others --format table").ok();

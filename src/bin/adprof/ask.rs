@@ -16,7 +16,7 @@ use adprof::store::{self, Location};
 use adprof::tag::{Definitions, Update};
 use anyhow::Result;
 use jiff::tz::TimeZone;
-pub use rule::{Named, RuleArgs, doubts, named};
+pub use rule::{Named, RuleArgs, doubts, named, typed};
 use std::sync::Arc;
 
 #[derive(clap::Args, Clone)]

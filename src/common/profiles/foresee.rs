@@ -7,6 +7,7 @@ use crate::key::Key;
 use crate::ledger::Decoder;
 use crate::store::Error;
 use crate::store::embedded::{Entry, Tag};
+use crate::tag::{Kind, Tag as Definition, Update};
 use crate::time::Millis;
 
 /// When something is seen otherwise by time alone.
@@ -15,7 +16,7 @@ pub enum Foreseen<T> {
     /// From this instant on, and not before.
     At(Millis, T),
     Never,
-    /// A value follows `as_of()` in a way that is not solved for an instant.
+    /// A value follows `as_of()` in a way that is not solved for an instant, or the store does not know when it falls.
     Unsolved,
 }
 
@@ -42,7 +43,11 @@ impl Profiles {
                 let fields = redis.get_many(std::slice::from_ref(key))?.into_iter().next();
                 let fields = fields.unwrap_or_else(|| Ok(Vec::new()));
                 let profile = published(key.clone(), fields, &definitions, as_of)?;
-                let foreseen = foresee(&profile.values, &[], None, as_of.instant(), look);
+                // Redis holds values, not the windows that they fall with.
+                let foreseen = match tags.iter().any(|tag| falls(&definitions.tags[*tag])) {
+                    true => Foreseen::Unsolved,
+                    false => foresee(&profile.values, &[], None, as_of.instant(), look),
+                };
                 Ok((profile, foreseen))
             }
             From::Embedded { store, live } => {
@@ -77,6 +82,16 @@ impl Profiles {
             }
         }
     }
+}
+
+/// Whether a stream may tell another value of a tag though nothing happens.
+fn falls(tag: &Definition) -> bool {
+    let moves = match &tag.kind {
+        Kind::Aggregation(aggregation) => aggregation.window.is_some(),
+        Kind::Derived(_) => true,
+        Kind::Imported => false,
+    };
+    moves && tag.update == Update::Realtime
 }
 
 /// Goes from one possible change to the next until something else is seen. `told`: the tags that follow `course`.

@@ -83,6 +83,13 @@ pub fn named(definitions: &Definitions, code: &str, of: &Of) -> Result<Named> {
     Ok(named)
 }
 
+/// A rule in either form. `flag` is what messages call it.
+pub fn typed(rule: &str, flag: &str, definitions: &Definitions, of: &Of) -> Result<Named> {
+    let named = Named { rule: Rule::from_sql(rule, flag, definitions).map_err(of_rule)?, code: None };
+    named.check(definitions, of)?;
+    Ok(named)
+}
+
 /// Refuses a rule that the store cannot answer, and says where its answer is not whole.
 pub fn doubts(profiles: &Profiles, rule: &Rule) -> Result<()> {
     let definitions = profiles.definitions();

@@ -11,7 +11,7 @@ use adprof::key::Key;
 use adprof::patch::push_key;
 use adprof::profiles::{AsOf, Profiles};
 use adprof::segment::Rule;
-use adprof::tag::Status;
+use adprof::tag::{Definitions, Status};
 use adprof::time::{self, Millis};
 use anyhow::Result;
 use jiff::tz::TimeZone;
@@ -22,18 +22,22 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   adprof segment diff fans big_fans                       two segments
   adprof segment diff fans --where \"clicks_7d >= 5\"        a segment and a rule
+  adprof segment diff --before \"ltv_total > 5\" --where \"ltv_total > 9\"
   adprof segment diff fans --against deployed.toml        its rule there and its rule here
   adprof segment diff fans --then 2026-12-01              now, and then if nothing happens
   adprof segment diff fans big_fans --members             who enters and who leaves")]
 pub struct DiffArgs {
     /// The segment before
-    #[arg(value_name = "CODE")]
-    code: String,
+    #[arg(value_name = "CODE", required_unless_present = "before", conflicts_with = "before")]
+    code: Option<String>,
     /// The segment after
     #[arg(value_name = "OTHER", conflicts_with_all = ["sql", "rule", "against", "then"])]
     other: Option<String>,
     #[command(flatten)]
     rule: RuleArgs,
+    /// The rule before, where it is no segment: SQL, or JSON that begins with {
+    #[arg(long, value_name = "RULE")]
+    before: Option<String>,
     /// A definition file: before is the segment as it stands there
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sql", "rule"])]
     against: Option<PathBuf>,
@@ -139,6 +143,17 @@ fn compare(before: &mut Side, after: &mut Side, mut each: impl FnMut(&Key, bool)
     Ok(found)
 }
 
+impl DiffArgs {
+    /// A segment, or without one the rule before.
+    fn named(&self, code: Option<&str>, definitions: &Definitions, of: &Of) -> Result<Named> {
+        match (code, &self.before) {
+            (Some(code), _) => ask::named(definitions, code, of),
+            (None, Some(rule)) => ask::typed(rule, "--before", definitions, of),
+            (None, None) => Err(no_rule().into()),
+        }
+    }
+}
+
 pub fn diff(args: DiffArgs) -> Result<()> {
     let instant = args.ask.instant()?;
     let after_at = match &args.then {
@@ -154,8 +169,8 @@ pub fn diff(args: DiffArgs) -> Result<()> {
             return Err(usage("there is nothing to compare it with").hint(hint).into());
         }
         (other, None) => {
-            let code = other.as_deref().unwrap_or(&args.code);
-            args.rule.read(Some(code), profiles.definitions(), &of)?.ok_or_else(no_rule)?
+            let code = other.as_deref().or(args.code.as_deref());
+            args.named(code, profiles.definitions(), &of)?
         }
     };
     let mut after = Side::new(profiles, of.clone(), after);
@@ -163,7 +178,7 @@ pub fn diff(args: DiffArgs) -> Result<()> {
         Some(path) => args.ask.open_with(&DefinitionArgs { definitions: Some(path.clone()) }, instant)?,
         None => args.ask.open_as_of(instant)?,
     };
-    let before = ask::named(profiles.definitions(), &args.code, &of)?;
+    let before = args.named(args.code.as_deref(), profiles.definitions(), &of)?;
     let mut before = Side::new(profiles, of, before);
     let (versions, as_of) = ((before.rule.version().to_string(), after.rule.version().to_string()), after.as_of());
     let found = compare(&mut before, &mut after, |key, enters| {

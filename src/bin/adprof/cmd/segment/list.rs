@@ -80,7 +80,8 @@ pub fn list(args: ListArgs) -> Result<()> {
         .filter(|segment| args.status.is_none_or(|status| segment.status == status))
         .collect();
     if segments.is_empty() {
-        report::say(format_args!("{}: no such segment", definitions.source));
+        let which = if definitions.segments.is_empty() { "" } else { " of this status" };
+        report::say(format_args!("{} has no [[segment]]{which}", definitions.source));
     }
     let text = match usual(args.format) {
         Shown::Ndjson => segments.into_iter().map(|segment| line(segment, args.form)).collect(),

@@ -228,7 +228,7 @@ impl Told<'_> {
                 writeln!(out, "by time alone: {} from {} on", if member { "in" } else { "out" }, time::show(at))
             }
             Foreseen::Never => writeln!(out, "by time alone: no change"),
-            Foreseen::Unsolved => writeln!(out, "by time alone: not known, as_of() is calculated with"),
+            Foreseen::Unsolved => writeln!(out, "by time alone: not known"),
         };
         out
     }
