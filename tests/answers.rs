@@ -1,5 +1,9 @@
 //! query, segment and export answer what a store holds: equally from the embedded store and from Redis.
 
+#[path = "answers/audiences.rs"]
+mod audiences;
+#[path = "answers/behaviour.rs"]
+mod behaviour;
 #[path = "answers/duckdb.rs"]
 mod duckdb;
 #[path = "answers/export.rs"]

@@ -30,6 +30,22 @@ fn canonical_text_reads_back_as_the_same_expression() {
 }
 
 #[test]
+fn a_condition_is_the_same_after_it_has_been_json() {
+    for seed in seeds(3000) {
+        let text = Random(seed).of(Type::Bool, 4).ours;
+        // What is always NULL has no type.
+        let Ok(expr) = expr::condition(&text, &mut Columns) else { continue };
+        let json = expr.json();
+        serde_json::from_str::<serde_json::Value>(&json).unwrap_or_else(|e| panic!("seed {seed}: {json}: {e}"));
+        let again = expr::condition(&json, &mut Columns).unwrap_or_else(|e| panic!("seed {seed}: {json}: {e}"));
+        assert_eq!(again.canonical(), expr.canonical(), "seed {seed}: {text} → {json}");
+        assert_eq!(again.json(), json, "seed {seed}: {text}");
+        let readable = expr::condition(&expr.readable(), &mut Columns).expect("read back");
+        assert_eq!(readable.canonical(), expr.canonical(), "seed {seed}: {text}");
+    }
+}
+
+#[test]
 fn a_value_has_the_type_that_was_promised() {
     for seed in seeds(3000) {
         let mut random = Random(seed);
@@ -87,11 +103,25 @@ proptest::proptest! {
             "]", "{", "}", "\n", "\r\n", "--", "/*", "->", "?", "$1", "@", ";", "é", "\u{0}", "x'41'", "N'a'", "U&'\\0041'",
         ]), 0..14), glue in proptest::sample::select(vec!["", " "])) {
         let text = words.join(glue);
-        for error in [expr::parse(&text, &mut Columns).err(), expr::parse_aggregation(&text, &mut Columns).err()].into_iter().flatten() {
+        let condition = expr::condition(&text, &mut Columns).err();
+        for error in [expr::parse(&text, &mut Columns).err(), condition, expr::parse_aggregation(&text, &mut Columns).err()].into_iter().flatten() {
             assert!(text.is_char_boundary(error.offset), "{text:?}: {error:?}");
             assert!(error.offset + error.len <= text.len(), "{text:?}: {error:?}");
             assert!(!error.message.is_empty());
         }
         let _ = expr::top_call(&text);
+    }
+    #[test]
+    fn an_error_of_json_lies_within_the_text(words in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"logic\":", "\"conditions\":[", "\"AND\"", "\"NOT\"", "\"tag_code\":", "\"i1\"", "\"s1\"",
+            "\"t1\"", "\"op\":", "\"=\"", "\"IN\"", "\"CONTAINS\"", "\"BETWEEN\"", "\"value\":", "1", "1.5", "1e999", "null", "true", "\"é\"",
+            "\"sql\":", "\"i1 > 1\"", "\"segment\":", "\"aggregate\":", "\"count(*)\"", "\"where\":", "\"ago\":", "\"7d\"", "\n", "\\u00e9", "'",
+        ]), 0..16)) {
+        let text = format!("{{{}}}", words.concat());
+        if let Err(error) = expr::condition(&text, &mut Columns) {
+            assert!(error.offset <= text.len() && text.is_char_boundary(error.offset), "{text:?}: {error:?}");
+            assert!(!error.message.is_empty());
+        }
     }
 }

@@ -32,3 +32,7 @@ pub const PANES_MAX: i64 = 10_000;
 pub const EXPR_MAX: usize = 16 * 1024;
 /// Deepest nesting of an expression.
 pub const EXPR_DEPTH_MAX: usize = 64;
+/// Parts of a rule together with all segments that it names.
+pub const RULE_NODES_MAX: usize = 20_000;
+/// Deepest nesting of a rule together with all segments that it names.
+pub const RULE_DEPTH_MAX: usize = 256;

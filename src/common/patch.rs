@@ -26,7 +26,22 @@ pub struct Patch {
     pub tags: Vec<(Arc<str>, Option<Value>)>,
 }
 
+/// What the codes of hidden tags begin with: tags that adprof makes for the rules of segments.
+pub const HIDDEN: char = '_';
+
+/// Whether this is the code of a hidden tag, which is shown to nobody who does not ask for it.
+pub fn is_hidden(code: &str) -> bool {
+    code.starts_with(HIDDEN)
+}
+
 impl Patch {
+    /// Takes the hidden tags out; `false` where nothing is left that was there.
+    pub fn keep_shown(&mut self) -> bool {
+        let was_empty = self.tags.is_empty();
+        self.tags.retain(|(code, _)| !is_hidden(code));
+        was_empty || !self.tags.is_empty()
+    }
+
     /// Appends the patch as one line, its newline included.
     pub fn push_line(&self, out: &mut Vec<u8>) {
         out.push(b'{');

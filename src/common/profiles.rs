@@ -3,6 +3,8 @@
 //! From a live state windowed values are computed for the instant asked about, so they
 //! are right even when no stream runs. Redis holds what was last published.
 
+mod doubt;
+mod foresee;
 mod told;
 
 use crate::engine::plan::{HIDDEN, Plan, Values};
@@ -18,6 +20,8 @@ use crate::store::{Error, Kind, Location};
 use crate::tag::{Definitions, Update};
 use crate::time::{self, Millis};
 use crate::value::{Type, Value};
+pub use doubt::Doubt;
+pub use foresee::{Foreseen, Look};
 use std::sync::Arc;
 pub use told::{Origin, Told, Why};
 

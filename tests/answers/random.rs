@@ -19,11 +19,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
 }
@@ -59,6 +59,44 @@ pub fn patch(random: &mut Random, i: usize) -> String {
     format!("{{\"userId\":\"u-{i:04}\",\"asOf\":{AS_OF},\"tags\":{{{}}}}}", tags.join(","))
 }
 
+/// Segments that random rules may name: each of them a random rule that names those before it.
+pub struct Segments(Vec<Pair>);
+
+impl Segments {
+    pub fn none() -> Segments {
+        Segments(Vec::new())
+    }
+
+    pub fn some(random: &mut Random, n: usize) -> Segments {
+        let mut segments = Segments::none();
+        for _ in 0..n {
+            let rule = rule(random, 1, &segments);
+            segments.0.push(rule);
+        }
+        segments
+    }
+
+    /// The segments as a part of a definition file, in one form and the other in turn.
+    pub fn definitions(&self) -> String {
+        let text = |(i, pair): (usize, &Pair)| {
+            let rule = if i % 2 == 0 { &pair.sql } else { &pair.json };
+            // A JSON string is a basic string of TOML as well.
+            format!("[[segment]]\ncode = \"s{i}\"\nrule = {}\n", serde_json::to_string(rule).expect("a string"))
+        };
+        self.0.iter().enumerate().map(text).collect()
+    }
+
+    fn pick(&self, random: &mut Random) -> Pair {
+        let i = random.below(self.0.len() as u64) as usize;
+        Pair {
+            json: format!("{{\"segment\":\"s{i}\"}}"),
+            sql: format!("in_segment('s{i}')"),
+            // Who is in has two answers.
+            duckdb: format!("COALESCE({}, FALSE)", self.0[i].duckdb),
+        }
+    }
+}
+
 /// One rule: as JSON, as adprof's SQL, and as DuckDB's, written independently of each other.
 pub struct Pair {
     pub json: String,
@@ -66,12 +104,12 @@ pub struct Pair {
     pub duckdb: String,
 }
 
-pub fn rule(random: &mut Random, depth: u32) -> Pair {
+pub fn rule(random: &mut Random, depth: u32, segments: &Segments) -> Pair {
     if depth == 3 || random.below(3) == 0 {
-        return leaf(random);
+        return if !segments.0.is_empty() && random.below(6) == 0 { segments.pick(random) } else { leaf(random) };
     }
     if random.below(4) == 0 {
-        let one = rule(random, depth + 1);
+        let one = rule(random, depth + 1, segments);
         return Pair {
             json: format!("{{\"logic\":\"NOT\",\"conditions\":[{}]}}", one.json),
             sql: format!("NOT ({})", one.sql),
@@ -79,7 +117,7 @@ pub fn rule(random: &mut Random, depth: u32) -> Pair {
         };
     }
     let logic = *random.pick(&["AND", "OR"]);
-    let parts: Vec<Pair> = (0..2 + random.below(2)).map(|_| rule(random, depth + 1)).collect();
+    let parts: Vec<Pair> = (0..2 + random.below(2)).map(|_| rule(random, depth + 1, segments)).collect();
     let join = |separator: &str, part: fn(&Pair) -> &str| parts.iter().map(part).collect::<Vec<_>>().join(separator);
     let word = format!(" {logic} ");
     Pair {
@@ -91,6 +129,12 @@ pub fn rule(random: &mut Random, depth: u32) -> Pair {
 
 fn leaf(random: &mut Random) -> Pair {
     let tag = *random.pick(&TAGS);
+    if tag == "seen" && random.below(2) == 0 {
+        return relative(random);
+    }
+    if random.below(12) == 0 {
+        return other(random);
+    }
     let ops = ["=", "!=", "<>", ">", ">=", "<", "<=", "BETWEEN", "IN", "NOT IN", "IS NULL", "IS NOT NULL"];
     let op = match random.below(15) {
         n if n < 12 => ops[n as usize],
@@ -131,6 +175,37 @@ fn leaf(random: &mut Random) -> Pair {
             same(json(&value), format!("{tag} {op} {}", sql(&value)))
         }
     }
+}
+
+/// A comparison with an instant before the one that is asked about, in one of the ways to write it.
+fn relative(random: &mut Random) -> Pair {
+    let op = *random.pick(&["=", "!=", ">", ">=", "<", "<="]);
+    let seconds = 1 + random.below(10);
+    let ago = match random.below(3) {
+        0 => format!("ago('{seconds}s')"),
+        1 => format!("as_of() - INTERVAL '{seconds}' SECOND"),
+        _ => format!("as_of() - {}", seconds * 1000),
+    };
+    Pair {
+        json: format!("{{\"tag_code\":\"seen\",\"op\":\"{op}\",\"value\":{{\"ago\":\"{seconds}s\"}}}}"),
+        sql: format!("seen {op} {ago}"),
+        duckdb: format!("(seen {op} {AS_OF} - {})", seconds * 1000),
+    }
+}
+
+/// A condition that JSON has no words of its own for.
+fn other(random: &mut Random) -> Pair {
+    let text = match random.below(6) {
+        0 => format!("age % 7 = {}", random.below(7)),
+        1 => "vip".to_string(),
+        2 => "vip IS NOT TRUE".to_string(),
+        3 => format!("COALESCE(ltv, 0) < {}", random.below(8)),
+        4 => format!("age NOT BETWEEN {} AND {}", random.below(60), random.below(60)),
+        _ => format!("CASE WHEN age > {} THEN city ELSE 'Oslo' END = 'Oslo'", random.below(60)),
+    };
+    let duckdb = text.replace("vip IS NOT TRUE", "vip IS DISTINCT FROM TRUE");
+    let json = format!("{{\"sql\":{}}}", serde_json::to_string(&text).expect("a string"));
+    Pair { json, duckdb: format!("({duckdb})"), sql: format!("({text})") }
 }
 
 /// A JSON value as a literal of SQL.

@@ -2,23 +2,22 @@
 //!
 //! The instant is read once, here: a named one stays, `now` is told as such.
 
+mod rule;
+
 use crate::given::{self, DefinitionArgs, StoreArgs};
 use crate::report::{self, Exit, Failure};
 use adprof::key::{Key, USER};
 use adprof::limits::{FIELD_MAX, USER_ID_MAX};
 use adprof::ndjson::shown;
+use adprof::patch::is_hidden;
 use adprof::profiles::{AsOf, Profile, Profiles};
 use adprof::segment::Rule;
 use adprof::store::{self, Location};
-use adprof::tag::{Definitions, Problem, Update};
+use adprof::tag::{Definitions, Update};
 use anyhow::Result;
 use jiff::tz::TimeZone;
-use std::io::Read;
-use std::path::Path;
+pub use rule::{Named, RuleArgs, doubts, named, typed};
 use std::sync::Arc;
-
-/// Longest rule, in bytes: far beyond what an expression may have, and no more than fits in memory with ease.
-const RULE_MAX: u64 = 1 << 20;
 
 #[derive(clap::Args, Clone)]
 pub struct AskArgs {
@@ -153,10 +152,25 @@ impl AskArgs {
 
     /// Opens the store that is meant, as of the instant that is meant.
     pub fn open(&self) -> Result<Profiles> {
-        let as_of = self.instant()?;
-        let definitions = self.definitions.find()?;
-        let location = self.store.choose(definitions.as_ref())?;
-        Profiles::open(&location, definitions, as_of).map_err(|e| given::of_store(e).into())
+        self.open_as_of(self.instant()?)
+    }
+
+    /// The same, as of another instant.
+    pub fn open_as_of(&self, as_of: AsOf) -> Result<Profiles> {
+        self.open_with(&self.definitions, as_of)
+    }
+
+    /// The store that is meant, read with the definitions of another file.
+    pub fn open_with(&self, definitions: &DefinitionArgs, as_of: AsOf) -> Result<Profiles> {
+        let own = self.definitions.find()?;
+        let location = self.store.choose(own.as_ref())?;
+        Profiles::open(&location, definitions.find()?, as_of).map_err(|e| given::of_store(e).into())
+    }
+
+    /// The store that is meant, read with the definitions that its stream runs with.
+    pub fn open_kept(&self, as_of: AsOf) -> Result<Profiles> {
+        let location = self.store.choose(self.definitions.find()?.as_ref())?;
+        Profiles::open(&location, None, as_of).map_err(|e| given::of_store(e).into())
     }
 }
 
@@ -185,11 +199,37 @@ pub struct TagArgs {
     /// The tags to show: all, or codes [default: all]
     #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
+    /// Show the tags that rules of segments are kept by, too
+    #[arg(long)]
+    hidden: bool,
+}
+
+/// The tags that somebody wants to see.
+#[derive(Clone, Default)]
+pub struct Chosen {
+    /// Places in the order of the definitions; `None` for everything there is.
+    pub tags: Option<Vec<usize>>,
+    /// Whether everything has the hidden tags in it.
+    pub hidden: bool,
+}
+
+impl Chosen {
+    /// Whether the tag of this code is one of them.
+    pub fn keeps(&self, definitions: &Definitions, code: &str) -> bool {
+        match &self.tags {
+            Some(tags) => tags.iter().any(|tag| &*definitions.tags[*tag].code == code),
+            None => self.hidden || !is_hidden(code),
+        }
+    }
 }
 
 impl TagArgs {
-    /// The places of the tags that are meant, in the order of the definitions; `None` for everything there is.
-    pub fn choose(&self, definitions: &Definitions, of: &Of) -> Result<Option<Vec<usize>>> {
+    /// The tags that are meant.
+    pub fn choose(&self, definitions: &Definitions, of: &Of) -> Result<Chosen> {
+        Ok(Chosen { tags: self.named(definitions, of)?, hidden: self.hidden })
+    }
+
+    fn named(&self, definitions: &Definitions, of: &Of) -> Result<Option<Vec<usize>>> {
         match &self.tags[..] {
             [] => Ok(None),
             [all] if all == "all" => Ok(None),
@@ -211,64 +251,6 @@ pub fn of_entity(tags: &[usize], definitions: &Definitions, of: &Of) -> Result<(
     Err(usage(format!("`{code}` is of `{entity}`, not of `{}`", of.name)).hint(format!("--entity {entity}")).into())
 }
 
-/// Whether a profile's tag is among the chosen ones.
-pub fn keeps(chosen: Option<&[usize]>, definitions: &Definitions, code: &str) -> bool {
-    chosen.is_none_or(|chosen| chosen.iter().any(|tag| &*definitions.tags[*tag].code == code))
-}
-
-#[derive(clap::Args, Clone)]
-pub struct RuleArgs {
-    /// The users this SQL condition over tags is true of, such as: ltv_total >= 100 AND last_click_category = 'sports'
-    #[arg(long = "where", value_name = "SQL", conflicts_with = "rule")]
-    sql: Option<String>,
-    /// The same as JSON, from a file (@FILE), or from stdin (-): {"logic":"AND","conditions":[{"tag_code":…,"op":…,"value":…}]}
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    rule: Option<String>,
-}
-
-impl RuleArgs {
-    /// The rule that was given, read with these definitions; `None` without one.
-    pub fn read(&self, definitions: &Definitions, of: &Of) -> Result<Option<Rule>> {
-        let rule = match (&self.sql, self.rule.as_deref()) {
-            (Some(sql), _) => Rule::from_sql(sql, "--where", definitions),
-            (None, None) => return Ok(None),
-            (None, Some("-")) => {
-                Rule::from_json(&whole(std::io::stdin(), "standard input")?, "standard input", definitions)
-            }
-            (None, Some(rule)) => match rule.strip_prefix('@') {
-                Some(path) => {
-                    let file = std::fs::File::open(path).map_err(|e| report::io(Path::new(path), &e))?;
-                    Rule::from_json(&whole(file, path)?, path, definitions)
-                }
-                None => Rule::from_json(rule, "--rule", definitions),
-            },
-        };
-        let rule = rule.map_err(of_rule)?;
-        of_entity(&rule.tags(), definitions, of)?;
-        report::detail(format_args!("rule: {}", rule.sql()));
-        Ok(Some(rule))
-    }
-}
-
-fn whole(input: impl Read, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    input.take(RULE_MAX + 1).read_to_end(&mut bytes).map_err(|e| report::io(Path::new(name), &e))?;
-    if bytes.len() as u64 > RULE_MAX {
-        return Err(usage(format!("{name}: a rule is at most {RULE_MAX} bytes long")).into());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{name}: not UTF-8")))?;
-    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_string))
-}
-
-fn of_rule(problem: Problem) -> Failure {
-    let hint = problem.hint.clone();
-    let failure = usage(Problem { hint: None, ..problem }.to_string());
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
 /// Gives every profile that the rule is true of to `each`, with a bar while it lasts. The number of all profiles.
 pub fn members(
     profiles: &mut Profiles,
@@ -276,6 +258,9 @@ pub fn members(
     mut rule: Option<Rule>,
     mut each: impl FnMut(Profile) -> Result<()>,
 ) -> Result<u64> {
+    if let Some(rule) = &rule {
+        doubts(profiles, rule)?;
+    }
     let as_of = profiles.as_of();
     let about = profiles.about().map_err(given::of_store)?;
     let bar = report::counting(about.unwrap_or(0), if of.is_users() { "users" } else { "keys" });

@@ -82,7 +82,8 @@ pub fn tags(definitions: &Definitions, asked: &[String], usual: Update) -> Resul
 /// Names the tags there are, as far as a line holds them.
 pub fn all_tags(definitions: &Definitions) -> String {
     const SHOWN: usize = 10;
-    let codes: Vec<&str> = definitions.tags.iter().take(SHOWN).map(|tag| &*tag.code).collect();
+    let codes: Vec<&str> =
+        definitions.tags.iter().filter(|tag| !tag.is_hidden()).take(SHOWN).map(|tag| &*tag.code).collect();
     let more = if definitions.tags.len() > SHOWN { ", …" } else { "" };
     format!("the tags are {}{more}", codes.join(", "))
 }

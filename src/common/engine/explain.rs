@@ -5,7 +5,7 @@
 use super::dedup::HashKey;
 use super::fold::{Fold, Range, Tally};
 use super::given::Given;
-use super::plan::{Counter, HIDDEN, Plan};
+use super::plan::{Counter, HIDDEN, Plan, Values};
 use super::state::State;
 use crate::expr::{Expr, Scratch};
 use crate::rows::Block;
@@ -67,7 +67,8 @@ pub fn explain(plan: &Plan, state: Option<State>, given: &Given, as_of: Millis) 
         state.kept(place).iter().map(pane).collect()
     });
     let since = window.map(|(_, window)| window.since(as_of));
-    let next = next(plan, state, has_events, given, &value, as_of);
+    let course = Course { plan, state, has_events, given: given.clone(), scratch: Scratch::new() };
+    let next = next(course, tag, &value, as_of);
     Explanation { as_of, value, since, panes, next }
 }
 
@@ -76,28 +77,57 @@ fn told(plan: &Plan) -> usize {
 }
 
 /// Goes from one possible change to the next, as the live engine does, until the value is another.
-fn next(plan: &Plan, mut state: State, has_events: bool, given: &Given, value: &Option<Value>, as_of: Millis) -> Next {
-    let clocks = || plan.derivations.iter().filter(|d| d.expr.uses_as_of());
-    if !clocks().all(|d| d.expr.is_solvable()) {
+fn next(mut course: Course<'_>, tag: usize, value: &Option<Value>, as_of: Millis) -> Next {
+    if !course.is_solvable() {
         return Next::Unsolved;
     }
-    let (mut now, mut scratch) = (as_of, Scratch::new());
+    let mut now = as_of;
     loop {
-        state.expire(plan, now);
-        let mut values = plan.values(has_events.then_some(&state), given, now, &mut scratch);
-        let found = values[told(plan)].take();
-        if found != *value {
-            return Next::At(now, found);
+        let (mut values, next) = course.at(now);
+        if values[tag] != *value {
+            return Next::At(now, values[tag].take());
         }
-        values[told(plan)] = found;
-        let by_clock = match clocks().next() {
-            Some(_) => plan.next_derived_change(&values, now, &mut scratch),
-            None => None,
+        match next {
+            Some(at) => now = at,
+            None => return Next::Never,
+        }
+    }
+}
+
+/// The values of a key as time passes and nothing else happens.
+pub struct Course<'p> {
+    plan: &'p Plan,
+    state: State,
+    /// Of a key that is known by its given values alone, nothing but these counts.
+    has_events: bool,
+    given: Given,
+    scratch: Scratch,
+}
+
+impl<'p> Course<'p> {
+    /// A key without a state is one of no events.
+    pub fn new(plan: &'p Plan, state: Option<State>, given: Given) -> Course<'p> {
+        let has_events = state.is_some() || !given.is_known();
+        let state = state.unwrap_or_else(|| State::new(plan));
+        Course { plan, state, has_events, given, scratch: Scratch::new() }
+    }
+
+    /// Whether every instant at which a value changes by time is known.
+    pub fn is_solvable(&self) -> bool {
+        self.plan.derivations.iter().filter(|d| d.expr.uses_as_of()).all(|d| d.expr.is_solvable())
+    }
+
+    /// The values at `now`, which only grows from call to call, and the next instant at which one of them may change.
+    pub fn at(&mut self, now: Millis) -> (Values, Option<Millis>) {
+        self.state.expire(self.plan, now);
+        let state = self.has_events.then_some(&self.state);
+        let values = self.plan.values(state, &self.given, now, &mut self.scratch);
+        let by_clock = match self.plan.follows_clock() {
+            true => self.plan.next_derived_change(&values, now, &mut self.scratch),
+            false => None,
         };
-        match [state.next_change(plan, now), by_clock].into_iter().flatten().min() {
-            Some(at) if at > now => now = at,
-            _ => return Next::Never,
-        }
+        let next = [self.state.next_change(self.plan, now), by_clock].into_iter().flatten().min();
+        (values, next.filter(|at| *at > now))
     }
 }
 

@@ -65,9 +65,21 @@ impl Lower<'_, '_> {
     }
 
     fn function(&mut self, call: ast::Function, at: At) -> Lowered {
+        if let [ObjectNamePart::Identifier(name)] = &call.name.0[..]
+            && self.names.is_aggregation(&name.value.to_ascii_lowercase())
+        {
+            return self.measure(call, at);
+        }
         let written = self.written(call, at)?;
         if written.name.eq_ignore_ascii_case("as_of") && written.args.is_empty() && !written.star {
             return Ok(Node::of(What::AsOf, Type::Datetime));
+        }
+        let plain = !written.distinct && !written.star;
+        if plain && written.name.eq_ignore_ascii_case("ago") {
+            return self.ago(&written.args, written.name_at);
+        }
+        if plain && written.name.eq_ignore_ascii_case("in_segment") {
+            return self.segment(&written.args, written.name_at);
         }
         let Some(function) = Function::find(&written.name) else {
             return Err(self.unknown_function(&written.name, written.name_at));
@@ -294,7 +306,6 @@ impl Lower<'_, '_> {
                 ("IS DISTINCT FROM", Some("compare, and test IS NULL"))
             }
             Sql::IsUnknown(_) | Sql::IsNotUnknown(_) => ("IS UNKNOWN", Some("write IS NULL")),
-            Sql::Interval(_) => ("INTERVAL", Some("times are milliseconds: an hour is 3600000")),
             Sql::Extract { .. } => ("EXTRACT", None),
             Sql::AtTimeZone { .. } => ("AT TIME ZONE", None),
             Sql::Position { .. } => ("POSITION", None),

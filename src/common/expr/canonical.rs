@@ -3,21 +3,72 @@
 //! Parsing it gives the same expression, and from that the same text again.
 
 use super::is_plain_name;
-use super::node::{Literal, Node, What};
-use crate::time;
+use super::node::{Literal, Node, Operator, What};
+use crate::time::{self, Millis, show_span};
 use crate::value::Type;
 use std::fmt::Write;
 
 pub(crate) fn text(node: &Node) -> String {
-    let mut out = String::new();
+    let mut out = Out { text: String::new(), ago: false };
     write(node, &mut out);
-    out
+    out.text
 }
 
-fn write(node: &Node, out: &mut String) {
+/// The same for people: `as_of() - 604800000` is `ago('7d')`. It is read back as the same expression too.
+pub(crate) fn readable(node: &Node) -> String {
+    let mut out = Out { text: String::new(), ago: true };
+    write(node, &mut out);
+    out.text
+}
+
+/// The span before `as_of()` that a node means, where it is written as one.
+pub(crate) fn ago(node: &Node) -> Option<Millis> {
+    match &node.what {
+        What::Arithmetic(Operator::Sub, a, b) => match (&a.what, &b.what) {
+            (What::AsOf, What::Literal(Literal::Int(span))) if *span > 0 => Some(*span),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The text so far.
+struct Out {
+    text: String,
+    /// Whether spans before `as_of()` are written as such.
+    ago: bool,
+}
+
+impl Out {
+    fn push(&mut self, c: char) {
+        self.text.push(c);
+    }
+
+    fn push_str(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+}
+
+impl Write for Out {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.text.write_str(text)
+    }
+}
+
+fn write(node: &Node, out: &mut Out) {
+    if let Some(span) = ago(node).filter(|_| out.ago) {
+        let _ = write!(out, "ago('{}')", show_span(span));
+        return;
+    }
     match &node.what {
         What::Literal(literal) => write_literal(literal, out),
+        What::Slot { measure: Some(measure), .. } => out.push_str(&measure.sql()),
         What::Slot { name, .. } => write_name(name, out),
+        What::Segment { code, .. } => {
+            out.push_str("in_segment(");
+            quoted(code, '\'', out);
+            out.push(')');
+        }
         What::AsOf => out.push_str("as_of()"),
         What::Compare(comparison, a, b) => infix(a, comparison.symbol(), b, out),
         What::Arithmetic(operator, a, b) => infix(a, operator.symbol(), b, out),
@@ -89,6 +140,7 @@ fn is_atom(node: &Node) -> bool {
         What::Cast { node, implicit: true } => is_atom(node),
         What::Literal(_)
         | What::Slot { .. }
+        | What::Segment { .. }
         | What::AsOf
         | What::Case { .. }
         | What::Call { .. }
@@ -97,8 +149,8 @@ fn is_atom(node: &Node) -> bool {
     }
 }
 
-fn operand(node: &Node, out: &mut String) {
-    if is_atom(node) {
+fn operand(node: &Node, out: &mut Out) {
+    if is_atom(node) || out.ago && ago(node).is_some() {
         return write(node, out);
     }
     out.push('(');
@@ -106,13 +158,13 @@ fn operand(node: &Node, out: &mut String) {
     out.push(')');
 }
 
-fn infix(a: &Node, symbol: &str, b: &Node, out: &mut String) {
+fn infix(a: &Node, symbol: &str, b: &Node, out: &mut Out) {
     operand(a, out);
     let _ = write!(out, " {symbol} ");
     operand(b, out);
 }
 
-fn prefix(symbol: &str, node: &Node, out: &mut String) {
+fn prefix(symbol: &str, node: &Node, out: &mut Out) {
     out.push_str(symbol);
     // `--` would begin a comment, and `-5` is a literal already.
     if symbol == "-" && matches!(node.what, What::Literal(_)) {
@@ -123,12 +175,12 @@ fn prefix(symbol: &str, node: &Node, out: &mut String) {
     operand(node, out);
 }
 
-fn postfix(node: &Node, symbol: &str, out: &mut String) {
+fn postfix(node: &Node, symbol: &str, out: &mut Out) {
     operand(node, out);
     out.push_str(symbol);
 }
 
-fn joined(parts: &[Node], separator: &str, out: &mut String) {
+fn joined(parts: &[Node], separator: &str, out: &mut Out) {
     for (i, part) in parts.iter().enumerate() {
         if i > 0 {
             out.push_str(separator);
@@ -137,7 +189,7 @@ fn joined(parts: &[Node], separator: &str, out: &mut String) {
     }
 }
 
-fn comma_separated(nodes: &[Node], out: &mut String) {
+fn comma_separated(nodes: &[Node], out: &mut Out) {
     for (i, node) in nodes.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
@@ -146,9 +198,9 @@ fn comma_separated(nodes: &[Node], out: &mut String) {
     }
 }
 
-fn write_case(operand: Option<&Node>, branches: &[(Node, Node)], otherwise: Option<&Node>, out: &mut String) {
+fn write_case(operand: Option<&Node>, branches: &[(Node, Node)], otherwise: Option<&Node>, out: &mut Out) {
     out.push_str("CASE");
-    let word = |word: &str, node: &Node, out: &mut String| {
+    let word = |word: &str, node: &Node, out: &mut Out| {
         out.push_str(word);
         write(node, out);
     };
@@ -165,7 +217,7 @@ fn write_case(operand: Option<&Node>, branches: &[(Node, Node)], otherwise: Opti
     out.push_str(" END");
 }
 
-fn write_literal(literal: &Literal, out: &mut String) {
+fn write_literal(literal: &Literal, out: &mut Out) {
     let _ = match literal {
         Literal::Null => write!(out, "NULL"),
         Literal::Bool(b) => write!(out, "{}", if *b { "TRUE" } else { "FALSE" }),
@@ -182,7 +234,7 @@ fn write_literal(literal: &Literal, out: &mut String) {
     };
 }
 
-fn write_name(name: &str, out: &mut String) {
+fn write_name(name: &str, out: &mut Out) {
     if name.split('.').all(is_plain_name) {
         out.push_str(name);
     } else {
@@ -190,7 +242,7 @@ fn write_name(name: &str, out: &mut String) {
     }
 }
 
-fn quoted(text: &str, quote: char, out: &mut String) {
+fn quoted(text: &str, quote: char, out: &mut Out) {
     out.push(quote);
     for c in text.chars() {
         if c == quote {

@@ -16,6 +16,7 @@ pub(crate) fn eval<'a, R: Row>(node: &'a Node, row: &'a R, scratch: &'a Bump) ->
         What::Literal(literal) => literal.datum(),
         What::Slot { slot, .. } => row.datum(*slot),
         What::AsOf => row.as_of(),
+        What::Segment { rule, .. } => Datum::Bool(truth(eval(&rule.node, row, scratch)) == Some(true)),
         What::Compare(comparison, a, b) => {
             compare(*comparison, eval(a, row, scratch), eval(b, row, scratch)).map_or(Datum::Null, Datum::Bool)
         }

@@ -27,6 +27,19 @@ impl<'t, 'n> Lower<'t, 'n> {
         Lower { text, places: Places::new(text), names, depth: 0 }
     }
 
+    /// Goes on where another stands, with other names.
+    pub(super) fn at_depth(self, depth: usize) -> Lower<'t, 'n> {
+        Lower { depth, ..self }
+    }
+
+    pub(super) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
     pub fn expr(&mut self, tree: Sql) -> Result<Expr, ExprError> {
         let node = self.lower(tree)?;
         Ok(Expr { ty: node.ty.unwrap_or(Type::String), node })
@@ -80,6 +93,7 @@ impl<'t, 'n> Lower<'t, 'n> {
                 self.like(*expr, *pattern, escape_char, negated)
             }
             Sql::Case { operand, conditions, else_result, .. } => self.case(operand, conditions, else_result),
+            Sql::Interval(interval) => Ok(Node::literal(Literal::Int(self.interval(&interval, at)?))),
             other => self.lower_call(other, at),
         }
     }
@@ -107,7 +121,7 @@ impl<'t, 'n> Lower<'t, 'n> {
     fn name(&mut self, parts: &[Ident], at: At) -> Lowered {
         let name = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
         if let Some((slot, ty)) = self.names.resolve(&name) {
-            return Ok(Node::of(What::Slot { slot, name: name.into() }, ty));
+            return Ok(Node::of(What::Slot { slot, name: name.into(), measure: None }, ty));
         }
         let message = format!("unknown {}: {name}", self.names.noun());
         let known = self.names.known();

@@ -21,21 +21,30 @@ pub mod engine;
 mod eval;
 pub(crate) mod function;
 mod like;
+pub mod json;
 mod lower;
+mod measure;
 pub(crate) mod node;
 mod number;
 pub mod print;
 pub mod select;
 mod source;
+mod span;
 #[cfg(test)]
 mod tests;
 mod text;
+mod words;
 
+use crate::limits::{RULE_DEPTH_MAX, RULE_NODES_MAX};
 use crate::rows::Row;
 use crate::time::Millis;
 use crate::value::{Datum, Type, Value};
-use node::{Node, What};
+pub use measure::{Kept, Measured};
+use node::{Extent, Node, What};
 use std::fmt;
+use std::sync::Arc;
+use words::is_plain_name;
+pub use words::{RESERVED, is_reserved, nearest};
 
 /// Where strings made during evaluation live; the caller resets it between rows.
 pub type Scratch = bumpalo::Bump;
@@ -64,6 +73,28 @@ pub trait Names {
     /// A hint for a name that is not in scope and close to none that is.
     fn unknown_name(&self, _name: &str) -> Option<String> {
         None
+    }
+
+    /// Whether calls of this name, in lower case, are aggregations over events here.
+    fn is_aggregation(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// The names that stand inside an aggregation, where there can be one.
+    fn events(&mut self) -> Option<&mut dyn Names> {
+        None
+    }
+
+    /// What an aggregation at these bytes of the text is kept as.
+    fn measure(&mut self, _measured: Measured, (offset, len): (usize, usize)) -> Result<Kept, ExprError> {
+        let message = "an aggregation has no place here".to_string();
+        Err(ExprError { offset, len, message, hint: None })
+    }
+
+    /// The rule of a segment; the error is message and hint.
+    fn segment(&mut self, _code: &str) -> Result<Arc<Expr>, (String, Option<String>)> {
+        let hint = "it stands in rules of segments only".to_string();
+        Err(("in_segment() has no place here".to_string(), Some(hint)))
     }
 
     /// Message and hint for a call to a function that expressions do not have, where more is known than that.
@@ -112,6 +143,38 @@ pub fn parse(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
     lower::Lower::new(text, names).expr(tree)
 }
 
+/// Reads and checks a condition, in SQL or, where its first character that is no blank is `{`, in the
+/// [JSON form](json).
+pub fn condition(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
+    if text.trim_start().starts_with('{') {
+        return json_condition(text, names);
+    }
+    let expr = parse(text, names)?;
+    if expr.ty != Type::Bool {
+        let message = format!("a rule is a condition, not {}", expr.ty);
+        let hint = Some("compare the value with another, as in age >= 18".to_string());
+        return Err(ExprError { offset: 0, len: text.len(), message, hint });
+    }
+    bounded(expr, text)
+}
+
+/// Reads and checks a condition in the JSON form.
+pub fn json_condition(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
+    bounded(json::read(text, names)?, text)
+}
+
+/// Segments of segments are looked into each time, so their size and depth are bounded as a whole.
+fn bounded(expr: Expr, text: &str) -> Result<Expr, ExprError> {
+    let Extent { nodes, depth } = expr.node.extent();
+    if nodes <= RULE_NODES_MAX && depth <= RULE_DEPTH_MAX {
+        return Ok(expr);
+    }
+    let message = format!(
+        "with all segments it names the rule has {nodes} parts in {depth} levels, more than {RULE_NODES_MAX} in {RULE_DEPTH_MAX}"
+    );
+    Err(ExprError { offset: 0, len: text.len(), message, hint: None })
+}
+
 /// Reads and checks a call whose name the caller knows; only its arguments are expressions.
 pub fn parse_aggregation(text: &str, names: &mut dyn Names) -> Result<AggCall, ExprError> {
     let tree = source::parse(text)?;
@@ -128,7 +191,7 @@ pub fn function_names() -> impl Iterator<Item = String> {
     function::FUNCTIONS
         .iter()
         .flat_map(|f| std::iter::once(f.name).chain(f.aliases.iter().copied()))
-        .chain(["as_of", "cast"])
+        .chain(["ago", "as_of", "cast"])
         .map(str::to_ascii_lowercase)
 }
 
@@ -190,10 +253,45 @@ impl Expr {
         });
     }
 
+    /// The segments that it names itself, each once, with their rules.
+    pub fn segments(&self) -> Vec<(&str, &Arc<Expr>)> {
+        let mut out: Vec<(&str, &Arc<Expr>)> = Vec::new();
+        self.node.walk_own(&mut |node| {
+            if let What::Segment { code, rule, .. } = &node.what
+                && !out.iter().any(|(known, _)| *known == &**code)
+            {
+                out.push((code, rule));
+            }
+        });
+        out
+    }
+
+    /// Adds the slots it reads itself, not by way of segments, each once.
+    pub fn own_slots(&self, out: &mut Vec<usize>) {
+        self.node.walk_own(&mut |node| {
+            if let What::Slot { slot, .. } = node.what
+                && !out.contains(&slot)
+            {
+                out.push(slot);
+            }
+        });
+    }
+
     /// The text that all ways to write this expression share: blanks, comments, case of keywords and needless
     /// parentheses do not show.
     pub fn canonical(&self) -> String {
         canonical::text(&self.node)
+    }
+
+    /// The canonical text, in which a span before `as_of()` is written as one: `seen > ago('7d')`. It is read as the
+    /// same expression.
+    pub fn readable(&self) -> String {
+        canonical::readable(&self.node)
+    }
+
+    /// The condition in its [JSON form](json).
+    pub fn json(&self) -> String {
+        json::write(&self.node)
     }
 
     /// The string constants that the field or tag in `slot` is compared with by `=`, `<>` or IN.
@@ -224,6 +322,19 @@ impl Expr {
     }
 }
 
+/// The truth of a part of an expression that is a condition.
+pub(crate) fn truth_of<R: Row>(node: &Node, row: &R, scratch: &Scratch) -> Option<bool> {
+    match eval::eval(node, row, scratch) {
+        Datum::Bool(b) => Some(b),
+        _ => None,
+    }
+}
+
+/// The text of a part of an expression, as `Expr::readable` has it.
+pub(crate) fn readable(node: &Node) -> String {
+    canonical::readable(node)
+}
+
 /// Whether a value of type `from` can stand where `to` is declared: int → decimal → double, datetime ↔ int.
 pub fn widens(from: Option<Type>, to: Type) -> bool {
     match from {
@@ -236,109 +347,4 @@ pub fn widens(from: Option<Type>, to: Type) -> bool {
                 | (Type::Datetime, Type::Int)
         ),
     }
-}
-
-/// Words that SQL keeps for itself: as a name each needs double quotes, here or in an engine the SQL is written for.
-pub const RESERVED: &[&str] = &[
-    "all",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "between",
-    "by",
-    "case",
-    "cast",
-    "ceil",
-    "convert",
-    "cross",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "desc",
-    "distinct",
-    "else",
-    "end",
-    "escape",
-    "except",
-    "exists",
-    "extract",
-    "false",
-    "fetch",
-    "floor",
-    "for",
-    "from",
-    "full",
-    "group",
-    "having",
-    "in",
-    "inner",
-    "intersect",
-    "interval",
-    "into",
-    "is",
-    "join",
-    "lambda",
-    "left",
-    "like",
-    "limit",
-    "localtime",
-    "localtimestamp",
-    "map",
-    "natural",
-    "not",
-    "null",
-    "offset",
-    "on",
-    "or",
-    "order",
-    "outer",
-    "overlay",
-    "position",
-    "prior",
-    "returning",
-    "right",
-    "safe_cast",
-    "select",
-    "set",
-    "some",
-    "struct",
-    "substr",
-    "substring",
-    "table",
-    "then",
-    "trim",
-    "true",
-    "try_cast",
-    "union",
-    "unique",
-    "user",
-    "using",
-    "values",
-    "when",
-    "where",
-    "with",
-];
-
-/// Whether a word is reserved, in any case.
-pub fn is_reserved(word: &str) -> bool {
-    RESERVED.binary_search(&word.to_ascii_lowercase().as_str()).is_ok()
-}
-
-/// Whether a name needs no quotes.
-fn is_plain_name(name: &str) -> bool {
-    let start = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    start && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !is_reserved(name)
-}
-
-/// The known name that `name` was most likely meant to be.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    known
-        .into_iter()
-        .map(|other| (strsim::damerau_levenshtein(&lower, &other.to_lowercase()), other))
-        .filter(|(distance, other)| *distance <= 1 + other.chars().count() / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, other)| other)
 }

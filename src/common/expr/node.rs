@@ -2,10 +2,12 @@
 //!
 //! What is here has been checked: types fit, names are slots. Evaluation reads it, and so does a printer for another engine.
 
+use super::Expr;
 use super::function::Function;
 use super::like::Pattern;
 use crate::money::Decimal;
 use crate::value::{Datum, Type};
+use std::sync::Arc;
 
 /// One node and the type of its value; `None` for what is always NULL.
 #[derive(Clone, Debug)]
@@ -22,6 +24,15 @@ pub(crate) enum What {
     Slot {
         slot: usize,
         name: Box<str>,
+        /// The aggregation that is written instead of a name.
+        measure: Option<Box<Measure>>,
+    },
+    /// `in_segment('code')`: whether the rule of that segment is true, which has two values only.
+    Segment {
+        code: Box<str>,
+        rule: Arc<Expr>,
+        /// Of the rule.
+        extent: Extent,
     },
     /// `as_of()`.
     AsOf,
@@ -77,6 +88,38 @@ pub(crate) enum What {
         /// Not written by anyone: two types met and this one gave way.
         implicit: bool,
     },
+}
+
+/// How large a tree is, with all rules that it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Extent {
+    pub nodes: usize,
+    pub depth: usize,
+}
+
+/// An aggregation as a part of a condition, each piece as its canonical text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Measure {
+    /// `count(*)`
+    pub call: String,
+    /// Which events count; all of them without one.
+    pub filter: Option<String>,
+    /// How far back; the whole life without one.
+    pub window: Option<String>,
+}
+
+impl Measure {
+    /// `count(*) FILTER (WHERE category = 'sports') OVER (RANGE '7d' PRECEDING)`
+    pub fn sql(&self) -> String {
+        let mut out = self.call.clone();
+        if let Some(filter) = &self.filter {
+            out += &format!(" FILTER (WHERE {filter})");
+        }
+        if let Some(window) = &self.window {
+            out += &format!(" OVER (RANGE '{window}' PRECEDING)");
+        }
+        out
+    }
 }
 
 /// A constant; its type is its variant.
@@ -207,10 +250,32 @@ impl Node {
         }
     }
 
+    /// The same, but not into the rules of segments.
+    pub fn walk_own<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
+        visit(self);
+        if !matches!(self.what, What::Segment { .. }) {
+            for child in self.children() {
+                child.walk_own(visit);
+            }
+        }
+    }
+
+    pub fn extent(&self) -> Extent {
+        if let What::Segment { extent, .. } = self.what {
+            return Extent { nodes: extent.nodes.saturating_add(1), depth: extent.depth + 1 };
+        }
+        let mut all = Extent { nodes: 1, depth: 0 };
+        for Extent { nodes, depth } in self.children().into_iter().map(Node::extent) {
+            all = Extent { nodes: all.nodes.saturating_add(nodes), depth: all.depth.max(depth) };
+        }
+        Extent { depth: all.depth + 1, ..all }
+    }
+
     /// The nodes right below, in the order they are written.
     pub fn children(&self) -> Vec<&Node> {
         match &self.what {
             What::Literal(_) | What::Slot { .. } | What::AsOf => Vec::new(),
+            What::Segment { rule, .. } => vec![&rule.node],
             What::Not(node)
             | What::Negate(node)
             | What::IsNull { node, .. }

@@ -4,7 +4,7 @@
 
 use super::ExprError;
 use crate::limits::{EXPR_DEPTH_MAX, EXPR_MAX};
-use sqlparser::ast::{Expr as Sql, ObjectNamePart};
+use sqlparser::ast::{self, Expr as Sql, ObjectNamePart};
 use sqlparser::dialect::Dialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -82,6 +82,18 @@ pub(super) fn top_call(tree: &Sql) -> Option<&str> {
         Sql::Nested(inner) => top_call(inner),
         Sql::Function(call) => match &call.name.0[..] {
             [ObjectNamePart::Identifier(name)] => Some(&name.value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A literal text, or the digits of a number.
+pub(super) fn constant_text(tree: &Sql) -> Option<&str> {
+    match tree {
+        Sql::Nested(inner) => constant_text(inner),
+        Sql::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) | ast::Value::Number(text, false) => Some(text),
             _ => None,
         },
         _ => None,

@@ -531,3 +531,37 @@ fn every_word_that_is_not_reserved_is_a_name_without_quotes() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn spans_of_time_are_ints_of_milliseconds() {
+    for (text, ms) in [
+        ("INTERVAL '7' DAY", 604_800_000),
+        ("INTERVAL 2 HOURS", 7_200_000),
+        ("interval '1 week'", 604_800_000),
+        ("INTERVAL '90' second", 90_000),
+        ("INTERVAL '-3' MINUTE", -180_000),
+    ] {
+        let expr = parse(text, &mut fields()).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!((expr.ty, expr.canonical()), (Type::Int, ms.to_string()), "{text}");
+    }
+    for text in ["ago('7d')", "as_of() - INTERVAL '7' DAY", "as_of() - 604800000"] {
+        let expr = parse(text, &mut fields()).unwrap_or_else(|e| panic!("{text}: {e}"));
+        // The canonical text is what fingerprints are made of: it stays.
+        assert_eq!((expr.canonical(), expr.readable()), ("as_of() - 604800000".into(), "ago('7d')".into()), "{text}");
+        assert_eq!(expr.ty, Type::Datetime);
+    }
+    for (text, message) in [
+        ("INTERVAL '1' MONTH", "not an interval: months and years are not of one length"),
+        ("INTERVAL '1 year'", "not an interval: months and years are not of one length"),
+        ("INTERVAL 'x' DAY", "not an interval: 'x'"),
+        ("INTERVAL '7'", "not an interval: '7'"),
+        ("INTERVAL '1-2' YEAR TO MONTH", "not an interval"),
+        ("ago(7)", "not a span: \"7\""),
+        ("ago('7 days')", "not a span"),
+        ("ago()", "`ago` takes one span of time"),
+        ("in_segment('x')", "in_segment() has no place here"),
+    ] {
+        let error = parse(text, &mut fields()).expect_err(text);
+        assert!(error.message.starts_with(message), "{text}: {error}");
+    }
+}

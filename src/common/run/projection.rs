@@ -275,6 +275,7 @@ impl Publishing {
                 // Whoever keeps the state stops for it.
                 return Ok(());
             }
+            patches.retain_mut(Patch::keep_shown);
             report.patches += patches.len() as u64;
             self.flying = Arc::new(patches);
             self.publisher.order(Order::Patches { patches: self.flying.clone(), reached });

@@ -1,7 +1,7 @@
 //! Segments: rules over tags, and who is a member.
 //!
-//! A rule is one typed expression, whether it was written as SQL or as JSON: a JSON rule is turned into SQL text
-//! and read like any other, so that both forms mean the same.
+//! A rule is one typed expression, whether it was written as SQL or as JSON, in a definition file or on the command
+//! line; either form is written from it again.
 //!
 //! # Missing values
 //!
@@ -21,45 +21,64 @@
 //! | false | NULL | false | NULL | **true** |
 //! | NULL | NULL | NULL | NULL | NULL |
 
-mod json;
+pub mod explain;
+#[cfg(test)]
+mod explain_tests;
+pub mod lint;
+#[cfg(test)]
+mod lint_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::agg;
-use crate::expr::{self, Expr, ExprError, Names, Scratch};
+use crate::expr::{Expr, ExprError, Scratch};
 use crate::profiles::Profile;
 use crate::rows::Row;
-use crate::tag::{Definitions, Problem};
+use crate::tag::{Definitions, Problem, Segment};
 use crate::time::Millis;
-use crate::value::{Datum, Type, Value};
+use crate::value::{Datum, Value};
+use std::sync::Arc;
 
 /// A condition on the tags of a user. Cheap to ask: no memory is taken for a profile once the scratch has grown.
 pub struct Rule {
-    expr: Expr,
+    expr: Arc<Expr>,
+    version: String,
     scratch: Scratch,
 }
 
+impl Clone for Rule {
+    fn clone(&self) -> Rule {
+        Rule { expr: self.expr.clone(), version: self.version.clone(), scratch: Scratch::new() }
+    }
+}
+
 impl Rule {
-    /// Reads `ltv_total >= 100 AND last_click_category = 'sports'`. `source` is what messages call the text.
-    pub fn from_sql(text: &str, source: &str, definitions: &Definitions) -> Result<Rule, Problem> {
-        parse(text, definitions)
-            .map_err(|e| Problem { hint: e.hint, ..Problem::new(source, text, e.offset..e.offset + e.len, e.message) })
+    /// The rule of a segment of the definition file.
+    pub fn of(segment: &Segment) -> Rule {
+        Rule { expr: segment.rule.clone(), version: segment.version.clone(), scratch: Scratch::new() }
     }
 
-    /// Reads the JSON form:
-    ///
-    /// ```json
-    /// {"logic":"AND","conditions":[
-    ///   {"tag_code":"age","op":">","value":18},
-    ///   {"logic":"OR","conditions":[{"tag_code":"city","op":"IN","value":["Oslo","Malmö"]},
-    ///                               {"tag_code":"vip","op":"=","value":true}]}]}
-    /// ```
-    ///
-    /// `logic` is AND, OR, or NOT with one condition. `op` is `=`, `!=`, `<>`, `>`, `>=`, `<`, `<=`, BETWEEN (value: `[low,
-    /// high]`, both included), IN, NOT IN (a list), LIKE, NOT LIKE, CONTAINS (a part of a string, as it stands, or an item of a list), IS NULL, IS NOT
-    /// NULL (no value). A value has the type of its tag; a datetime is in milliseconds or RFC 3339.
+    /// Reads `ltv_total >= 100 AND last_click_category = 'sports'`, or the JSON form. `source` is what messages call the
+    /// text.
+    pub fn from_sql(text: &str, source: &str, definitions: &Definitions) -> Result<Rule, Problem> {
+        Rule::made(definitions.rule(text), text, source, definitions)
+    }
+
+    /// Reads the [JSON form](crate::expr::json).
     pub fn from_json(text: &str, source: &str, definitions: &Definitions) -> Result<Rule, Problem> {
-        json::read(text, source, definitions)
+        Rule::made(definitions.json_rule(text), text, source, definitions)
+    }
+
+    fn made(
+        read: Result<Expr, ExprError>,
+        text: &str,
+        source: &str,
+        definitions: &Definitions,
+    ) -> Result<Rule, Problem> {
+        let expr = read.map_err(|e| Problem {
+            hint: e.hint,
+            ..Problem::new(source, text, e.offset..e.offset + e.len, e.message)
+        })?;
+        Ok(Rule { version: definitions.version(&expr), expr: Arc::new(expr), scratch: Scratch::new() })
     }
 
     /// Whether the user is a member when looked at at `as_of`, which is what `as_of()` in the rule gives. NULL is not true.
@@ -69,57 +88,38 @@ impl Rule {
         matches
     }
 
-    /// The tags it looks at, by place in the definitions.
+    /// The typed expression. Its slots are places in the definitions.
+    pub fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
+    /// The tags it looks at, by place in the definitions; by way of other segments too.
     pub fn tags(&self) -> Vec<usize> {
         let mut tags = Vec::new();
         self.expr.slots(&mut tags);
         tags
     }
 
+    /// What the rule means, in twelve hex digits: `Definitions::version`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// The rule as SQL, the same text for all ways to write it.
     pub fn sql(&self) -> String {
-        self.expr.canonical()
+        self.expr.readable()
+    }
+
+    /// The rule in its JSON form, the same text for all ways to write it.
+    pub fn json(&self) -> String {
+        self.expr.json()
     }
 }
 
-fn parse(text: &str, definitions: &Definitions) -> Result<Rule, ExprError> {
-    let expr = expr::parse(text, &mut Codes(definitions))?;
-    if expr.ty != Type::Bool {
-        let message = format!("a rule is a condition, not {}", expr.ty);
-        let hint = Some("compare the value with another, as in age >= 18".to_string());
-        return Err(ExprError { offset: 0, len: text.len(), message, hint });
-    }
-    Ok(Rule { expr, scratch: Scratch::new() })
-}
-
-/// All tags there are, whoever computes them. The slot of a tag is its place in the definitions.
-struct Codes<'a>(&'a Definitions);
-
-impl Names for Codes<'_> {
-    fn resolve(&mut self, name: &str) -> Option<(usize, Type)> {
-        let place = self.0.index(name)?;
-        Some((place, self.0.tags[place].ty))
-    }
-
-    fn known(&self) -> Vec<String> {
-        self.0.tags.iter().map(|tag| tag.code.to_string()).collect()
-    }
-
-    fn noun(&self) -> &'static str {
-        "tag"
-    }
-
-    fn unknown_call(&self, name: &str) -> Option<(String, String)> {
-        agg::NAMES.contains(&name).then(|| {
-            let message = format!("an aggregation inside a rule: {name}");
-            (message, "make a tag of it in the definition file: a rule sees the tags of a user".to_string())
-        })
-    }
-}
-
-struct Tags<'a> {
-    values: &'a [Option<Value>],
-    as_of: Millis,
+/// The values of one user, looked at from one instant.
+pub(crate) struct Tags<'a> {
+    pub values: &'a [Option<Value>],
+    pub as_of: Millis,
 }
 
 impl Row for Tags<'_> {

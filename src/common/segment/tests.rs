@@ -100,6 +100,26 @@ fn the_truth_table_of_missing_values() {
 }
 
 #[test]
+fn to_be_in_a_segment_has_two_answers() {
+    let four = "[[segment]]\ncode = 'four'\nrule = 'age > 4'\n[[segment]]\ncode = 'six'\nrule = 'age > 6'\n";
+    let definitions = Definitions::parse(&format!("{TAGS}{four}"), "test").expect("well formed");
+    let (missing, there) = (profile(&[]), profile(&[("age", Value::Int(5))]));
+    for (rule, when_missing, when_there) in [
+        ("in_segment('four')", false, true),
+        ("NOT in_segment('four')", true, false),
+        ("NOT age > 4", false, false),
+        ("NOT in_segment('six')", true, true),
+        ("in_segment('four') IS NULL", false, false),
+        ("in_segment('four') = in_segment('six')", true, false),
+    ] {
+        let mut read = Rule::from_sql(rule, "--where", &definitions).unwrap_or_else(|e| panic!("{rule}\n{e}"));
+        assert_eq!((read.matches(&missing, 0), read.matches(&there, 0)), (when_missing, when_there), "{rule}");
+        let json = Rule::from_json(&read.json(), "--rule", &definitions).unwrap_or_else(|e| panic!("{rule}\n{e}"));
+        assert_eq!(json.version(), read.version(), "{rule}");
+    }
+}
+
+#[test]
 fn rules_look_into_lists_and_maps() {
     let json = |text: &str| Value::Json(text.into());
     let user = profile(&[("cities", json(r#"["Oslo","Malmö"]"#)), ("counts", json(r#"{"a":1}"#))]);
@@ -133,6 +153,11 @@ fn a_json_rule_is_the_sql_it_stands_for() {
     for (rule, same) in [
         (r#"{"tag_code":"cities","op":"CONTAINS","value":"it's"}"#, "contains(cities, 'it''s')"),
         (r#"{"tag_code":"counts","op":"IS NOT NULL"}"#, "counts IS NOT NULL"),
+        (r#"{"tag_code":"cities","op":"NOT CONTAINS","value":"x"}"#, "NOT contains(cities, 'x')"),
+        (r#"{"tag_code":"city","op":"NOT CONTAINS","value":"%"}"#, "city NOT LIKE '%!%%' ESCAPE '!'"),
+        (r#"{"tag_code":"age","op":"NOT BETWEEN","value":[1,2]}"#, "age NOT BETWEEN 1 AND 2"),
+        (r#"{"tag_code":"seen-at.web","op":">","value":{"ago":"90m"}}"#, "\"seen-at.web\" > as_of() - 5400000"),
+        (r#"{"sql":"lower(city) = 'x' -- why"}"#, "lower(city) = 'x'"),
         (r#"{"tag_code":"age","op":">","value":18}"#, "age > 18"),
         (r#"{"tag_code":"age","op":"<>","value":-18}"#, "age != -18"),
         (r#"{"tag_code":"age","op":"between","value":[1,2.5]}"#, "age BETWEEN 1 AND 2.5"),
@@ -216,6 +241,21 @@ fn what_is_wrong_in_json_is_told_with_its_path_and_place() {
             "value: not an instant: soon",
             "write 2026",
         ),
+        (r#"{"tag_code":"seen-at.web","op":">","value":{"ago":"7y"}}"#, "--rule:1:51", "value.ago: not a span", ""),
+        (r#"{"tag_code":"seen-at.web","op":">","value":{"in":"7d"}}"#, "--rule:1:50", "value.in: unknown key", "ago"),
+        (r#"{"sql":"age > "}"#, "--rule:1:8", "sql: expected an expression", ""),
+        (r#"{"sql":"age"}"#, "--rule:1:8", "sql: a condition is true or false, not int", ""),
+        (r#"{"segment":"x"}"#, "--rule:1:12", "segment: unknown segment: x", ""),
+        (r#"{"segment":"x","op":"="}"#, "--rule:1:21", "op: a segment takes no `op`", ""),
+        (r#"{"aggregate":"age","op":">","value":1}"#, "--rule:1:14", "aggregate: expected a call", ""),
+        (r#"{"aggregate":"count(*)","where":"x = ","op":">","value":1}"#, "--rule:1:33", "where: expected", ""),
+        (r#"{"aggregate":"count(*)","window":"7y","op":">","value":1}"#, "--rule:1:34", "window: not a window", ""),
+        (
+            r#"{"aggregate":"count(*)","op":">","value":1}"#,
+            "--rule:1:14",
+            "aggregate: nothing counts this",
+            "[[segment]]",
+        ),
         (r#"{"logic":"XOR","conditions":[]}"#, "--rule:1:10", "logic: not a logic: XOR", "AND, OR or NOT"),
         (r#"{"logic":"AND","conditions":[]}"#, "--rule:1:29", "conditions: at least one condition", ""),
         (r#"{"logic":"AND","conditions":{}}"#, "--rule:1:29", "conditions: conditions are a list, not an object", ""),
@@ -244,7 +284,11 @@ fn what_is_wrong_in_sql_is_told_with_its_place() {
         ("age > 18 AND citty = 'x'", "--where:1:14: unknown tag: citty", "did you mean city?"),
         ("age > '18'", "--where:1:7: cannot compare int with string", "CAST"),
         ("age + 1", "--where:1:1: a rule is a condition, not int", "compare"),
-        ("sum(age) > 3", "--where:1:1: an aggregation inside a rule: sum", "make a tag of it"),
+        ("sum(age) > 3", "--where:1:5: unknown field: age", "declare it"),
+        ("count(*) > 3", "--where:1:1: nothing counts this: count(*)", "[[segment]]"),
+        ("cuont(*) > 3", "--where:1:1: unknown function: cuont", "did you mean count?"),
+        ("category = 'x'", "--where:1:1: unknown tag: category", "aggregate it, as in last(category)"),
+        ("in_segment('vips')", "--where:1:12: unknown segment: vips", ""),
         ("", "--where:1:1: the expression is empty", ""),
         ("age >\n", "--where:1:6: expected", ""),
     ] {

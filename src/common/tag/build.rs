@@ -6,14 +6,16 @@ use super::derive;
 use super::entity::Entity;
 use super::fingerprint;
 use super::keys::TOP;
+use super::measure::{self, Called};
 use super::read::{Read, Reader, Text};
 use super::scope::{EventFields, State, fixed_fields};
 use super::window;
 use super::{Aggregation, Definitions, Kind, Problem, Tag, Update};
-use crate::agg::{self, Form, Function, KEEP, KEEP_MAX};
-use crate::expr::{self, AggCall, Expr, ExprError};
+use crate::agg::{self, Function, KEEP, KEEP_MAX};
+use crate::expr::{self, Expr, ExprError};
 use crate::limits::TAGS_MAX;
 use crate::money::SCALE;
+use crate::patch::is_hidden;
 use crate::value::Type;
 use std::collections::HashMap;
 
@@ -52,13 +54,16 @@ pub(super) fn build(text: &str, source: &str) -> Result<Definitions, Vec<Problem
     let quality = builder.quality(&file);
     builder.all_entities(file.tables("entity"));
     builder.all_tags(file.tables("tag"));
+    let segments = builder.all_segments(file.tables("segment"));
     let Builder { reader, fields, entities, tags, order, .. } = builder;
     if !reader.problems.is_empty() {
         return Err(in_order(reader.problems));
     }
     Ok(Definitions {
         tags: tags.into_iter().flatten().collect(),
+        segments,
         entities,
+        field_types: fields.types,
         projection: fields.projection,
         event_types,
         source: source.to_string(),
@@ -111,14 +116,7 @@ impl Builder<'_> {
             if let Some(code) = read.text("code") {
                 self.check_code(code);
                 if let Some(first) = self.codes.get(&code.value) {
-                    let first = tags[*first].text("code").map_or(0..0, |code| code.at.clone());
-                    let line = Problem::new("", self.reader.text, first, "").line;
-                    let at = self.reader.within(code, 0, code.value.len());
-                    self.reader.report_hint(
-                        at,
-                        format!("duplicate code: {}", code.value),
-                        format!("it stands in line {line} too"),
-                    );
+                    self.duplicate(code, &tags[*first]);
                 } else {
                     self.codes.insert(code.value.clone(), index);
                 }
@@ -131,14 +129,17 @@ impl Builder<'_> {
         derive::resolve(self, tags);
     }
 
-    fn check_code(&mut self, code: &Text) {
+    pub fn check_code(&mut self, code: &Text) {
         let value = &code.value;
         let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         let at = self.reader.within(code, 0, value.len());
         if value.len() > CODE_MAX {
             self.reader.report(at, format!("a code longer than {CODE_MAX} bytes"));
-        } else if !value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            self.reader.report(at, format!("a code begins with a letter or `_`: {value:?}"));
+        } else if is_hidden(value) {
+            let hint = "tags that adprof makes for the rules of segments begin with `_`";
+            self.reader.report_hint(at, format!("a code begins with a letter: {value:?}"), hint);
+        } else if !value.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            self.reader.report(at, format!("a code begins with a letter: {value:?}"));
         } else if let Some(at) = value.find(|c| !legal(c)) {
             let at = self.reader.within(code, at, 1);
             self.reader.report(at, format!("a code is made of letters, digits, `_`, `.` and `-`: {value:?}"));
@@ -205,39 +206,20 @@ impl Builder<'_> {
                 return State::Failed;
             }
         };
-        let name_at = self.reader.within(value, call.name_offset, call.name.len());
-        let function = if call.distinct { format!("{}_distinct", call.name) } else { call.name.clone() };
-        if !agg::NAMES.contains(&function.as_str()) {
-            self.reader.report(name_at, format!("`{}` takes no DISTINCT", call.name));
-            return State::Failed;
-        }
-        if call.star && function != "count" {
-            self.reader.report(name_at, format!("`{}` takes no `*`", call.name));
-            return State::Failed;
-        }
-        if function == "count" && !call.star && call.args.is_empty() {
-            self.reader.report_hint(name_at, "`count` takes 1 argument", "count(*) counts every event");
-            return State::Failed;
-        }
         for (arg, offset) in call.args.iter().zip(&call.arg_offsets) {
             self.no_as_of(arg, value, *offset);
         }
-        let function = Function::from_name(&function).expect("the name stands in the registry");
-        let constants = self.constants(function, &mut call, value);
-        let keep = self.keep(read, function);
-        let types: Vec<Type> = call.args.iter().map(|arg| arg.ty).collect();
-        let form = Form { function, by: read.has("by") };
-        let ty = match form.result_type(&types).map_err(|why| format!("`{}` {why}", function.name())) {
-            Ok(ty) => self.declared_type(read, ty, value),
-            Err(message) => {
-                let at = call.arg_offsets.first().map_or(name_at.clone(), |at| self.reader.within(value, *at, 1));
-                self.reader.report(at, message);
-                None
+        let Called { function, ty, own_window } = match measure::called(&mut call, read.has("by")) {
+            Ok(called) => called,
+            Err(e) => {
+                self.expr_problem(value, e);
+                return State::Failed;
             }
         };
+        let keep = self.keep(read, function);
+        let ty = self.declared_type(read, ty, value);
         let (Ok(filter), Ok(by), Ok(window), Some(ty)) = (filter, by, window, ty) else { return State::Failed };
-        let (Ok(constants), Ok(keep)) = (constants, keep) else { return State::Failed };
-        let own_window = function.own_window(&constants);
+        let Ok(keep) = keep else { return State::Failed };
         if own_window.is_some() && self.no_window(read, function) {
             return State::Failed;
         }
@@ -247,30 +229,6 @@ impl Builder<'_> {
         let aggregation = Aggregation { function, args: call.args, by, keep, filter, window };
         let fingerprint = fingerprint::aggregation(&aggregation, &self.fields.projection, &self.entities[entity]);
         self.finish(index, read, ty, Kind::Aggregation(aggregation), fingerprint)
-    }
-
-    /// Puts the constants of a call into the form that partials take.
-    fn constants(&mut self, function: Function, call: &mut AggCall, value: &Text) -> Result<Vec<i64>, ()> {
-        let mut constants = Vec::new();
-        let places = call.args.iter_mut().zip(&call.arg_offsets).skip(1);
-        for ((arg, offset), constant) in places.zip(function.constants()) {
-            let read = match arg.constant() {
-                Some(found) => constant.read(found.as_ref()),
-                None => Err((format!("{constant} is the same for every event, not an expression over it"), "")),
-            };
-            match read {
-                Ok(n) => {
-                    constants.push(n);
-                    *arg = Expr::int(n);
-                }
-                Err((why, hint)) => {
-                    let at = self.reader.within(value, *offset, 1);
-                    self.reader.report(at, why).hint = (!hint.is_empty()).then(|| hint.to_string());
-                    return Err(());
-                }
-            }
-        }
-        Ok(constants)
     }
 
     fn by(&mut self, text: &Text) -> Result<Option<Expr>, ()> {

@@ -35,6 +35,11 @@ pub(super) fn entity(name: &str, parts: &[KeyPart], retain: Option<Window>, proj
 }
 
 pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection, entity: &Entity) -> u64 {
+    hash(&meaning(aggregation, projection, entity))
+}
+
+/// All that an aggregation means, as one text.
+pub(super) fn meaning(aggregation: &Aggregation, projection: &Projection, entity: &Entity) -> String {
     let mut text = format!("aggregation\n{}function {}\n", entity.meaning, aggregation.function.name());
     for arg in &aggregation.args {
         write_expr(&mut text, "arg", arg, projection);
@@ -57,7 +62,7 @@ pub(super) fn aggregation(aggregation: &Aggregation, projection: &Projection, en
             let _ = writeln!(text, "calendar {} {number} {zone}", unit.name());
         }
     }
-    hash(&text)
+    text
 }
 
 /// `tags` gives an input's code and fingerprint: a change further up is a change here.

@@ -2,7 +2,7 @@
 //!
 //! The reader accepts what is here, the JSON Schema shows what is here, so the two cannot differ.
 
-use super::Update;
+use super::{Schedule, Status, Update};
 use crate::value::Type;
 
 /// A kind of table in the file, and the keys it may have.
@@ -46,8 +46,8 @@ const SPAN: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
 const WINDOW: &str = "^(([0-9]+(ms|s|m|h|d|w))+|day|week|month|([2-9]|[1-9][0-9]+) (days|weeks|months))$";
 /// The name of an entity, and what its keys begin with in Redis.
 const NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$";
-/// A tag's code, as `check_code` has it.
-const CODE: &str = "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$";
+/// The code of a tag or a segment, as `check_code` has it.
+const CODE: &str = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$";
 
 pub(super) static TOP: Object = Object {
     noun: "the file",
@@ -66,6 +66,7 @@ pub(super) static TOP: Object = Object {
         key("field", Shape::Tables(&FIELD), "A field of the event that expressions may use besides adprof's own."),
         key("entity", Shape::Tables(&ENTITY), "What tags can be of besides users."),
         key("tag", Shape::Tables(&TAG), "One named fact about a user, or about a key of another entity."),
+        key("segment", Shape::Tables(&SEGMENT), "An audience: the users that a rule is true of."),
     ],
 };
 
@@ -150,6 +151,31 @@ pub(super) static TAG: Object = Object {
     ],
 };
 
+pub(super) static SEGMENT: Object = Object {
+    noun: "a segment",
+    keys: &[
+        required("code", Shape::Pattern(CODE), "What commands and other rules call it."),
+        key("name", Shape::Text, "What people call it."),
+        key("description", Shape::Text, "Who is meant."),
+        key("owner", Shape::Text, "Who answers for it."),
+        key(
+            "status",
+            Shape::OneOf(statuses),
+            "`draft`: checked and counted when asked, never built; `active` (the default); `archived`: kept for its history.",
+        ),
+        key(
+            "schedule",
+            Shape::OneOf(schedules),
+            "Who keeps it current: the stream (`live`, the default) or a build each night (`daily`).",
+        ),
+        required(
+            "rule",
+            Shape::Text,
+            "Who is a member: SQL over tags, such as `ltv_total >= 100 AND last_active_ts > ago('7d')`, or the JSON form.",
+        ),
+    ],
+};
+
 pub(super) static QUALITY: Object = Object {
     noun: "`quality`",
     keys: &[
@@ -189,6 +215,14 @@ fn all_types() -> Vec<&'static str> {
 
 fn updates() -> Vec<&'static str> {
     Update::ALL.into_iter().map(Update::name).collect()
+}
+
+fn statuses() -> Vec<&'static str> {
+    Status::ALL.into_iter().map(Status::name).collect()
+}
+
+fn schedules() -> Vec<&'static str> {
+    Schedule::ALL.into_iter().map(Schedule::name).collect()
 }
 
 const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {

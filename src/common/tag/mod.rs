@@ -9,13 +9,18 @@ mod entity;
 mod entity_tests;
 mod fingerprint;
 mod keys;
+mod measure;
 mod place;
 mod point;
 mod problem;
 mod quality;
 mod read;
+mod rules;
 mod schema;
 mod scope;
+mod segment;
+#[cfg(test)]
+mod segment_tests;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -25,6 +30,7 @@ use crate::agg::{Form, Function};
 use crate::expr::{Expr, nearest};
 use crate::key::{Key, Prefixes};
 use crate::pane::Window;
+use crate::patch::is_hidden;
 use crate::rows::Projection;
 use crate::value::Type;
 pub use entity::{Entity, KeyPart, Retain};
@@ -32,6 +38,9 @@ pub use point::{EntityPart, Part};
 pub use problem::Problem;
 pub use quality::{Quality, Share, TagQuality};
 pub use schema::schema;
+pub use segment::{Schedule, Segment, Status};
+use sha2::Sha256;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,8 +52,10 @@ pub fn fixed_field(name: &str) -> Option<Type> {
 /// Everything a definition file says.
 #[derive(Clone, Debug)]
 pub struct Definitions {
-    /// In the order of the file.
+    /// In the order of the file; behind them the hidden ones, which rules of segments need.
     pub tags: Vec<Tag>,
+    /// In the order of the file.
+    pub segments: Vec<Segment>,
     /// What tags are of: users first, then the others in the order of the file.
     pub entities: Vec<Entity>,
     /// The fields of an event that aggregations and keys look at; their expressions name them by place.
@@ -59,6 +70,8 @@ pub struct Definitions {
     /// What an output must be like to be published.
     pub quality: Quality,
     order: Vec<usize>,
+    /// The fields of an event that an expression may name.
+    field_types: HashMap<String, Type>,
 }
 
 /// One named fact about a user, or about a key of another entity.
@@ -81,6 +94,19 @@ pub struct Tag {
     pub quality: TagQuality,
     /// The line of the file where it begins, from 1.
     pub line: usize,
+}
+
+impl Tag {
+    /// Whether it was made for the rule of a segment: it is shown to nobody who does not ask for it.
+    pub fn is_hidden(&self) -> bool {
+        is_hidden(&self.code)
+    }
+}
+
+/// The first twelve hex digits of a hash.
+fn hex12(hasher: Sha256) -> String {
+    use sha2::Digest;
+    hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Who computes a tag.

@@ -1,7 +1,7 @@
 //! Pointing: a problem found after the file was read, at the place of the definition it is about.
 
 use super::keys::TOP;
-use super::read::Reader;
+use super::read::{Read, Reader};
 use super::{Definitions, Problem};
 
 /// A part of a tag's definition.
@@ -56,8 +56,15 @@ impl Definitions {
     pub fn problem(&self, tag: usize, part: Part, message: impl Into<String>) -> Problem {
         let mut reader = Reader { source: &self.source, text: &self.text, problems: Vec::new() };
         let at = reader.file(&TOP).and_then(|file| {
-            let read = file.tables("tag").get(tag)?;
-            let text = read.text(part.key()).or(read.text("code"))?;
+            let text = match file.tables("tag").get(tag) {
+                Some(read) => read.text(part.key()).or(read.text("code"))?,
+                // A hidden tag stands in the rule it was made for.
+                None => {
+                    let line = self.tags.get(tag)?.line;
+                    let begins = |read: &&Read| Problem::new("", &self.text, read.at.clone(), "").line == line;
+                    file.tables("segment").iter().find(begins)?.text("rule")?
+                }
+            };
             Some(reader.within(text, 0, text.value.len()))
         });
         Problem::new(&self.source, &self.text, at.unwrap_or(0..0), message)

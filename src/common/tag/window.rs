@@ -33,6 +33,41 @@ pub(super) fn read(reader: &mut Reader, read: &Read) -> Result<Option<Window>, (
     made.map(Some)
 }
 
+/// A window that is nothing but its text: in steps of the usual resolution, or by the calendar of UTC. The error is
+/// message and hint.
+pub(super) fn plain(text: &str) -> Result<Window, (String, String)> {
+    if let Some((unit, number)) = calendar(text) {
+        let zone = Zone::get(UTC).expect("every database of time zones has UTC");
+        return if number > PANES_MAX {
+            Err((
+                format!("a window of more than {PANES_MAX} {}s", unit.name()),
+                "leave OVER out for the whole life".into(),
+            ))
+        } else {
+            Ok(Window::calendar(unit, number, zone))
+        };
+    }
+    let span = parse_span(text).map_err(|_| {
+        let hint = meant(text)
+            .map_or("write a span such as 15m or 7d, or day, week, month, 7 days".to_string(), |meant| {
+                format!("did you mean '{meant}'?")
+            });
+        (format!("not a window: '{text}'"), hint)
+    })?;
+    let width = usual_resolution(span);
+    let hint = || "a window of a tag in the definition file can have a `resolution` of its own".to_string();
+    if span % width != 0 {
+        return Err((
+            format!("a window of {} moves in steps of {}, which do not divide it", show_span(span), show_span(width)),
+            hint(),
+        ));
+    }
+    if span / width > PANES_MAX {
+        return Err((format!("a window of {} has more than {PANES_MAX} steps", show_span(span)), hint()));
+    }
+    Ok(Window::sliding(span, width))
+}
+
 /// What `day`, `7 days` and the like mean; `None` for anything else.
 fn calendar(text: &str) -> Option<(Unit, i64)> {
     if let Some(unit) = Unit::ALL.into_iter().find(|unit| unit.name() == text) {

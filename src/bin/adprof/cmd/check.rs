@@ -53,9 +53,17 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(patches) = &args.data.data {
         return data::run(&definitions, patches, &args.data);
     }
-    let n = definitions.tags.len();
-    report::say(format_args!("{}: {n} {}, no problems", definitions.source, if n == 1 { "tag" } else { "tags" }));
+    let counted = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    let tags = counted(definitions.tags.iter().filter(|tag| !tag.is_hidden()).count(), "tag");
+    let segments = match definitions.segments.len() {
+        0 => String::new(),
+        n => format!(" and {}", counted(n, "segment")),
+    };
+    report::say(format_args!("{}: {tags}{segments}, no problems", definitions.source));
     lint::look_alikes(&definitions).iter().for_each(report::say);
+    adprof::segment::lint::lint(&definitions)
+        .iter()
+        .for_each(|finding| report::say(super::segment::told(&definitions, finding)));
     match &args.sample {
         Some(events) => sample::run(definitions, events, args.users),
         None => Ok(()),

@@ -136,6 +136,8 @@ impl Args {
         let mut tags = given::tags(definitions, &self.tags, Update::Daily)?;
         if !self.tags.is_empty() && self.tags != ["all"] {
             of_entity(&tags, definitions, &of)?;
+        } else {
+            tags.retain(|tag| !definitions.tags[*tag].is_hidden());
         }
         let others: BTreeSet<usize> = tags.iter().map(|tag| definitions.tags[*tag].entity).collect();
         let others: Vec<String> = others

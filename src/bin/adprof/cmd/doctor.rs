@@ -83,7 +83,11 @@ pub fn run(args: Args) -> Result<()> {
 fn definitions(args: &Args, findings: &mut Vec<Finding>) -> Option<Definitions> {
     match args.definitions.load() {
         Ok(definitions) => {
-            let words = format!("{}: {} tags", definitions.source, definitions.tags.len());
+            let words = format!(
+                "{}: {} tags",
+                definitions.source,
+                definitions.tags.iter().filter(|tag| !tag.is_hidden()).count()
+            );
             findings.push(Finding::ok("definitions", words));
             Some(definitions)
         }

@@ -2,7 +2,7 @@
 //!
 //! A file named with `-o` is replaced when the new one is whole and on the disk, not before.
 
-use crate::ask::{AskArgs, Of, RuleArgs, TagArgs, keeps, members};
+use crate::ask::{AskArgs, Chosen, Of, RuleArgs, TagArgs, members};
 use crate::given::{grouped, rate};
 use crate::report;
 use crate::whole::into_file;
@@ -27,8 +27,12 @@ const BUFFER: usize = 1 << 16;
   adprof export -o profiles.csv
   adprof export --where "ltv_total >= 100" --tags ltv_total,segment_id -o buyers.csv
   adprof export --format ndjson | gzip > profiles.ndjson.gz
+  adprof export --segment sports_fans --format ndjson
   adprof export --rule @rule.json --as-of 2026-11-20T10:00:00Z -o audience.csv"#)]
 pub struct Args {
+    /// The members of this segment of the definition file
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["sql", "rule"])]
+    segment: Option<String>,
     #[command(flatten)]
     rule: RuleArgs,
     #[command(flatten)]
@@ -59,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut profiles = args.ask.open()?;
     let of = args.ask.of(profiles.definitions())?;
     let job = Job {
-        rule: args.rule.read(profiles.definitions(), &of)?,
+        rule: args.rule.read(args.segment.as_deref(), profiles.definitions(), &of)?.map(|named| named.rule),
         tags: args.tags.choose(profiles.definitions(), &of)?,
         of,
         format,
@@ -96,7 +100,7 @@ fn usual_format(output: Option<&Path>) -> Format {
 struct Job {
     of: Of,
     rule: Option<Rule>,
-    tags: Option<Vec<usize>>,
+    tags: Chosen,
     format: Format,
     cells: Cells,
 }
@@ -109,9 +113,11 @@ impl Job {
         let out = BufWriter::with_capacity(BUFFER, out);
         let (all, out) = match self.format {
             Format::Csv => {
-                let tags = self.tags.unwrap_or_else(|| {
-                    (0..definitions.tags.len()).filter(|tag| definitions.tags[*tag].entity == self.of.place).collect()
-                });
+                let own = |tag: &usize| {
+                    let tag = &definitions.tags[*tag];
+                    tag.entity == self.of.place && self.tags.keeps(&definitions, &tag.code)
+                };
+                let tags = (0..definitions.tags.len()).filter(own).collect();
                 let key = if self.of.is_users() { "userId" } else { &self.of.name };
                 let mut csv = Csv::begin(out, key, &definitions, tags, self.cells)?;
                 let all = members(profiles, &self.of, self.rule, |profile| {
@@ -123,7 +129,7 @@ impl Job {
             Format::Ndjson => {
                 let mut out = out;
                 let mut line = Vec::new();
-                let keep = |code: &str| keeps(self.tags.as_deref(), &definitions, code);
+                let keep = |code: &str| self.tags.keeps(&definitions, code);
                 let all = members(profiles, &self.of, self.rule, |profile| {
                     rows += 1;
                     line.clear();

@@ -4,7 +4,7 @@
 
 mod origin;
 
-use crate::ask::{AskArgs, Of, TagArgs, keeps, usage};
+use crate::ask::{AskArgs, Chosen, Of, TagArgs, usage};
 use crate::{given, report};
 use adprof::key::Key;
 use adprof::ndjson::shown;
@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
     let keys = early.map_or_else(|| read(&of), Ok)?;
     let chosen = args.tags.choose(profiles.definitions(), &of)?;
     let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
-    let origin = origin::Told::of(&profiles, &of, chosen.as_deref());
+    let origin = origin::Told::of(&profiles, &of, chosen.tags.as_deref());
     if args.origin || report::is_verbose() || io::stderr().is_terminal() {
         origin.note();
     }
@@ -89,7 +89,7 @@ fn key(of: &Of, place: usize, id: &str) -> Result<Key> {
 struct Answers {
     profiles: Profiles,
     of: Of,
-    chosen: Option<Vec<usize>>,
+    chosen: Chosen,
     format: Format,
     /// Where it is asked for.
     origin: Option<origin::Told>,
@@ -128,7 +128,7 @@ impl Answers {
         }
         let found = self.profiles.get_many(keys).map_err(given::of_store)?;
         let definitions = self.profiles.definitions().clone();
-        let keep = |code: &str| keeps(self.chosen.as_deref(), &definitions, code);
+        let keep = |code: &str| self.chosen.keeps(&definitions, code);
         let mut out = Vec::new();
         match self.format {
             Format::Ndjson => {

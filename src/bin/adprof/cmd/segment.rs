@@ -1,29 +1,37 @@
-//! `adprof segment`: who a rule is true of, by a scan of the store.
+//! `adprof segment`: audiences, of the definition file or of a rule that is typed, by a scan of the store.
 //!
-//! A result is whole or an error: where the scan fails, the exit code says so.
+//! A result is whole or an error: where the scan fails, the exit code says so. Each names its version and instant.
 
-use crate::ask::{AskArgs, RuleArgs, members, usage};
-use crate::report;
-use adprof::key::Key;
-use adprof::ndjson::shown;
-use adprof::patch::push_key;
+mod count;
+mod diff;
+mod line;
+mod list;
+mod user;
+
+use crate::ask::{AskArgs, RuleArgs};
 use anyhow::Result;
 use clap::Subcommand;
+pub use list::told;
 use std::io::{self, IsTerminal};
 
-/// Bytes of output gathered before they are written.
-const CHUNK: usize = 1 << 16;
-
 const EXAMPLES: &str = r#"Examples:
+  adprof segment list
+  adprof segment check
+  adprof segment size sports_fans
   adprof segment size --where "ltv_total >= 100 AND last_click_category = 'sports'"
   adprof segment members --where "clicks_1h_count > 3" | adprof query -
   adprof segment size --rule '{"tag_code":"ltv_total","op":">=","value":100}'
-  adprof segment members --rule @rule.json > ids.txt"#;
+  adprof segment members --rule @rule.json > ids.txt
+  adprof segment match u-001
+  adprof segment explain u-001 sports_fans
+  adprof segment plan sports_fans
+  adprof segment convert --where "ltv_total >= 100"        the same as JSON"#;
 
-/// Find the users a rule is true of
+/// Audiences: define, check, count and list them
 ///
-/// A user without a value for a tag is no member of a rule that compares it, nor of its NOT; IS NULL finds
-/// such users. as_of() in a rule is the instant asked about.
+/// A segment is a rule on the tags of users, [[segment]] in the definition file. A user without a value for a tag is
+/// no member of a rule that compares it, nor of its NOT; IS NULL finds such users. as_of() in a rule is the instant
+/// asked about, ago('7d') seven days before it.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -33,20 +41,37 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// The ids of the members, one a line
-    Members(Asked),
+    /// The segments of the definition file, with their versions
+    List(list::ListArgs),
+    /// What is strange about the segments: rules that are never or always true, rules that are the same
+    Check(list::CheckArgs),
+    /// A rule in the other form: SQL as JSON, JSON as SQL
+    Convert(list::ConvertArgs),
     /// How many members there are
     Size(Asked),
+    /// The ids of the members, one a line
+    Members(Asked),
+    /// The active segments that users are in
+    Match(user::MatchArgs),
+    /// Why a user is in a segment or not, what it takes, and when time alone changes it
+    Explain(user::ExplainArgs),
+    /// Two segments, rules, definition files or instants compared: who enters, who leaves
+    Diff(diff::DiffArgs),
+    /// What activating a segment would do: its size, who joins and leaves, what it shares with others
+    Plan(diff::PlanArgs),
 }
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct Asked {
+    /// A segment of the definition file
+    #[arg(value_name = "CODE", conflicts_with_all = ["sql", "rule"])]
+    code: Option<String>,
     #[command(flatten)]
     rule: RuleArgs,
     #[command(flatten)]
     ask: AskArgs,
-    /// Plain ids or a plain number, or NDJSON: {"userId":…} and {"size":…,"of":…,"asOf":…}
+    /// Plain ids or a plain number, or NDJSON: {"userId":…,"version":…,"asOf":…} and {"version":…,"asOf":…,"size":…,"of":…}
     #[arg(long, value_enum, default_value_t = Format::Ids)]
     format: Format,
 }
@@ -57,70 +82,27 @@ enum Format {
     Ndjson,
 }
 
+/// How a result is shown.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Shown {
+    Table,
+    Ndjson,
+}
+
+fn usual(format: Option<Shown>) -> Shown {
+    format.unwrap_or(if io::stdout().is_terminal() { Shown::Table } else { Shown::Ndjson })
+}
+
 pub fn run(args: Args) -> Result<()> {
     match args.what {
-        What::Members(asked) => list(asked),
-        What::Size(asked) => size(asked),
+        What::List(args) => list::list(args),
+        What::Check(args) => list::check(args),
+        What::Convert(args) => list::convert(args),
+        What::Size(asked) => count::size(asked),
+        What::Members(asked) => count::members(asked),
+        What::Match(args) => user::matching(args),
+        What::Explain(args) => user::explain(args),
+        What::Diff(args) => diff::diff(args),
+        What::Plan(args) => diff::plan(args),
     }
-}
-
-fn list(asked: Asked) -> Result<()> {
-    let mut profiles = asked.ask.open()?;
-    let of = asked.ask.of(profiles.definitions())?;
-    let rule = asked.rule.read(profiles.definitions(), &of)?;
-    if rule.is_none() {
-        return Err(no_rule().into());
-    }
-    let terminal = io::stdout().is_terminal();
-    let mut out = Vec::with_capacity(CHUNK + 1024);
-    members(&mut profiles, &of, rule, |profile| {
-        match asked.format {
-            Format::Ids => push_id(&mut out, &profile.key, terminal),
-            Format::Ndjson => {
-                out.push(b'{');
-                push_key(&mut out, &profile.key);
-                out.extend_from_slice(b"}\n");
-            }
-        }
-        if out.len() >= CHUNK {
-            report::data(&out)?;
-            out.clear();
-        }
-        Ok(())
-    })?;
-    report::data(&out)
-}
-
-/// Byte for byte in a pipe, so that it is the same id for whoever reads it; harmless on a terminal.
-fn push_id(out: &mut Vec<u8>, key: &Key, terminal: bool) {
-    match terminal {
-        true => out.extend_from_slice(shown(&key.text()).as_bytes()),
-        false => out.extend_from_slice(key.text().as_bytes()),
-    }
-    out.push(b'\n');
-}
-
-fn size(asked: Asked) -> Result<()> {
-    let mut profiles = asked.ask.open()?;
-    let of = asked.ask.of(profiles.definitions())?;
-    let rule = asked.rule.read(profiles.definitions(), &of)?;
-    if rule.is_none() {
-        return Err(no_rule().into());
-    }
-    let mut size = 0u64;
-    let all = members(&mut profiles, &of, rule, |_| {
-        size += 1;
-        Ok(())
-    })?;
-    match asked.format {
-        Format::Ids => report::data(format!("{size}\n").as_bytes()),
-        Format::Ndjson => {
-            let line = format!("{{\"size\":{size},\"of\":{all},\"asOf\":{}}}\n", profiles.as_of());
-            report::data(line.as_bytes())
-        }
-    }
-}
-
-fn no_rule() -> crate::report::Failure {
-    usage("no rule given").hint("write --where \"ltv_total >= 100\", or --rule @FILE")
 }

@@ -144,7 +144,11 @@ pub fn run(args: Args) -> Result<()> {
     // Told to stop while a large state is still being read, it ends as if it had run.
     stop::flag();
     let definitions = Arc::new(args.definitions.load()?);
-    let tags = given::tags(&definitions, &args.tags, Update::Realtime)?;
+    let mut tags = given::tags(&definitions, &args.tags, Update::Realtime)?;
+    if args.tags.is_empty() && args.location()?.is_none() {
+        // Nobody will ask what is printed about segments.
+        tags.retain(|tag| !definitions.tags[*tag].is_hidden());
+    }
     if tags.is_empty() {
         let failure =
             Failure::new(Exit::Definitions, format!("{} has no tag with update = \"realtime\"", definitions.source));

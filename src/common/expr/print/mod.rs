@@ -79,6 +79,7 @@ impl Printer<'_> {
         Ok(match &node.what {
             What::Literal(literal) => self.literal(literal),
             What::Slot { slot, .. } => (self.slot)(*slot),
+            What::Segment { rule, .. } => self.is_bool(&rule.node, true, false)?,
             What::AsOf => match self.as_of {
                 AsOf::At(t) => self.engine.int(t),
                 AsOf::Of(text) => text.to_string(),

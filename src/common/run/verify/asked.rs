@@ -72,7 +72,8 @@ impl Job<'_> {
         let mut dated = BTreeMap::new();
         for (tag, definition) in definitions.tags.iter().enumerate() {
             let wanted = self.tags.as_ref().is_none_or(|tags| tags.contains(&tag));
-            if !wanted || !entities.contains(&definition.entity) || outputs.contains(&tag) {
+            let hidden = redis && definition.is_hidden();
+            if !wanted || hidden || !entities.contains(&definition.entity) || outputs.contains(&tag) {
                 continue;
             }
             if matches!(definition.kind, Kind::Imported) {

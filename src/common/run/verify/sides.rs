@@ -270,7 +270,7 @@ impl Told {
                 shown.push(Shown { tag, value: of_tag(tag), of: Of::At(at) });
             }
         }
-        shown.retain(|shown| self.is_chosen(shown.tag));
+        shown.retain(|shown| self.is_chosen(shown.tag) && !self.definitions.tags[shown.tag].is_hidden());
         let known = broken.is_some() || !fields.is_empty();
         Held { shown, tags, known, live: known, broken }
     }

@@ -116,7 +116,7 @@ fn compare(a: &Value, b: &Value) -> Ordering {
 /// One line a tag: its code, how many users, or what else `noun` says, have it, and its values.
 pub fn table(definitions: &Definitions, columns: &[Column], users: u64, noun: &str) -> String {
     let rows: Vec<[String; 3]> = std::iter::once(["tag", noun, "values"].map(String::from))
-        .chain(columns.iter().map(|column| {
+        .chain(columns.iter().filter(|column| !definitions.tags[column.tag].is_hidden()).map(|column| {
             let code = definitions.tags[column.tag].code.to_string();
             [code, format!("{} of {}", grouped(column.users), grouped(users)), column.summary()]
         }))

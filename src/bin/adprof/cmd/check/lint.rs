@@ -155,7 +155,9 @@ impl<'p> Lint<'p> {
     }
 
     fn at(&self, tag: &Tag, message: &str, hint: Option<String>) -> String {
-        let place = format!("{}:{}: tag `{}`: {message}", self.plan.definitions.source, tag.line, tag.code);
+        // A hidden tag is known to people by the rule it stands in.
+        let what = if tag.is_hidden() { ("in a rule", &*tag.name) } else { ("tag", &*tag.code) };
+        let place = format!("{}:{}: {} `{}`: {message}", self.plan.definitions.source, tag.line, what.0, what.1);
         match hint {
             Some(hint) => format!("{place}\nhint: {hint}"),
             None => place,

@@ -154,7 +154,9 @@ impl Profiles {
         }
         self.users += 1;
         if self.users <= self.most {
-            patch.push_line(&mut self.lines);
+            let mut shown = patch.clone();
+            shown.keep_shown();
+            shown.push_line(&mut self.lines);
         }
         for (column, (_, value)) in self.columns.iter_mut().zip(&patch.tags) {
             if let Some(value) = value {

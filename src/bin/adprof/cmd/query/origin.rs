@@ -18,7 +18,7 @@ impl Told {
     /// Of the chosen tags; where none are chosen, of all of those whose keys are asked for.
     pub fn of(profiles: &Profiles, of: &Of, chosen: Option<&[usize]>) -> Told {
         let definitions = profiles.definitions();
-        let own = |tag: &usize| definitions.tags[*tag].entity == of.place;
+        let own = |tag: &usize| definitions.tags[*tag].entity == of.place && !definitions.tags[*tag].is_hidden();
         let all: Vec<usize> = (0..definitions.tags.len()).filter(own).collect();
         let tags = chosen.unwrap_or(&all).iter();
         let code = |tag: usize| definitions.tags[tag].code.to_string();

@@ -6,7 +6,7 @@ use crate::redis;
 use crate::report;
 use adprof::forgotten::{self, Forgotten};
 use adprof::key::Prefixes;
-use adprof::patch::Patch;
+use adprof::patch::{Patch, is_hidden};
 use adprof::run::stream::is_forgotten;
 use adprof::store::redis::{Patience, Refused};
 use adprof::store::{Embedded, Kind, Location, Redis, RedisUrl};
@@ -131,6 +131,8 @@ impl Target {
         match self {
             Target::Nowhere => Ok(Done { patches: patches.len(), tags: tags(patches), ..Done::default() }),
             Target::Redis(redis) => {
+                let shown = without_hidden(patches);
+                let patches = shown.as_deref().unwrap_or(patches);
                 let written = redis.apply(patches).map_err(of_redis)?;
                 let refused: usize = refused_tags(patches, &written.refused);
                 let tags = tags(patches) - refused;
@@ -148,6 +150,17 @@ impl Target {
             }
         }
     }
+}
+
+/// The patches without hidden tags, which Redis has none of; `None` where there are none.
+fn without_hidden(patches: &[Patch]) -> Option<Vec<Patch>> {
+    let hides = |patch: &Patch| patch.tags.iter().any(|(code, _)| is_hidden(code));
+    if !patches.iter().any(hides) {
+        return None;
+    }
+    let mut shown = patches.to_vec();
+    shown.retain_mut(Patch::keep_shown);
+    Some(shown)
 }
 
 /// The tags of the refused patches, which are named in the order of `patches`.
