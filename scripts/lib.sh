@@ -70,6 +70,16 @@ need_build_tools() {
     done
 }
 
+# Makes sure of the system's OpenSSL, its command and what it takes to link with it, or says how to have that; then false.
+need_openssl() {
+    need openssl openssl || return 1
+    have pkg-config && pkg-config --exists openssl && return 0
+    apt_install libssl-dev pkg-config && pkg-config --exists openssl && return 0
+    say "missing the system's OpenSSL to link with, for Kafka over TLS; get it with: apt-get install libssl-dev pkg-config" \
+        " (as root, or your system's way), or try the one that is compiled in: scripts/kafka-tls.sh --compile"
+    return 1
+}
+
 # Runs a command in a subshell that holds the lock file $1, so that two starts do not download the same thing twice.
 # The command may set an EXIT trap; it must leave no process behind, which would keep the lock.
 with_lock() {

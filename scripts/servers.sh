@@ -13,7 +13,8 @@
 #   --redis-port N, --kafka-port N   on this port, or not at all when it is taken (default: any free one)
 # env prints what DIR/env holds: ADPROF_TEST_REDIS=redis://127.0.0.1:PORT, ADPROF_TEST_KAFKA=127.0.0.1:PORT,
 #   ADPROF_TEST_KAFKA_LIBS=<folder of jars>, and for a proxy of a test's own in front of Kafka ADPROF_TEST_KAFKA_PROXY, where
-#   it has to listen, and ADPROF_TEST_KAFKA_BEHIND, where it leads; a server that was skipped has no line.
+#   it has to listen, and ADPROF_TEST_KAFKA_BEHIND, where it leads; ADPROF_TEST_KAFKA_LOGIN, the same broker for the user
+#   `adprof` with the password `canary-login`; a server that was skipped has no line.
 # kafka-tool runs a class from Kafka's jars. stop ends exactly the processes that start began and removes what they wrote.
 #
 #   eval "$(scripts/servers.sh env DIR)"
@@ -32,6 +33,7 @@ KAFKA_VERSION=${ADPROF_KAFKA_VERSION:-4.3.1}
 PORTS=${ADPROF_TEST_PORTS:-20000-29999}
 TRIES=5 # starts of one server, each on new ports, when another process was faster in taking the port
 WAIT_S=90
+LOGIN_PASSWORD=canary-login
 
 # ---- ports and processes ----------------------------------------------------
 
@@ -225,17 +227,28 @@ POM
 # One node that is broker and controller. Replicas are one because there is one node; single partitions of the inner
 # topics, no rebalance delay and short sessions are for speed; nothing expires, since tests send events of any year.
 #
-# The listener PROXIED is for a proxy of a test's own: the broker listens on port $4 and tells its clients port $5.
+# The listener PROXIED is for a proxy of a test's own: the broker listens on port $4 and tells its clients port $5. LOGIN,
+# on port $6, wants a user and a password.
 write_kafka_properties() {
+    kafka_properties "$@"
+    more_kafka_properties "$@"
+}
+
+# What a script that sources this one adds: of a property that stands there twice the later value counts.
+more_kafka_properties() { :; }
+
+kafka_properties() {
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$4
-advertised.listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$5
+listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$4,LOGIN://127.0.0.1:$6
+advertised.listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$5,LOGIN://127.0.0.1:$6
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$3
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,LOGIN:SASL_PLAINTEXT
+listener.name.login.sasl.enabled.mechanisms=PLAIN
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_adprof="$LOGIN_PASSWORD";
 log.dirs=$1/data
 auto.create.topics.enable=false
 num.partitions=1
@@ -275,22 +288,23 @@ kafka_answers() {
 }
 
 start_kafka() {
-    local dir=$1 port control behind proxy try tries=$TRIES
+    local dir=$1 port control behind proxy login try tries=$TRIES
     [[ -z ${2-} ]] || tries=1
     for ((try = 0; try < tries; try++)); do
         port=${2:-$(free_port)}
         control=$(free_port "$port")
         behind=$(free_port "$port" "$control")
         proxy=$(free_port "$port" "$control" "$behind")
+        login=$(free_port "$port" "$control" "$behind" "$proxy")
         new_folder "$dir"
-        write_kafka_properties "$dir" "$port" "$control" "$behind" "$proxy" >"$dir/server.properties"
+        write_kafka_properties "$dir" "$port" "$control" "$behind" "$proxy" "$login" >"$dir/server.properties"
         (jvm -Xmx128m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn kafka.tools.StorageTool format --standalone \
             -t "$(cluster_id)" -c "$dir/server.properties") >"$dir/log" 2>&1 </dev/null ||
             fail_with_log "$dir" "could not format its folder"
         launch "$dir" "$(java_program)" -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData \
             -cp "$(kafka_home)/*" kafka.Kafka "$dir/server.properties"
         if await "$dir" kafka_answers "$dir" "$port"; then
-            kafka_port=$port kafka_behind=$behind kafka_proxy=$proxy
+            kafka_port=$port kafka_behind=$behind kafka_proxy=$proxy kafka_login=$login
             return
         fi
     done
@@ -363,6 +377,7 @@ start() {
             env+="export ADPROF_TEST_KAFKA=127.0.0.1:$kafka_port"$'\n'
             env+="export ADPROF_TEST_KAFKA_BEHIND=127.0.0.1:$kafka_behind"$'\n'
             env+="export ADPROF_TEST_KAFKA_PROXY=127.0.0.1:$kafka_proxy"$'\n'
+            env+="export ADPROF_TEST_KAFKA_LOGIN=127.0.0.1:$kafka_login"$'\n'
             env+="export ADPROF_TEST_KAFKA_LIBS=$(printf '%q' "$(kafka_home)")"$'\n'
         else
             skip kafka
@@ -411,4 +426,5 @@ main() {
     exit # before bash reads on: a checkout may have changed this file during a long start
 }
 
-main "$@"
+# A script that sources this one wants its functions only.
+[[ ${BASH_SOURCE[0]} != "$0" ]] || main "$@"

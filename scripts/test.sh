@@ -3,9 +3,10 @@
 #
 #   scripts/test.sh [ARG...]      ARGs go to `cargo test`: scripts/test.sh --test kafka
 #
-# Builds the program, starts the servers on free ports in a temporary folder (scripts/servers.sh), prepares a Python with
-# DuckDB that some tests compare with, uses ClickHouse, Spark and Flink where scripts/engines.sh has put them, runs the tests, and ends what it started whatever happens. What is missing is
-# installed through apt-get when root; otherwise one line says what is missing and what is skipped. The last line says
+# Builds the program and its tests, starts the servers on free ports in a temporary folder (scripts/servers.sh), prepares
+# a Python with DuckDB that some tests compare with, uses ClickHouse, Spark and Flink where scripts/engines.sh has put them, runs the
+# tests (without ARGs those over TLS, too: scripts/kafka-tls.sh), and ends what it started whatever happens. What is missing
+# is installed through apt-get when root; otherwise one line says what is missing and what is skipped. The last line says
 # which servers were used.
 #
 #   ADPROF_REQUIRE_SERVERS=1   a missing Redis or Kafka is an error, not a skip
@@ -25,6 +26,7 @@ case ${1-} in -h | --help) usage_of scripts/test.sh; exit ;; esac
 
 job=''  # process group of the step that runs
 work='' # temporary folder, with the servers in it
+tls=''  # whether Kafka is tried over TLS
 
 # Runs a step as a process group of its own, so that a signal ends all of it, and at once rather than when it is done.
 step() {
@@ -83,6 +85,7 @@ summary() {
         used+=("redis $(redis-server --version | sed -n 's/.* v=\([^ ]*\).*/\1/p')")
     else skipped+=(redis); fi
     if [[ -n ${ADPROF_TEST_KAFKA-} ]]; then used+=("${ADPROF_TEST_KAFKA_LIBS##*/}"); else skipped+=(kafka); fi
+    if [[ -n $tls ]]; then used+=("kafka over TLS"); else skipped+=("kafka over TLS (scripts/kafka-tls.sh)"); fi
     if [[ -n ${ADPROF_TEST_PYTHON-} ]]; then
         used+=("duckdb $("$ADPROF_TEST_PYTHON" -c 'import duckdb; print(duckdb.__version__)')")
     else skipped+=(duckdb); fi
@@ -101,7 +104,7 @@ list() {
 need_build_tools
 # With it tests see that a sync comes before the word, and let one fail.
 need strace strace || true
-step cargo build --locked --bins
+step cargo test --locked --no-run "$@"
 
 # An address from outside would make tests write into servers that are not theirs.
 unset ADPROF_TEST_REDIS ADPROF_TEST_KAFKA ADPROF_TEST_KAFKA_LIBS
@@ -114,6 +117,14 @@ source "$work/servers/env"
 
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
 outcome=passed code=0
+# A build and a broker of their own: not where only some tests are wanted.
+if [[ $# == 0 && -n ${ADPROF_TEST_KAFKA-} ]] && need_openssl; then
+    tls=1
+    step scripts/kafka-tls.sh || { code=$? outcome="failed (scripts/kafka-tls.sh: $code)"; }
+    end_step || true
+fi
+# All of them: whoever reads of one failure wants to know of the others.
+[[ $# != 0 ]] || set -- --no-fail-fast
 step cargo test --locked "$@" || { code=$? outcome="failed (cargo test: $code)"; }
 if ! end_step; then
     [[ $code != 0 ]] || code=1 outcome='failed (tests passed but left processes running)'

@@ -10,6 +10,8 @@ mod duckdb;
 mod export;
 #[path = "answers/live.rs"]
 mod live;
+#[path = "answers/member.rs"]
+mod member;
 #[path = "answers/query.rs"]
 mod query;
 #[path = "answers/random.rs"]

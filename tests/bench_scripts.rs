@@ -22,6 +22,16 @@ fn told(output: &Output) -> String {
     format!("{}{words}", String::from_utf8_lossy(&output.stdout))
 }
 
+/// Mutants take long, and are not tried by each run: but each of them must still find its place and its test.
+#[test]
+fn every_mutant_still_applies() {
+    let Some(python) = support::python() else { return };
+    let mut command = Command::new(python);
+    command.args(["-B", "-m", "mutants", "--check", "--copy"]).arg(project());
+    let output = command.env("PYTHONPATH", project().join("scripts")).output().expect("Python starts");
+    told(&output);
+}
+
 #[test]
 fn duckdb_gives_the_eight_tags_of_the_benchmark_on_hard_events_too() {
     let Some(python) = support::python() else { return };
@@ -115,4 +125,14 @@ for n in range(2, 8):
     command.args(["-B", "-c", code]).env("PYTHONPATH", project().join("scripts"));
     let output = command.output().expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn duckdb_reads_the_values_of_each_export_that_is_measured() {
+    let Some(python) = support::python() else { return };
+    let dir = Dir::new();
+    let said = told(&module(&python, "bench.export", &dir, "--users 2000 --runs 1".split(' ')));
+    for name in ["| csv |", "| ndjson |", "| parquet |", "reads the same sums"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
 }

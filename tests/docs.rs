@@ -23,8 +23,8 @@ use std::net::TcpStream;
 
 /// A test for each page. Each has a database of Redis of its own, so that pages may run side by side.
 macro_rules! pages {
-    ($($database:literal $name:ident $path:literal;)*) => {
-        $(#[test] fn $name() { check_page($path, $database); })*
+    ($($(#[$attribute:meta])* $database:literal $name:ident $path:literal;)*) => {
+        $(#[test] $(#[$attribute])* fn $name() { check_page($path, $database); })*
         const PAGES: &[&str] = &[$($path),*];
     };
 }
@@ -36,7 +36,7 @@ pages! {
     4 architecture "docs/architecture.md";
     5 operators "docs/operators.md";
     6 benchmarks "docs/benchmarks.md";
-    7 maps "docs/maps.md";
+    7 export "docs/export.md";
     8 audiences "docs/audiences.md";
     9 nightly_history "docs/nightly-history.md";
     10 nightly "docs/nightly.md";
@@ -50,6 +50,9 @@ pages! {
     18 forget "docs/forget.md";
     19 redis "docs/redis.md";
     20 reliability "docs/reliability.md";
+    #[cfg_attr(feature = "kafka-tls", ignore = "it shows what a build without the feature says")]
+    21 kafka "docs/kafka.md";
+    22 maps "docs/maps.md";
 }
 
 #[test]

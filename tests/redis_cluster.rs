@@ -450,3 +450,28 @@ fn forgotten_users_are_gone_from_every_node() {
     let left: i64 = cluster.primaries().iter().map(|(node, _)| cluster.nodes[*node].ask::<i64>("DBSIZE")).sum();
     assert_eq!(left, 10);
 }
+
+#[test]
+fn an_exported_set_is_gathered_in_its_own_slot_and_put_there_in_one_step() {
+    let Some(cluster) = Cluster::with_replicas(0) else { return };
+    let dir = Dir::new();
+    dir.adprof("sink file").stdin((0..USERS).map(|n| line(&format!("u{n}"), n)).collect::<String>()).ok();
+    let url = format!("redis+cluster://127.0.0.1:{}", cluster.nodes[0].port);
+    let ask = |command: &[&str]| {
+        let port = cluster.nodes[1].port.to_string();
+        let out = Command::new("redis-cli").args(["-c", "-p", &port]).args(command).output().expect("redis-cli runs");
+        String::from_utf8(out.stdout).expect("UTF-8").trim().to_string()
+    };
+    // In one slot each, on all three nodes, with and without a tag of its own.
+    for set in ["fans", "{audience}:fans", "b", "c"] {
+        dir.adprof(&format!("export -q --to {url} --set {set}")).ok();
+        assert_eq!(ask(&["SCARD", set]), USERS.to_string(), "{set}");
+        assert_eq!((ask(&["SISMEMBER", set, "u7"]), ask(&["TTL", set])), ("1".into(), "-1".into()), "{set}");
+        dir.adprof(&format!("export -q --to {url} --set {set} --where ltv_total<0")).ok();
+        assert_eq!(ask(&["EXISTS", set]), "0", "{set}");
+    }
+    for set in ["a}b", "x{}y"] {
+        let out = dir.adprof(&format!("export --to {url} --set {set}")).exits(2);
+        assert!(out.stderr.contains("cannot have this name") && out.stderr.contains("hash tag"), "{}", out.stderr);
+    }
+}

@@ -9,7 +9,7 @@ with a new state; times are those of whole processes, from their start to the la
 in plain SQL into a blackhole; its time is that of the job alone, without the start of any JVM.
 
 Names for --only: throughput (store, Redis, backlog, Flink, bare HSETs), recovery (restart, an emptied and a killed
-Redis), latency, memory (of --large users, and a hot user), paced (50 k events/s for so many minutes).
+Redis), latency, memory (of --large users, and a hot user), paced (50 k events/s for so many minutes), segments (500 of them live).
 """
 
 import argparse
@@ -24,11 +24,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from . import machine, report
+from .audiences import segments
 from .process import Run, clean_environment, remove, run, say
 from .redis import Redis
 from .turns import in_turn
 
-PARTS = ("throughput", "recovery", "latency", "memory", "paced")
+PARTS = ("throughput", "recovery", "latency", "memory", "paced", "segments")
 SCRIPTS = Path(__file__).resolve().parents[1]
 TOOL = "org.apache.kafka.tools.TopicCommand"
 
@@ -105,6 +106,9 @@ class Bench:
         command = self.stream(topic, place, *more)
         return self.child(subprocess.Popen(command, cwd=self.dir, stderr=words, env=clean_environment()))
 
+    def watched(self, topic, place, *more):
+        return watched(self, topic, place, *more)
+
     def child(self, process):
         """Of a process that must not outlive this one."""
         self.children.append(process)
@@ -130,11 +134,11 @@ def expected(path, every=997):
     users = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:
-            number = int(line[45:52])
-            if number % every:
+            user_id = line.partition('"userId":"')[2].partition('"')[0]
+            if int(user_id.removeprefix("u-")) % every:
                 continue
             event = json.loads(line, parse_float=Decimal, parse_int=int)
-            user = users.setdefault(event["userId"], [Decimal(0), (0, "", None), 0])
+            user = users.setdefault(user_id, [Decimal(0), (0, "", None), 0])
             if event["eventType"] == "purchase":
                 user[0] += Decimal(event["amount"])
             if event["eventType"] == "click":

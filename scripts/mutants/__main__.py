@@ -1,6 +1,7 @@
 """mutants: the run of scripts/mutants.sh. Makes all mutants in a copy of the sources, builds once, tries one after the other.
 
     python3 -m mutants --copy DIR --target DIR [--only NAME,...]
+    python3 -m mutants --check --copy DIR         only whether each still applies to these sources, which stay as they are
 
 A file beside the build says which mutant is on, so that one build has them all. First every named test must be green with
 none of them. Prints a table; the exit code is 1 when a mutant lived, 2 when one no longer applies.
@@ -31,20 +32,30 @@ def say(words):
     print(words, file=sys.stderr, flush=True)
 
 
-def apply(copy, guards):
-    """All patches, or an exit with the names of those that no longer apply."""
+def check(copy, guards):
+    """An exit with the names of those that no longer apply, if there are any."""
     gone = []
     for guard in guards:
-        path = copy / guard.file
-        text = path.read_text(encoding="utf-8")
-        if text.count(guard.before) != 1 or "MUTANT" not in guard.after:
-            gone.append(f"{guard.name}: `{guard.before}` stands {text.count(guard.before)} times in {guard.file}")
-            continue
-        crate = "adprof" if guard.file.startswith("src/bin") else "crate"
-        path.write_text(text.replace(guard.before, guard.after.replace("MUTANT", f'{crate}::mutant("{guard.name}")')), "utf-8")
+        times = (copy / guard.file).read_text(encoding="utf-8").count(guard.before)
+        if times != 1 or "MUTANT" not in guard.after:
+            gone.append(f"{guard.name}: `{guard.before}` stands {times} times in {guard.file}")
+        binary, name = guard.test
+        sources = [copy / f"tests/{binary}.rs", *(copy / "tests" / binary).glob("**/*.rs")]
+        function = f"fn {name.rsplit('::', 1)[-1]}("
+        if not any(function in path.read_text(encoding="utf-8") for path in sources):
+            gone.append(f"{guard.name}: tests/{binary} has no `{name}`")
     if gone:
         say("mutants that no longer apply:\n" + "\n".join(gone))
         sys.exit(2)
+
+
+def apply(copy, guards):
+    """All patches."""
+    for guard in guards:
+        path = copy / guard.file
+        crate = "adprof" if guard.file.startswith("src/bin") else "crate"
+        after = guard.after.replace("MUTANT", f'{crate}::mutant("{guard.name}")')
+        path.write_text(path.read_text(encoding="utf-8").replace(guard.before, after), "utf-8")
     with open(copy / "src/common/lib.rs", "a", encoding="utf-8") as out:
         out.write(SWITCH)
 
@@ -75,10 +86,16 @@ def green(executable, name, copy):
 def main():
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copy", required=True, type=Path)
-    parser.add_argument("--target", required=True, type=Path)
+    parser.add_argument("--target", type=Path)
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[guard.name for guard in GUARDS])
     args = parser.parse_args()
     guards = [guard for guard in GUARDS if guard.name in args.only]
+    check(args.copy, guards)
+    if args.check:
+        return
+    if args.target is None:
+        parser.error("--target is missing")
     switch = args.target.resolve() / "mutant"
     switch.parent.mkdir(parents=True, exist_ok=True)
     switch.write_text("")

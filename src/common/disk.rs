@@ -5,6 +5,7 @@
 
 pub mod volume;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
@@ -170,6 +171,11 @@ pub fn replace(path: &Path, aside: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(aside, path)?;
     sync_dir(parent(path))
+}
+
+/// Puts each of two names in the place of the other, in one step. Not every file system can: `Unsupported` or `InvalidInput`.
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
 /// Makes a directory when absent, and its name durable.

@@ -9,6 +9,10 @@ use std::fmt;
 
 /// The entity of tags that name none.
 pub const USER: &str = "user";
+/// Under which the audiences of a user stand in Redis: `segments:u-001`.
+pub const SEGMENTS: &str = "segments";
+/// Under which stands in Redis what is adprof's own.
+pub const OWN: &str = "adprof";
 
 /// One key of one entity of one tenant. The user entity and the default tenant are written as nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,6 +18,7 @@ pub mod event;
 pub mod rows;
 pub mod reader;
 pub mod packed;
+pub mod bits;
 pub mod patch;
 
 // carriers: bytes in motion and at rest; they know no tags
@@ -46,8 +47,8 @@ pub mod rollup;
 // answers: what profiles are for
 pub mod profiles;
 pub mod segment;
-pub mod export;
 pub mod quality;
+pub mod export;
 pub mod sql;
 
 // the two paths: carriers, engine and stores put together

@@ -36,3 +36,5 @@ pub const EXPR_DEPTH_MAX: usize = 64;
 pub const RULE_NODES_MAX: usize = 20_000;
 /// Deepest nesting of a rule together with all segments that it names.
 pub const RULE_DEPTH_MAX: usize = 256;
+/// Files of one export, and values of the tag that it is divided by.
+pub const PARTS_MAX: usize = 1000;

@@ -5,7 +5,7 @@
 
 mod form;
 
-use crate::key::{Key, USER};
+use crate::key::{Key, OWN, SEGMENTS, USER};
 use crate::limits::{FIELD_MAX, USER_ID_MAX};
 use crate::ndjson;
 use crate::time::Millis;
@@ -26,6 +26,9 @@ pub struct Patch {
     pub tags: Vec<(Arc<str>, Option<Value>)>,
 }
 
+/// In a patch of what is adprof's own, audiences of a user in Redis: all that it does not name goes. No tag has this code.
+pub const ALL_OTHERS: &str = "";
+
 /// What the codes of hidden tags begin with: tags that adprof makes for the rules of segments.
 pub const HIDDEN: char = '_';
 
@@ -35,6 +38,16 @@ pub fn is_hidden(code: &str) -> bool {
 }
 
 impl Patch {
+    /// Whether all that the patch does not name goes.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.key.entity(), SEGMENTS | OWN) && self.tags.iter().any(|(code, _)| code.is_empty())
+    }
+
+    /// The codes of tags that it removes one by one.
+    pub fn removed(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().filter(|(code, value)| value.is_none() && !code.is_empty()).map(|(code, _)| &**code)
+    }
+
     /// Takes the hidden tags out; `false` where nothing is left that was there.
     pub fn keep_shown(&mut self) -> bool {
         let was_empty = self.tags.is_empty();

@@ -5,17 +5,18 @@
 
 mod doubt;
 mod foresee;
+pub mod index;
 mod told;
 
 use crate::engine::plan::{HIDDEN, Plan, Values};
 use crate::engine::plans::Plans;
 use crate::expr::{Scratch, convert};
-use crate::key::Key;
+use crate::key::{Key, OWN, SEGMENTS};
 use crate::ledger::{Decoder, Ledger};
 use crate::ndjson;
 use crate::patch::push_key;
 use crate::store::embedded::{Embedded, Entry, Tag};
-use crate::store::redis::{Patience, Redis};
+use crate::store::redis::{Fields, Patience, Redis};
 use crate::store::{Error, Kind, Location};
 use crate::tag::{Definitions, Update};
 use crate::time::{self, Millis};
@@ -212,6 +213,30 @@ impl Profiles {
                     .collect()
             }
         }
+    }
+
+    /// The audiences that a stream keeps current in Redis, with their versions. Asked at another instant than now there are
+    /// none, and none in an embedded store.
+    pub fn kept_audiences(&mut self) -> Result<Vec<(String, String)>, Error> {
+        match (&mut self.from, self.as_of) {
+            (From::Redis(redis), AsOf::Now(_)) => {
+                match redis.get_many(&[Key::new("", OWN, [SEGMENTS])]) {
+                    // Who may not read it works them out.
+                    Err(e) if e.kind == Kind::Denied => Ok(Vec::new()),
+                    fields => Ok(fields?.pop().and_then(Result::ok).unwrap_or_default()),
+                }
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The audiences that a stream keeps in Redis of each user.
+    pub fn memberships(&mut self, users: &[Key]) -> Result<Vec<Vec<String>>, Error> {
+        let From::Redis(redis) = &mut self.from else { return Ok(vec![Vec::new(); users.len()]) };
+        let keys: Vec<Key> = users.iter().map(|user| Key::new(user.tenant(), SEGMENTS, [user.id()])).collect();
+        let codes = |fields: Fields| fields.map(|fields| fields.into_iter().map(|(code, _)| code).collect());
+        let broken = |why| Error::new(Kind::Corrupt, format!("the audiences of a user in Redis: {why}"));
+        redis.get_many(&keys)?.into_iter().map(|fields| codes(fields).map_err(broken)).collect()
     }
 
     /// Gives every profile of an entity that is not empty to `each`, which may end it by an error. From the embedded

@@ -232,6 +232,9 @@ fn hidden_tags_are_shown_to_nobody_who_does_not_ask() {
 
     let Some(url) = redis() else { return };
     let url = format!("{url}/{DATABASE}");
+    // What the stream below said of audiences, on a server that was here before.
+    let mut client = ::redis::Client::open(&*url).and_then(|client| client.get_connection()).expect("a connection");
+    ::redis::cmd("DEL").arg("adprof:segments").exec(&mut client).expect("answered");
     for user in ["a", "b", "c", "d"] {
         dir.adprof_args(["sink", "redis", &url])
             .stdin(format!("{{\"userId\":\"{user}\",\"asOf\":1,\"tags\":{{\"clicks\":null}}}}\n"))

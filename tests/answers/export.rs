@@ -38,7 +38,7 @@ fn a_file_is_replaced_and_its_name_says_the_format() {
     // A wrong rule leaves it alone.
     dir.adprof("export -o out.ndjson --where agee>18").exits(2);
     assert_eq!(dir.read("out.ndjson"), dir.adprof("query u-001").ok());
-    assert!(dir.adprof("export -o adprof-store").exits(2).stderr.contains("not a regular file"));
+    assert!(dir.adprof("export -o adprof-store").exits(2).stderr.contains("no _manifest.json in it"));
     assert!(dir.adprof("export -o no/such/folder.csv").exits(74).stderr.contains("no/such/folder.csv"));
 }
 

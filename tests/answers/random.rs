@@ -68,7 +68,13 @@ impl Segments {
     }
 
     pub fn some(random: &mut Random, n: usize) -> Segments {
-        let mut segments = Segments::none();
+        Segments::none().with_some_more(random, n)
+    }
+
+    /// The same ones but for the last `n`, which are others.
+    pub fn with_some_more(&self, random: &mut Random, n: usize) -> Segments {
+        let kept = self.0.len().saturating_sub(n);
+        let mut segments = Segments(self.0[..kept].to_vec());
         for _ in 0..n {
             let rule = rule(random, 1, &segments);
             segments.0.push(rule);
@@ -98,6 +104,7 @@ impl Segments {
 }
 
 /// One rule: as JSON, as adprof's SQL, and as DuckDB's, written independently of each other.
+#[derive(Clone)]
 pub struct Pair {
     pub json: String,
     pub sql: String,

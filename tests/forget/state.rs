@@ -9,6 +9,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Whoever has a value of this tag, which came as a patch.
+const RICH: &str = "[[tag]]\ncode = \"ltv_total\"\ntype = \"decimal\"\nupdate = \"import\"\n\
+                    [[segment]]\ncode = \"rich\"\nrule = \"ltv_total > 1\"\n";
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
@@ -19,8 +22,17 @@ fn a_running_stream_drops_the_user_and_its_file_is_clean_when_it_is_started_agai
     wait_until("a checkpoint", SOON, || Embedded::exists(&dir.file("s")) && counts(&dir.file("s"))[0] == 15);
     let patch = |user: &str| format!("{{\"userId\":\"{user}\",\"asOf\":{FIRST},\"tags\":{{\"ltv_total\":5}}}}\n");
     dir.adprof("sink file s").stdin(patch(WHO) + &patch("anna")).ok();
+    dir.write("rich.toml", RICH);
+    dir.adprof("segment build --store file:s -d rich.toml").ok();
+    assert!(dir.adprof("segment members rich --built --store file:s -d rich.toml").ok().contains(WHO));
     let said = dir.adprof(&format!("forget {WHO} --store file:s")).exits(0).stderr;
     assert!(said.contains("s: dropped by the stream that owns it"), "{said}");
+    assert!(said.contains("s: its index is gone"), "{said}");
+    dir.adprof("segment members rich --built --store file:s -d rich.toml").exits(2);
+    // While the stream goes on, a new one is marked by it as the first was.
+    dir.adprof("segment build --store file:s -d rich.toml").ok();
+    assert_eq!(dir.adprof("segment members rich --built --store file:s -d rich.toml").ok(), "anna\n");
+    dir.adprof("segment index --drop --store file:s -d rich.toml").ok();
     let asked = dir.adprof("query --store file:s --format ndjson carol@example.org anna").ok();
     assert!(asked.contains("\"tags\":{}}") && asked.contains("\"ltv_total\":5"), "{asked}");
     // Old events again, and a patch between them.
@@ -51,8 +63,11 @@ fn without_a_stream_the_file_is_written_anew_and_the_state_goes_on_where_it_was(
     let dir = Dir::new();
     dir.adprof("stream --store file:s").stdin((0..3).map(day).collect::<String>()).ok();
     dir.adprof("stream --store file:twin").stdin((0..3).map(day).collect::<String>()).ok();
+    dir.adprof("segment index --store file:s").ok();
     let said = dir.adprof(&format!("forget {WHO} --store file:s --store file:twin")).exits(0).stderr;
     assert_eq!(said.matches("written anew").count(), 2, "{said}");
+    assert_eq!(said.matches("its index is gone").count(), 1, "{said}");
+    assert!(dir.adprof("-v segment size --store file:s --where true").exits(0).stderr.contains("there is none"));
     assert_eq!(found(dir.path()), Vec::<PathBuf>::new());
     // What was read is remembered: the same lines are duplicates.
     let said = dir.adprof("stream --store file:s").stdin(day(2) + &event("n", "anna", FIRST + 3 * DAY)).exits(0).stderr;

@@ -5,13 +5,18 @@
 mod rule;
 
 use crate::given::{self, DefinitionArgs, StoreArgs};
+use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use adprof::key::{Key, USER};
 use adprof::limits::{FIELD_MAX, USER_ID_MAX};
 use adprof::ndjson::shown;
 use adprof::patch::is_hidden;
+use adprof::profiles::index::Indexed;
 use adprof::profiles::{AsOf, Profile, Profiles};
 use adprof::segment::Rule;
+use adprof::segment::audience::{self, Audience};
+use adprof::segment::index::Members;
+use adprof::store::embedded::View;
 use adprof::store::{self, Location};
 use adprof::tag::{Definitions, Update};
 use anyhow::Result;
@@ -127,6 +132,11 @@ impl AskArgs {
         self.entity.is_some()
     }
 
+    /// How a Redis is reached.
+    pub fn redis(&self) -> &RedisArgs {
+        &self.store.redis
+    }
+
     /// The instant that is meant.
     pub fn instant(&self) -> Result<AsOf> {
         Ok(match self.as_of.as_deref() {
@@ -224,6 +234,11 @@ impl Chosen {
 }
 
 impl TagArgs {
+    /// Whether somebody names some.
+    pub fn is_given(&self) -> bool {
+        self.hidden || !self.tags.is_empty()
+    }
+
     /// The tags that are meant.
     pub fn choose(&self, definitions: &Definitions, of: &Of) -> Result<Chosen> {
         Ok(Chosen { tags: self.named(definitions, of)?, hidden: self.hidden })
@@ -251,16 +266,105 @@ pub fn of_entity(tags: &[usize], definitions: &Definitions, of: &Of) -> Result<(
     Err(usage(format!("`{code}` is of `{entity}`, not of `{}`", of.name)).hint(format!("--entity {entity}")).into())
 }
 
-/// Gives every profile that the rule is true of to `each`, with a bar while it lasts. The number of all profiles.
+#[derive(clap::Args, Clone, Copy, Default)]
+pub struct HowArgs {
+    /// Look at every profile, though there is an index
+    #[arg(long)]
+    scan: bool,
+}
+
+/// Gives the key of every member of a built audience to `each`, in the order of keys.
+pub fn built_keys(view: View<'_>, audience: Audience, mut each: impl FnMut(&Key) -> Result<()>) -> Result<()> {
+    let listed = audience.members().keys(&audience::dictionary(view), |key| each(key).map_err(Stop::Other));
+    listed.map_err(Stop::into_error)
+}
+
+/// How many profiles the rule is true of, and how many there are.
+pub fn count(profiles: &mut Profiles, of: &Of, rule: Rule, how: HowArgs) -> Result<(u64, u64)> {
+    doubts(profiles, &rule)?;
+    if let Some(found) = by_index(profiles, of, &rule, how, |_, members| Ok((members.size, members.all)))? {
+        return Ok(found);
+    }
+    let mut size = 0;
+    let all = scan(profiles, of, Some(rule), |_| {
+        size += 1;
+        Ok(())
+    })?;
+    Ok((size, all))
+}
+
+/// Gives the key of every profile that the rule is true of to `each`. The number of all profiles.
+pub fn keys(
+    profiles: &mut Profiles,
+    of: &Of,
+    rule: Rule,
+    how: HowArgs,
+    mut each: impl FnMut(&Key) -> Result<()>,
+) -> Result<u64> {
+    doubts(profiles, &rule)?;
+    let found = by_index(profiles, of, &rule, how, |indexed, members| {
+        members.keys(&indexed.dictionary(), |key| each(key).map_err(Stop::Other))?;
+        Ok(members.all)
+    })?;
+    match found {
+        Some(all) => Ok(all),
+        None => scan(profiles, of, Some(rule), |profile| each(&profile.key)),
+    }
+}
+
+/// Gives every profile that the rule is true of to `each`. The number of all profiles.
 pub fn members(
+    profiles: &mut Profiles,
+    of: &Of,
+    rule: Option<Rule>,
+    how: HowArgs,
+    mut each: impl FnMut(Profile) -> Result<()>,
+) -> Result<u64> {
+    if let Some(rule) = &rule {
+        doubts(profiles, rule)?;
+        let found = by_index(profiles, of, rule, how, |indexed, members| {
+            members.profiles(indexed, |profile| each(profile).map_err(Stop::Other))?;
+            Ok(members.all)
+        })?;
+        if let Some(all) = found {
+            return Ok(all);
+        }
+    }
+    scan(profiles, of, rule, each)
+}
+
+/// Answers by the index, if there is one that can.
+fn by_index<T>(
+    profiles: &Profiles,
+    of: &Of,
+    rule: &Rule,
+    how: HowArgs,
+    answer: impl FnOnce(&Indexed<'_>, &Members) -> std::result::Result<T, Stop>,
+) -> Result<Option<T>> {
+    let Some(store) = profiles.embedded_store().filter(|_| !how.scan) else { return Ok(None) };
+    let ask = || -> std::result::Result<Option<T>, Stop> {
+        let snapshot = store.snapshot()?;
+        let indexed = match profiles.indexed(snapshot.index()?, of.place)? {
+            Ok(indexed) => indexed,
+            Err(why) => {
+                report::detail(format_args!("by a scan: of an index, {why}"));
+                return Ok(None);
+            }
+        };
+        let members = Members::find(&indexed, profiles.definitions(), &mut rule.clone())?;
+        report::detail(format_args!("by the index, and {} keys one by one", given::grouped(members.looked_up)));
+        answer(&indexed, &members).map(Some)
+    };
+    ask().map_err(Stop::into_error)
+}
+
+/// Gives every profile that the rule is true of to `each`, with a bar while it lasts. The number of all profiles.
+fn scan(
     profiles: &mut Profiles,
     of: &Of,
     mut rule: Option<Rule>,
     mut each: impl FnMut(Profile) -> Result<()>,
 ) -> Result<u64> {
-    if let Some(rule) = &rule {
-        doubts(profiles, rule)?;
-    }
     let as_of = profiles.as_of();
     let about = profiles.about().map_err(given::of_store)?;
     let bar = report::counting(about.unwrap_or(0), if of.is_users() { "users" } else { "keys" });
@@ -274,17 +378,22 @@ pub fn members(
         if member { each(profile).map_err(Stop::Other) } else { Ok(()) }
     });
     bar.finish_and_clear();
-    match outcome {
-        Ok(()) => Ok(all),
-        Err(Stop::Store(error)) => Err(given::of_store(error).into()),
-        Err(Stop::Other(error)) => Err(error),
-    }
+    outcome.map(|()| all).map_err(Stop::into_error)
 }
 
 /// Why a scan ended early.
 enum Stop {
     Store(store::Error),
     Other(anyhow::Error),
+}
+
+impl Stop {
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Stop::Store(error) => given::of_store(error).into(),
+            Stop::Other(error) => error,
+        }
+    }
 }
 
 impl From<store::Error> for Stop {

@@ -71,12 +71,21 @@ pub fn tags(definitions: &Definitions, asked: &[String], usual: Update) -> Resul
         }
         codes => {
             let codes: Vec<String> = codes.iter().map(|code| code.trim().to_string()).collect();
-            definitions.select(&codes).map_err(|unknown| {
-                let failure = Failure::new(Exit::Usage, format!("--tags: {unknown}"));
-                failure.hint(unknown.hint().unwrap_or_else(|| all_tags(definitions))).into()
-            })
+            select(definitions, "--tags", &codes)
         }
     }
+}
+
+/// The tag that a flag names.
+pub fn tag(definitions: &Definitions, flag: &str, code: &str) -> Result<usize> {
+    Ok(select(definitions, flag, &[code])?[0])
+}
+
+fn select<S: AsRef<str>>(definitions: &Definitions, flag: &str, codes: &[S]) -> Result<Vec<usize>> {
+    definitions.select(codes).map_err(|unknown| {
+        let failure = Failure::new(Exit::Usage, format!("{flag}: {unknown}"));
+        failure.hint(unknown.hint().unwrap_or_else(|| all_tags(definitions))).into()
+    })
 }
 
 /// Names the tags there are, as far as a line holds them.

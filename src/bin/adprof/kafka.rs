@@ -1,7 +1,7 @@
 //! Kafka on the command line: kcat's letters, resolved to settings.
 
 use crate::given;
-use crate::report::{Exit, Failure};
+use crate::report::{self, Exit, Failure};
 use adprof::bus::Settings;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub struct KafkaArgs {
     /// The topic
     #[arg(short, long, value_name = "TOPIC", help_heading = "Kafka")]
     pub topic: Option<String>,
-    /// A librdkafka property; secrets go into a -F file
+    /// A librdkafka property; secrets go into a -F file or the environment (KAFKA_PASSWORD)
     #[arg(short = 'X', value_name = "KEY=VALUE", requires = "topic", help_heading = "Kafka")]
     pub properties: Vec<String>,
     /// A file of librdkafka properties, one key=value a line: the place for secrets; it may name the brokers
@@ -34,10 +34,23 @@ impl KafkaArgs {
         for property in &self.properties {
             settings.property(property).map_err(given::of_bus)?;
         }
+        settings.passwords(|name| std::env::var(name).ok().filter(|text| !text.is_empty())).map_err(given::of_bus)?;
+        for path in settings.exposed() {
+            let path = path.display();
+            report::warn(format_args!(
+                "a secret is in `{path}`, which every user of this machine can read: chmod o-r {path}"
+            ));
+        }
         if settings.brokers().is_empty() {
             let failure = Failure::new(Exit::Usage, format!("no broker given for topic `{topic}`"));
             return Err(failure.hint("give `-b HOST:PORT`, or `bootstrap.servers` in the `-F` file").into());
         }
         Ok(Some(settings))
     }
+}
+
+/// A reason with the brokers' name, which some have already.
+pub fn at_brokers(settings: &Settings, why: &str) -> String {
+    let why = given::of_kafka(why);
+    if why.starts_with("kafka") { why } else { format!("kafka at {}: {why}", settings.brokers()) }
 }

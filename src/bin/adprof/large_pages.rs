@@ -21,7 +21,7 @@ pub fn ask() {
     let Ok(program) = std::env::current_exe() else { return };
     let mut words = std::env::args_os();
     let mut command = std::process::Command::new(program);
-    command.arg0(words.next().unwrap_or_default()).args(words).env(SETTINGS, "thp:always");
+    command.arg0(words.next().unwrap_or_default()).args(words).env(SETTINGS, "thp:always,dirty_decay_ms:60000");
     // It comes back with an error alone; small pages do as well.
     let _ = command.exec();
 }

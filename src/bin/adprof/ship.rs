@@ -6,6 +6,7 @@
 mod place;
 
 use crate::given;
+use crate::kafka::at_brokers;
 use crate::report::{self, Exit, Failure};
 use crate::stop;
 use adprof::bus::{BusError, Class, Link, Producer, Settings};
@@ -373,7 +374,7 @@ impl Work {
             report::say(format_args!("kafka at {} is back", self.settings.brokers()));
         }
         if !up && !self.down {
-            report::warn(format_args!("{}; the events are safe in the log", self.of_kafka(why)));
+            report::warn(format_args!("{}; the events are safe in the log", at_brokers(&self.settings, why)));
         }
         self.down = !up;
     }
@@ -403,13 +404,7 @@ impl Work {
         let (log, brokers) = (self.place.log().display(), self.settings.brokers());
         let hint =
             format!("the log is safe; when Kafka is back: adprof collect --ship --log {log} -b {brokers} -t {topic}");
-        Err(Failure::new(Exit::Unavailable, self.of_kafka(why)).hint(hint))
-    }
-
-    /// A reason with the brokers' name, which some have already.
-    fn of_kafka(&self, why: &str) -> String {
-        let why = given::of_kafka(why);
-        if why.starts_with("kafka") { why } else { format!("kafka at {}: {why}", self.settings.brokers()) }
+        Err(Failure::new(Exit::Unavailable, at_brokers(&self.settings, why)).hint(hint))
     }
 
     fn unreadable(&self, error: Error) -> Failure {

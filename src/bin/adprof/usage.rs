@@ -77,7 +77,7 @@ mod tests {
         let (message, hint) = said("adprof export --format xlsx");
         assert_eq!(
             (&*message, hint.as_deref()),
-            ("invalid value 'xlsx' for '--format <FORMAT>'", Some("possible values: csv, ndjson"))
+            ("invalid value 'xlsx' for '--format <FORMAT>'", Some("possible values: csv, ndjson, parquet, openrtb"))
         );
         assert_eq!(said("adprof sink").0, "the following required arguments were not provided: <redis|file>");
     }

@@ -1,14 +1,15 @@
-//! Output into a file that appears whole or not at all, for every command with `-o`.
+//! Output into a file, or a directory, that appears whole or not at all, for every command with `-o`.
 //!
 //! Whoever had the old file keeps it, whatever happens before the end. A stop by signal leaves nothing behind.
 
 use crate::report::{self, Exit, Failure};
 use crate::stop;
-use adprof::export::{Replacement, Unwritable};
+use adprof::export::{Directory, Manifest, Replacement, Unwritable};
+use adprof::quality::beside;
 use anyhow::Result;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -17,31 +18,50 @@ use std::time::Duration;
 ///
 /// What is not a file, such as a device or a pipe, is written as it stands: replacing it would destroy it.
 pub fn into_file<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    let named = |e: anyhow::Error| match e.downcast::<io::Error>() {
-        Ok(e) => cannot(path, &e).into(),
-        Err(other) => other,
-    };
     if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let mut there = File::options().write(true).open(path).map_err(|e| cannot(path, &e))?;
-        return write(&mut there).map_err(named);
+        return write(&mut there).map_err(|e| named(path, e));
     }
     // Before there is anything to leave behind.
     stop::flag();
     let mut new = Replacement::begin(path).map_err(|why| unwritable(path, &why))?;
     let beside = new.beside().to_owned();
-    let done = unless_stopped(&beside, || write(new.file())).map_err(named)?;
+    let clear = || drop(fs::remove_file(&beside));
+    let done = unless_stopped(clear, || write(new.file())).map_err(|e| named(path, e))?;
     new.commit().map_err(|e| cannot(path, &e))?;
     Ok(done)
 }
 
-/// Runs `work`; told to stop meanwhile, the program removes `temporary` and ends at once.
-fn unless_stopped<T>(temporary: &Path, work: impl FnOnce() -> T) -> T {
+/// Lets `write` fill a directory that takes the name `path` when `write` succeeds; what it gives is the manifest.
+pub fn into_directory(path: &Path, write: impl FnOnce(&Path) -> Result<Manifest>) -> Result<Manifest> {
+    stop::flag();
+    let new = Directory::begin(path).map_err(|why| unwritable(path, &why))?;
+    let manifest = unless_stopped(|| new.clear(), || write(new.beside())).map_err(|e| named(path, e))?;
+    new.commit(&manifest).map_err(|why| unwritable(path, &why))?;
+    Ok(manifest)
+}
+
+/// Where the manifest of an output goes that is to have one: beside it, where nobody says.
+pub fn manifest_of(output: &Path, given: Option<&Path>) -> Result<PathBuf> {
+    if fs::metadata(output).is_ok_and(|there| !there.is_file()) {
+        let message = format!("{}: not a file: a manifest describes a file", output.display());
+        return Err(Failure::new(Exit::Usage, message).hint("name a file with -o").into());
+    }
+    let place = given.map_or_else(|| beside(output), Path::to_owned);
+    if place == output {
+        return Err(Failure::new(Exit::Usage, "the manifest and the output are one file").into());
+    }
+    Ok(place)
+}
+
+/// Runs `work`; told to stop meanwhile, the program clears up and ends at once.
+fn unless_stopped<T>(clear: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let watch = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 if stop::asked() {
-                    let _ = fs::remove_file(temporary);
+                    clear();
                     std::process::exit(stop::code());
                 }
                 thread::park_timeout(Duration::from_millis(50));
@@ -54,11 +74,23 @@ fn unless_stopped<T>(temporary: &Path, work: impl FnOnce() -> T) -> T {
     })
 }
 
+/// An error of the system with the name of what it is about.
+fn named(path: &Path, error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<io::Error>() {
+        Ok(e) => cannot(path, &e).into(),
+        Err(other) => other,
+    }
+}
+
 fn unwritable(path: &Path, why: &Unwritable) -> Failure {
     match why {
         Unwritable::Io(e) => cannot(path, e),
         Unwritable::NotAFile => Failure::new(Exit::Usage, format!("{}: {why}", path.display()))
             .hint("write to standard output instead, without -o"),
+        Unwritable::NotADirectory => Failure::new(Exit::Usage, format!("{}: {why}", path.display()))
+            .hint("files of several parts go into a directory: -o DIR/"),
+        Unwritable::NotOurs(_) => Failure::new(Exit::Usage, format!("{}: {why}", path.display()))
+            .hint("only what an export has made is replaced: name another directory, or take it away yourself"),
         Unwritable::Busy => Failure::new(Exit::TryAgain, format!("{}: {why}", path.display())),
     }
 }

@@ -44,7 +44,7 @@ pub enum Event {
     Down { why: String },
     /// A broker is there again. Told once.
     Back { after: Duration },
-    /// The group's offsets could not be committed: only lag tools are the worse for it.
+    /// The group's offsets could not be committed: only lag tools are the worse for it. Told once, and again after `Back`.
     CommitFailed { why: String },
     /// Every partition was read to where it ended when reading began. Nothing follows.
     End,
@@ -97,6 +97,8 @@ pub(super) struct Control {
     pub over: AtomicBool,
     /// The newest offsets to commit, until the thread takes them.
     pub commit: Mutex<Option<Vec<(i32, i64)>>>,
+    /// Why the last commit failed, when it was too late for a delivery.
+    pub uncommitted: Mutex<Option<String>>,
 }
 
 /// A reader of whole partitions. Dropping it stops the thread.
@@ -208,17 +210,20 @@ impl Consumer {
         LagGauge::new(&self.topic, &self.progress)
     }
 
-    /// Shows Kafka's tools how far the group is: (partition, next offset). A hint, sent
-    /// when the last one is through, never waited for; nothing without a group.
+    /// Shows Kafka's tools how far the group is: (partition, next offset). A hint, never
+    /// waited for; nothing without a group.
     pub fn commit(&self, offsets: Vec<(i32, i64)>) {
         if self.has_group {
             *self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(offsets);
         }
     }
 
-    /// Ends reading within two seconds. Deliveries not taken are dropped.
-    pub fn stop(self) {
+    /// Ends reading within two seconds. Deliveries not taken are dropped. Gives why the group's last offsets were not
+    /// committed, where that was heard in time.
+    pub fn stop(self) -> Option<String> {
+        let control = self.control.clone();
         drop(self);
+        control.uncommitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 }
 

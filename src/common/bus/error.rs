@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::secure;
+
 /// A place in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -131,10 +133,11 @@ impl BusError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             BusError::Setting { hint, .. } => return hint.clone(),
-            BusError::Unavailable { brokers, .. } => {
-                format!("is the broker running, and is `-b {brokers}` its advertised address?")
-            }
-            BusError::Forbidden { .. } => "check the credentials in the `-F` file and the topic's ACLs".into(),
+            BusError::Unavailable { brokers, why, .. } => match secure::hint_for_silence(why) {
+                Some(hint) => hint.into(),
+                None => format!("is the broker running, and is `-b {brokers}` its advertised address?"),
+            },
+            BusError::Forbidden { why, .. } => secure::hint_for_refusal(why).into(),
             BusError::TopicMissing { topic, .. } => {
                 format!("create it, or look for its name: kcat -L -b BROKER | grep {topic}")
             }

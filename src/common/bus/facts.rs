@@ -44,11 +44,13 @@ impl TopicFacts {
         config.set("group.id", settings.group_or_none());
         let client: BaseConsumer<Watch> =
             config.create_with_context(Watch::new(settings)).map_err(|e| settings.refused(&e))?;
+        // Long enough for several callbacks: before the reason of a failure come lines of the log.
+        let pump = || while client.poll(Duration::from_millis(20)).is_some() {};
         let topic = Topic {
             settings,
             watch: client.context(),
             client: client.client(),
-            pump: &|| drop(client.poll(Duration::ZERO)),
+            pump: &pump,
             deadline: Instant::now() + settings.connect_wait(),
             grace: UNKNOWN_GRACE,
         };
@@ -84,6 +86,8 @@ fn topic_settings(config: &ClientConfig, settings: &Settings) -> Result<BTreeMap
     let answer = runtime.block_on(client.describe_configs([&topic], &options));
     let resource = answer.map_err(|e| settings.mask(&e.to_string()))?.into_iter().next();
     match resource {
+        // Without the right to see them there are none.
+        Some(Ok(ConfigResource { entries, .. })) if entries.is_empty() => Err("not allowed".into()),
         Some(Ok(ConfigResource { entries, .. })) => {
             Ok(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
         }

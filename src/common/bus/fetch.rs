@@ -25,6 +25,8 @@ use super::topic::{Begin, Topic, UNKNOWN_GRACE, missing};
 
 /// Longest time without a look at the stop flag.
 const TICK: Duration = Duration::from_millis(100);
+/// How long the last commit may be over before that is noticed.
+const LISTEN: Duration = Duration::from_millis(10);
 /// How long a receiver may keep us waiting before the partitions are paused: resuming
 /// fetches again what was waiting in librdkafka.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -133,10 +135,28 @@ impl Fetcher {
             consumer.poll(TICK);
         }
         let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        if let Some(offsets) = offsets {
-            // A hint: nobody waits for it longer than for the thread.
-            let _ = consumer.commit(&self.list(offsets.into_iter()), CommitMode::Sync);
+        let watch = consumer.context();
+        let heard = || {
+            let why = watch.take_commit_failure()?;
+            *self.control.uncommitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(why);
+            Some(())
+        };
+        let list = self.list(offsets.into_iter().flatten());
+        if heard().is_some() || list.count() == 0 {
+            return;
         }
+        // A commit waits for a coordinator, which is not named to who may not read the group: that is heard beside it.
+        std::thread::scope(|scope| {
+            let commit = scope.spawn(|| consumer.commit(&list, CommitMode::Sync));
+            while !commit.is_finished() {
+                consumer.poll(LISTEN);
+                heard();
+            }
+            if let Ok(Err(e)) = commit.join() {
+                watch.uncommitted(self.settings.mask(&e.to_string()));
+            }
+        });
+        heard();
     }
 
     fn read(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
@@ -324,16 +344,13 @@ impl Fetcher {
         }
     }
 
-    /// Sends the newest offsets to the group, one commit at a time.
-    fn commit_hint(&mut self, consumer: &BaseConsumer<Watch>) {
-        if consumer.context().committing() {
-            return;
-        }
+    /// Sends the newest offsets to the group.
+    fn commit_hint(&self, consumer: &BaseConsumer<Watch>) {
         let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let Some(offsets) = offsets else { return };
-        let list = self.list(offsets.into_iter());
-        if list.count() > 0 && consumer.commit(&list, CommitMode::Async).is_ok() {
-            consumer.context().commit_begun();
+        let list = self.list(offsets.into_iter().flatten());
+        if list.count() > 0 {
+            // What comes of it is heard by the `Watch`.
+            let _ = consumer.commit(&list, CommitMode::Async);
         }
     }
 

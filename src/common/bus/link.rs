@@ -11,11 +11,11 @@ use std::time::Instant;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use serde::Deserialize;
 
 use super::progress::Progress;
+use super::secure;
 use super::settings::Settings;
 
 /// Whether Kafka can be reached.
@@ -36,6 +36,9 @@ struct State {
     reason: String,
     /// Why we may not come in, once a broker has said so.
     forbidden: Option<String>,
+    /// A commit has failed since a broker was there last.
+    commits_fail: bool,
+    /// Why, until somebody is told.
     commit_failed: Option<String>,
 }
 
@@ -45,7 +48,6 @@ pub(super) struct Watch {
     state: Mutex<State>,
     /// Counts the changes in `state` that someone may want to tell.
     changes: AtomicU64,
-    commits_in_flight: AtomicI32,
     /// The topic was deleted and made again under its name.
     replaced: AtomicBool,
     /// Partitions of the topic, by the newest metadata.
@@ -55,12 +57,12 @@ pub(super) struct Watch {
 
 impl Watch {
     pub fn new(settings: &Settings) -> Watch {
-        let state = State { link: Link::Up, reason: String::new(), forbidden: None, commit_failed: None };
+        let state =
+            State { link: Link::Up, reason: String::new(), forbidden: None, commits_fail: false, commit_failed: None };
         Watch {
             settings: settings.clone(),
             state: Mutex::new(state),
             changes: AtomicU64::new(0),
-            commits_in_flight: AtomicI32::new(0),
             replaced: AtomicBool::new(false),
             topic_partitions: AtomicI32::new(0),
             progress: OnceLock::new(),
@@ -105,25 +107,27 @@ impl Watch {
         self.replaced.load(Relaxed)
     }
 
-    pub fn committing(&self) -> bool {
-        self.commits_in_flight.load(Relaxed) > 0
-    }
-
-    pub fn commit_begun(&self) {
-        self.commits_in_flight.fetch_add(1, Relaxed);
-    }
-
     /// A broker is up. Only the statistics say so: a message may have been waiting here.
     fn up(&self) {
         let mut state = self.state();
         if matches!(state.link, Link::Down { .. }) {
             state.link = Link::Up;
+            state.commits_fail = false;
             self.changed();
         }
     }
 
     fn changed(&self) {
         self.changes.fetch_add(1, Relaxed);
+    }
+
+    /// Each second there may be another one: the first is told, and the first after an outage.
+    pub fn uncommitted(&self, why: String) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.commits_fail, true) {
+            state.commit_failed = Some(why);
+            self.changed();
+        }
     }
 
     fn down(&self, why: String) {
@@ -142,6 +146,13 @@ const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 fn had_another_id(line: &str, topic: &str) -> bool {
     let Some((head, ids)) = line.split_once(" changed id from ") else { return false };
     head.ends_with(&format!("Topic {topic}")) && !ids.starts_with(NO_ID)
+}
+
+/// The reason in a line such as `Offset commit (manual) failed for 2/2 partition(s) in join-state init: REASON: TOPIC(…)[0]@7(REASON), …`.
+fn reason_of_commit<'a>(line: &'a str, topic: &str) -> &'a str {
+    let rest = line.split_once(" in join-state ").and_then(|(_, rest)| rest.split_once(": "));
+    let why = rest.map_or(line, |(_, why)| why);
+    why.split_once(&format!(": {topic}(")).map_or(why, |(why, _)| why)
 }
 
 #[derive(Deserialize)]
@@ -170,12 +181,27 @@ struct PartitionStats {
     unknown: bool,
 }
 
+/// Whether a broker says by it that it does not let us: who we are, or what we may.
+pub(super) fn is_refusal(code: Code) -> bool {
+    let refusals = [
+        Code::Authentication,
+        Code::SaslAuthenticationFailed,
+        Code::TopicAuthorizationFailed,
+        Code::ClusterAuthorizationFailed,
+    ];
+    refusals.contains(&code)
+}
+
 impl ClientContext for Watch {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
-        // Failures are heard through `error`. This is the one thing that librdkafka says
-        // nowhere else: it reads on in the new topic at the old offset (2.12).
+    fn log(&self, _: RDKafkaLogLevel, kind: &str, message: &str) {
+        // Failures are heard through `error`. These are what librdkafka says nowhere else:
+        // it reads on in the new topic at the old offset (2.12),
         if had_another_id(message, self.settings.topic()) {
             self.replaced.store(true, Relaxed);
+        }
+        // and a commit that nobody waits for has failed: for those there are no callbacks.
+        if kind == "COMMITFAIL" {
+            self.uncommitted(self.settings.mask(reason_of_commit(message, self.settings.topic())));
         }
     }
 
@@ -185,18 +211,28 @@ impl ClientContext for Watch {
             return;
         }
         let why = self.settings.mask(reason);
+        if self.forbidden().is_none()
+            && let Some(why) = secure::refusal(&why, || self.settings.trust())
+        {
+            self.state().forbidden = Some(why);
+            self.changed();
+            return;
+        }
         match code {
             Code::AllBrokersDown => {
                 // Its own text counts brokers, oddly; the failure before it says more.
                 let last = self.reason("no broker answers");
                 self.down(last);
             }
-            Code::Authentication
-            | Code::SaslAuthenticationFailed
-            | Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed => {
+            code if is_refusal(code) => {
                 self.state().forbidden.get_or_insert(why);
                 self.changed();
+            }
+            Code::GroupAuthorizationFailed => {
+                // Its coordinator is not told to who may not read the group: a commit would wait for it.
+                if self.settings.group().is_some() {
+                    self.uncommitted(why);
+                }
             }
             _ => self.state().reason = why,
         }
@@ -222,14 +258,6 @@ impl ClientContext for Watch {
 
 impl ConsumerContext for Watch {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {}
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.commits_in_flight.fetch_sub(1, Relaxed);
-        if let Err(e) = result {
-            self.state().commit_failed = Some(self.settings.mask(&e.to_string()));
-            self.changed();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -257,6 +285,40 @@ mod tests {
         watch.stats_raw(UP);
         assert!(matches!(watch.link(), Link::Up));
         assert_eq!(watch.changes(), 2);
+    }
+
+    #[test]
+    fn a_right_to_the_group_is_missed_where_a_group_was_named_and_forbids_nothing() {
+        let settings = || Settings::new("b:1", "events").expect("settings");
+        for (settings, expected) in [
+            (settings(), None),
+            (settings().with_group("g").expect("group"), Some("FindCoordinator: Group authorization failed")),
+        ] {
+            let watch = Watch::new(&settings);
+            let e = KafkaError::MessageConsumption(Code::GroupAuthorizationFailed);
+            watch.error(e, "FindCoordinator: Group authorization failed");
+            assert_eq!(watch.changes(), u64::from(expected.is_some()));
+            assert_eq!(watch.take_commit_failure().as_deref(), expected);
+            assert_eq!((watch.forbidden(), watch.reason("none").as_str()), (None, "none"));
+        }
+    }
+
+    #[test]
+    fn commits_that_fail_are_told_once_and_again_after_an_outage() {
+        let watch = watch();
+        let line = "[thrd:main]: Offset commit (manual) failed for 2/2 partition(s) in join-state init: Broker: No: \
+            events((null))[0]@4(Broker: No), events((null))[1]@2(Broker: No)";
+        let fails = || watch.log(RDKafkaLogLevel::Warning, "COMMITFAIL", line);
+        watch.log(RDKafkaLogLevel::Warning, "FAIL", "Connect failed");
+        assert_eq!(watch.take_commit_failure(), None);
+        for expected in [Some("Broker: No"), None] {
+            fails();
+            assert_eq!((watch.take_commit_failure().as_deref(), watch.changes()), (expected, 1));
+        }
+        watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        watch.stats_raw(UP);
+        fails();
+        assert!(watch.take_commit_failure().is_some());
     }
 
     #[test]

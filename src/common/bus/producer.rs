@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 
 use super::acks::Acks;
 use super::error::BusError;
-use super::link::{Link, Watch};
+use super::link::{Link, Watch, is_refusal};
 use super::settings::{Settings, builtin_features};
 use super::topic::{Topic, UNKNOWN_GRACE};
 
@@ -157,10 +157,10 @@ impl Producer {
                     std::thread::sleep(FULL_WAIT.min(until - now));
                 }
                 Err((e, _)) => {
-                    let why = self.settings.mask(&e.to_string());
+                    let why = e.to_string();
                     self.outbox.acks().failed(sequence, why.clone());
                     self.outbox.failed.store(true, Relaxed);
-                    return Err(self.undeliverable(sequence, why));
+                    return Err(self.undeliverable(sequence, &why));
                 }
             }
         }
@@ -214,19 +214,30 @@ impl Producer {
         if self.outbox.watch.changes() > 0
             && let Some(why) = self.outbox.watch.forbidden()
         {
-            return Err(BusError::Forbidden { what: format!("write to topic `{}`", self.settings.topic()), why });
+            return Err(self.forbidden(why));
         }
         if !self.outbox.failed.load(Relaxed) {
             return Ok(());
         }
         match self.outbox.acks().failure() {
             None => Ok(()),
-            Some((sequence, why)) => Err(self.undeliverable(*sequence, self.settings.mask(why))),
+            Some((sequence, why)) => Err(self.undeliverable(*sequence, why)),
         }
     }
 
-    fn undeliverable(&self, sequence: u64, why: String) -> BusError {
-        BusError::Undeliverable { topic: self.settings.topic().to_owned(), sequence, why }
+    /// What keeps a message from being sent: where the client has given up, what made it. That may be known here before
+    /// the link hears of it.
+    fn undeliverable(&self, sequence: u64, why: &str) -> BusError {
+        let topic = self.settings.topic().to_owned();
+        match self.client.client().fatal_error() {
+            Some((code, why)) if is_refusal(code) => self.forbidden(self.settings.mask(&why)),
+            Some((_, why)) => BusError::Undeliverable { topic, sequence, why: self.settings.mask(&why) },
+            None => BusError::Undeliverable { topic, sequence, why: self.settings.mask(why) },
+        }
+    }
+
+    fn forbidden(&self, why: String) -> BusError {
+        BusError::Forbidden { what: format!("write to topic `{}`", self.settings.topic()), why }
     }
 }
 

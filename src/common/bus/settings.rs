@@ -4,7 +4,8 @@
 //! secret on a command line. A secret is never shown: `mask` takes it out of any text.
 
 use std::fmt;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -13,6 +14,7 @@ use rdkafka::types::RDKafkaConfRes;
 
 use super::error::BusError;
 use super::guard;
+use super::secure::{self, Trust};
 
 /// Longest topic name Kafka takes.
 const TOPIC_MAX: usize = 249;
@@ -20,6 +22,8 @@ const TOPIC_MAX: usize = 249;
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// librdkafka reads groups only with a name. Without `-G` this one stands there, unused.
 const NO_GROUP: &str = "adprof";
+
+const SECRETS: &str = "put it into a file that only you can read, and give `-F FILE`, or into the environment: KAFKA_PASSWORD, KAFKA_KEY_PASSWORD";
 
 /// How to reach a topic.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub struct Settings {
     group: Option<String>,
     /// Later ones win.
     properties: Vec<(String, String)>,
+    /// Files that hold a secret and that every user of the machine may read.
+    exposed: Vec<PathBuf>,
     connect_wait: Duration,
 }
 
@@ -45,6 +51,7 @@ impl Settings {
             topic: topic.to_owned(),
             group: None,
             properties: Vec::new(),
+            exposed: Vec::new(),
             connect_wait: CONNECT_WAIT,
         })
     }
@@ -74,7 +81,7 @@ impl Settings {
         let origin = format!("-X {key}");
         if guard::is_secret(key) {
             let why = "a secret on the command line can be read by every process of the machine";
-            return Err(setting(&origin, why, Some("put it into a file that only you can read, and give `-F FILE`")));
+            return Err(setting(&origin, why, Some(SECRETS)));
         }
         match key {
             "bootstrap.servers" | "metadata.broker.list" => Err(setting(&origin, "brokers are given with `-b`", None)),
@@ -102,6 +109,29 @@ impl Settings {
                 return Err(setting(&origin, "not key=value", None));
             };
             self.add_from_file(&origin, plain(key.trim()), value.trim())?;
+            if guard::is_secret(plain(key.trim())) {
+                self.holds_secret(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the passwords of the environment, where the properties call for one and none was given before.
+    /// KAFKA_PASSWORD is that of the user (SASL), KAFKA_KEY_PASSWORD that of the client's key.
+    pub fn passwords(&mut self, environment: impl Fn(&str) -> Option<String>) -> Result<(), BusError> {
+        let has = |key: &str| self.last(key).is_some();
+        let user = self.protocol().starts_with("sasl_").then_some("sasl.password");
+        let key = match () {
+            () if has("ssl.keystore.location") => Some("ssl.keystore.password"),
+            () if has("ssl.key.location") || has("ssl.key.pem") => Some("ssl.key.password"),
+            () => None,
+        };
+        for (key, name) in [(user, "KAFKA_PASSWORD"), (key, "KAFKA_KEY_PASSWORD")] {
+            if let Some(key) = key.filter(|key| self.last(key).is_none())
+                && let Some(password) = environment(name)
+            {
+                self.add(name, key, &password)?;
+            }
         }
         Ok(())
     }
@@ -126,13 +156,35 @@ impl Settings {
         if let Some(why) = guard::refusal(key, value) {
             return Err(setting(origin, format!("cannot be changed: {why}"), None));
         }
+        if let Some(why) = secure::unsupported(key, value) {
+            return Err(setting(origin, why, Some("use SCRAM-SHA-512 or PLAIN")));
+        }
         if let Err(e) = ClientConfig::new().set(key, value).create_native_config() {
             let shown =
                 if guard::is_secret(key) { "a value that librdkafka refuses".into() } else { config_reason(&e) };
             return Err(setting(origin, shown, hint_for(key, &e)));
         }
+        if let Some(why) = secure::unreadable(key, value) {
+            return Err(setting(origin, why, Some("name a file that is there and that you may read")));
+        }
+        if secure::names_key(key) {
+            self.holds_secret(Path::new(value));
+        }
         self.properties.push((key.to_owned(), value.to_owned()));
         Ok(())
+    }
+
+    /// A group may be meant to read it; others are not.
+    fn holds_secret(&mut self, path: &Path) {
+        let others = std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o004 != 0);
+        if others && !self.exposed.iter().any(|known| known == path) {
+            self.exposed.push(path.to_owned());
+        }
+    }
+
+    /// The files of these settings that hold a secret and that every user of the machine may read.
+    pub fn exposed(&self) -> &[PathBuf] {
+        &self.exposed
     }
 
     /// The topic.
@@ -154,6 +206,21 @@ impl Settings {
         self.connect_wait
     }
 
+    /// What is spoken with the brokers.
+    fn protocol(&self) -> String {
+        self.last("security.protocol").unwrap_or("plaintext").trim().to_ascii_lowercase()
+    }
+
+    /// Whom to trust as a broker.
+    pub(super) fn trust(&self) -> Trust {
+        let own = |key: &str| self.last(key).filter(|value| *value != "probe").map(str::to_owned);
+        let (place, pem) = (own("ssl.ca.location"), own("ssl.ca.pem"));
+        let any_name =
+            self.last("ssl.endpoint.identification.algorithm").is_some_and(|name| name.eq_ignore_ascii_case("none"));
+        let system = || if pem.is_none() { secure::system_authorities() } else { None };
+        Trust { place: place.or_else(system), pem, any_name }
+    }
+
     /// `text` without the secrets of these settings.
     pub fn mask(&self, text: &str) -> String {
         let secrets = self.properties.iter().filter(|(key, value)| guard::is_secret(key) && !value.is_empty());
@@ -170,6 +237,11 @@ impl Settings {
         let own = self.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         for (key, value) in base.iter().copied().chain(own).chain(promise.iter().copied()) {
             config.set(key, value);
+        }
+        if matches!(self.protocol().as_str(), "ssl" | "sasl_ssl")
+            && let Some(place) = self.trust().place
+        {
+            config.set("ssl.ca.location", place);
         }
         config.set("bootstrap.servers", &self.brokers);
         config.set("client.id", self.last("client.id").unwrap_or("adprof"));
@@ -188,7 +260,9 @@ impl Settings {
 
     /// A client that cannot be made from these settings.
     pub(super) fn refused(&self, e: &KafkaError) -> BusError {
-        setting("kafka settings", self.mask(&config_reason(e)), None)
+        let why = self.mask(&config_reason(e));
+        let hint = secure::hint_for_client(&why);
+        setting("kafka settings", why, hint)
     }
 }
 
@@ -231,10 +305,7 @@ fn hint_for(key: &str, error: &KafkaError) -> Option<&'static str> {
     if matches!(error, KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) {
         return Some("the names are in librdkafka's CONFIGURATION.md");
     }
-    if key == "security.protocol" || key.starts_with("ssl.") {
-        return Some("this build speaks to Kafka without TLS");
-    }
-    key.starts_with("sasl.").then_some("this build may lack that SASL mechanism; PLAIN is always there")
+    secure::hint_for_property(key, &config_reason(error))
 }
 
 /// What librdkafka was built with, as `builtin.features` says: codecs, TLS, SASL mechanisms.
@@ -299,6 +370,28 @@ mod tests {
         let config = settings.config(&[], &[]).expect("config");
         assert_eq!(config.get("sasl.password"), Some(canary));
         assert!(!format!("{config:?}").contains(canary));
+    }
+
+    #[test]
+    fn passwords_of_the_environment_are_taken_where_one_is_wanted_and_none_was_given() {
+        let environment = |name: &str| Some(format!("canary of {name}"));
+        let taken = |text: &str, key: &str| {
+            let mut settings = settings();
+            settings.file(file(text).path()).expect("file");
+            settings.passwords(environment).expect("taken");
+            settings.last(key).map(str::to_owned)
+        };
+        let wanted = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=me\n";
+        assert_eq!(taken(wanted, "sasl.password").as_deref(), Some("canary of KAFKA_PASSWORD"));
+        assert_eq!(taken(&format!("{wanted}sasl.password=own"), "sasl.password").as_deref(), Some("own"));
+        assert_eq!(taken("sasl.username=me\n", "sasl.password"), None, "there is nobody to show it to");
+        assert_eq!(taken(wanted, "ssl.key.password"), None);
+        let mut settings = settings();
+        settings.file(file(wanted).path()).expect("file");
+        settings.passwords(|_| None).expect("none");
+        assert_eq!(settings.last("sasl.password"), None);
+        settings.passwords(environment).expect("taken");
+        assert_eq!(settings.mask("canary of KAFKA_PASSWORD?"), "***?");
     }
 
     #[test]

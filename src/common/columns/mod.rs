@@ -3,6 +3,7 @@
 //! The fields that an event's form knows are columns of their own type; all others stand together as JSON in the column
 //! `extra`, so nothing is lost. Read back, a row is a line of JSON, and it is judged as any line is.
 
+pub(crate) mod cells;
 mod json;
 mod reader;
 mod writer;

@@ -3,13 +3,11 @@
 //! Memory is that of a batch. The same events in the same batches are the same bytes.
 
 use super::EXTRA;
+use super::cells::{Bytes, column, fault, properties};
 use crate::event::{Event, STRING_FIELDS};
 use crate::ndjson;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::data_type::{ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 use std::io::{self, Write};
@@ -21,11 +19,10 @@ const BYTES: usize = 32 << 20;
 /// An amount has up to 19 digits: more than 64-bit decimals hold by the format's rules.
 const AMOUNT_BYTES: usize = 9;
 
-/// One column of text, the values behind each other.
+/// One column of text.
 #[derive(Default)]
 struct Texts {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    values: Bytes,
     levels: Vec<i16>,
 }
 
@@ -33,21 +30,8 @@ impl Texts {
     fn push(&mut self, text: Option<&str>) {
         self.levels.push(i16::from(text.is_some()));
         if let Some(text) = text {
-            self.bytes.extend_from_slice(text.as_bytes());
-            self.ends.push(self.bytes.len());
+            self.values.push(text.as_bytes());
         }
-    }
-
-    /// The values, all in one allocation.
-    fn values(self) -> (Vec<ByteArray>, Vec<i16>) {
-        let all = ByteArray::from(self.bytes);
-        let mut start = 0;
-        let each = |end: usize| {
-            let value = all.slice(start, end - start);
-            start = end;
-            value
-        };
-        (self.ends.into_iter().map(each).collect(), self.levels)
     }
 }
 
@@ -124,9 +108,7 @@ pub struct Writer<W: Write + Send> {
 impl<W: Write + Send> Writer<W> {
     pub fn new(out: W) -> io::Result<Writer<W>> {
         let schema = parse_message_type(&schema()).expect("the schema below is well formed");
-        let mut properties = WriterProperties::builder()
-            .set_created_by(concat!("adprof version ", env!("CARGO_PKG_VERSION")).to_string())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("a level of zstd")));
+        let mut properties = properties();
         // What hardly ever comes twice only fills a dictionary.
         for name in ["eventId", "timestamp", "receivedAt"] {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
@@ -141,16 +123,14 @@ impl<W: Write + Send> Writer<W> {
             return Ok(());
         }
         let mut group = self.file.next_row_group().map_err(fault)?;
-        let required = |texts: Texts| (texts.values().0, None);
         for texts in batch.ids {
-            column::<_, ByteArrayType>(&mut group, required(texts))?;
+            column::<_, ByteArrayType>(&mut group, &texts.values.values(), None, None)?;
         }
-        column::<_, Int64Type>(&mut group, (batch.timestamps, None))?;
-        column::<_, Int64Type>(&mut group, (batch.received, Some(batch.received_levels)))?;
-        column::<_, FixedLenByteArrayType>(&mut group, (batch.amounts, Some(batch.amount_levels)))?;
+        column::<_, Int64Type>(&mut group, &batch.timestamps, None, None)?;
+        column::<_, Int64Type>(&mut group, &batch.received, Some(&batch.received_levels), None)?;
+        column::<_, FixedLenByteArrayType>(&mut group, &batch.amounts, Some(&batch.amount_levels), None)?;
         for texts in batch.strings.into_iter().chain([batch.extra]) {
-            let (values, levels) = texts.values();
-            column::<_, ByteArrayType>(&mut group, (values, Some(levels)))?;
+            column::<_, ByteArrayType>(&mut group, &texts.values.values(), Some(&texts.levels), None)?;
         }
         group.close().map(drop).map_err(fault)
     }
@@ -159,16 +139,6 @@ impl<W: Write + Send> Writer<W> {
     pub fn finish(self) -> io::Result<W> {
         self.file.into_inner().map_err(fault)
     }
-}
-
-fn column<W: Write + Send, T: parquet::data_type::DataType>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    (values, levels): (Vec<T::T>, Option<Vec<i16>>),
-) -> io::Result<()> {
-    let column = group.next_column().map_err(fault)?;
-    let mut column = column.expect("as many columns as the schema has");
-    column.typed::<T>().write_batch(&values, levels.as_deref(), None).map_err(fault)?;
-    column.close().map_err(fault)
 }
 
 fn schema() -> String {
@@ -180,15 +150,4 @@ fn schema() -> String {
          OPTIONAL FIXED_LEN_BYTE_ARRAY ({AMOUNT_BYTES}) amount (DECIMAL(19,6)); {strings}\
          OPTIONAL BYTE_ARRAY {EXTRA} (JSON); }}"
     )
-}
-
-/// A fault of the system as it was; anything else in the library's words.
-fn fault(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(source) => match source.downcast::<io::Error>() {
-            Ok(e) => *e,
-            Err(other) => io::Error::other(other),
-        },
-        other => io::Error::other(other),
-    }
 }

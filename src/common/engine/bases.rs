@@ -77,7 +77,7 @@ fn base(lines: &[Line], day: Day) -> Base {
     }
     let last: Vec<Line> = through.into_iter().filter(|line| line.day() == day).collect();
     let rows = block(&last);
-    let id = |i: usize| (super::dedup::hour_of(rows.timestamp(i)), super::dedup::identity(&KEY, &rows, i));
+    let id = |i: usize| (super::dedup::slice_of(rows.timestamp(i)), super::dedup::identity(&KEY, &rows, i));
     Base { day, newest, keys, ids: (0..rows.len()).map(id).collect() }
 }
 

@@ -1,10 +1,10 @@
 //! Deduplication: which events were seen before, by (tenant, userId, eventId).
 //!
-//! Ids are kept by the hour of their event's time and forgotten an hour at a time,
+//! Ids are kept by the minute of their event's time and forgotten a minute at a time,
 //! apart from the users' values, so a hot user costs no more than others.
 
 use crate::rows::Block;
-use crate::time::{HOUR, Millis};
+use crate::time::{HOUR, MINUTE, Millis};
 use hashbrown::HashSet;
 use siphasher::sip128::SipHasher13;
 use std::collections::BTreeMap;
@@ -25,17 +25,28 @@ pub fn identity(key: &HashKey, block: &Block, i: usize) -> Identity {
     SipHasher13::new_with_keys(key[0], key[1]).hash(block.identity(i)).as_u128()
 }
 
-/// The hour under which the id of an event is kept.
-pub fn hour_of(timestamp: Millis) -> i64 {
-    timestamp.div_euclid(HOUR)
+/// The number of a slice of event time whose ids are kept together: from `MINUTES` on of a minute, below it of an hour, which
+/// stores up to format 2 and the bases of their time have.
+pub type Slice = i64;
+
+const MINUTES: Slice = 1 << 40;
+
+/// The slice under which the id of an event is kept.
+pub fn slice_of(timestamp: Millis) -> Slice {
+    MINUTES + timestamp.div_euclid(MINUTE)
+}
+
+/// The slice of an hour that holds a slice.
+fn hour_with(slice: Slice) -> Slice {
+    if slice < MINUTES { slice } else { (slice - MINUTES).div_euclid(HOUR / MINUTE) }
 }
 
 /// How far back duplicates are noticed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Horizon {
-    /// An hour's ids are forgotten when time has moved on by this much since the last of them came.
+    /// A slice's ids are forgotten when time has moved on by this much since the last of them came.
     pub span: Millis,
-    /// At most so many ids; beyond it the hour untouched for longest goes first.
+    /// At most so many ids; beyond it the slice untouched for longest goes first.
     pub ids: usize,
 }
 
@@ -49,83 +60,93 @@ impl Horizon {
 /// The ids seen within the horizon.
 pub struct Dedup {
     horizon: Horizon,
-    hours: BTreeMap<i64, Hour>,
+    slices: BTreeMap<Slice, Ids>,
+    /// How many of them are hours.
+    hours: usize,
     ids: usize,
     /// Ids not yet taken by a checkpoint.
-    fresh: Vec<(i64, Identity)>,
-    /// Hours forgotten that a checkpoint still holds.
-    forgotten: Vec<i64>,
+    fresh: Vec<(Slice, Identity)>,
+    /// Slices forgotten that a checkpoint still holds.
+    forgotten: Vec<Slice>,
     /// The newest instant at which ids had to go for lack of memory.
     pressed: Option<Millis>,
 }
 
-struct Hour {
+struct Ids {
     ids: HashSet<Identity>,
     touched: Millis,
 }
 
 impl Dedup {
     pub fn new(horizon: Horizon) -> Dedup {
-        Dedup { horizon, hours: BTreeMap::new(), ids: 0, fresh: Vec::new(), forgotten: Vec::new(), pressed: None }
+        let (slices, fresh, forgotten) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Dedup { horizon, slices, hours: 0, ids: 0, fresh, forgotten, pressed: None }
     }
 
     /// Remembers an event; `false` when it was remembered already. `now` is how far time has come.
     pub fn insert(&mut self, identity: Identity, timestamp: Millis, now: Millis) -> bool {
-        let hour = hour_of(timestamp);
-        let new = self.restore(hour, identity, now);
+        self.learn(slice_of(timestamp), identity, now)
+    }
+
+    /// Whether an event is remembered.
+    pub fn knows(&self, identity: Identity, timestamp: Millis) -> bool {
+        let slice = slice_of(timestamp);
+        self.slices.get(&slice).is_some_and(|slice| slice.ids.contains(&identity)) || self.hour_knows(slice, identity)
+    }
+
+    fn hour_knows(&self, slice: Slice, identity: Identity) -> bool {
+        self.hours > 0 && self.slices.get(&hour_with(slice)).is_some_and(|hour| hour.ids.contains(&identity))
+    }
+
+    /// The same of an event of another's, by the slice of its time: from here on it is a duplicate.
+    pub fn learn(&mut self, slice: Slice, identity: Identity, now: Millis) -> bool {
+        let new = self.restore(slice, identity, now);
         if new {
-            self.fresh.push((hour, identity));
+            self.fresh.push((slice, identity));
             self.forget(now);
         }
         new
     }
 
-    /// Whether an event is remembered.
-    pub fn knows(&self, identity: Identity, timestamp: Millis) -> bool {
-        self.hours.get(&hour_of(timestamp)).is_some_and(|hour| hour.ids.contains(&identity))
-    }
-
-    /// Remembers an event of another's, by the hour of its time: from here on it is a duplicate.
-    pub fn learn(&mut self, hour: i64, identity: Identity, now: Millis) {
-        if self.restore(hour, identity, now) {
-            self.fresh.push((hour, identity));
-            self.forget(now);
-        }
-    }
-
     /// Puts back what a checkpoint held.
-    pub fn restore(&mut self, hour: i64, identity: Identity, now: Millis) -> bool {
-        let entry = self.hours.entry(hour).or_insert_with(|| Hour { ids: HashSet::new(), touched: now });
+    pub fn restore(&mut self, slice: Slice, identity: Identity, now: Millis) -> bool {
+        if self.hour_knows(slice, identity) {
+            return false;
+        }
+        let hours = &mut self.hours;
+        let entry = self.slices.entry(slice).or_insert_with(|| {
+            *hours += usize::from(slice < MINUTES);
+            Ids { ids: HashSet::new(), touched: now }
+        });
         entry.touched = entry.touched.max(now);
         let new = entry.ids.insert(identity);
         self.ids += usize::from(new);
         new
     }
 
-    /// Forgets the hours that are past the horizon.
+    /// Forgets the slices that are past the horizon.
     fn forget(&mut self, now: Millis) {
-        // Only the oldest hour is looked at each time: O(1), and no hour waits longer than the next event.
-        if let Some((&oldest, hour)) = self.hours.first_key_value()
-            && hour.touched < now.saturating_sub(self.horizon.span)
+        // Only the oldest one is looked at each time: O(log n), and none waits longer than the next event.
+        if let Some((&oldest, slice)) = self.slices.first_key_value()
+            && slice.touched < now.saturating_sub(self.horizon.span)
         {
-            self.drop_hour(oldest);
+            self.drop_slice(oldest);
         }
-        while self.ids > self.horizon.ids && self.hours.len() > 1 {
-            let (&stalest, touched) = self
-                .hours
-                .iter()
-                .map(|(h, hour)| (h, hour.touched))
-                .min_by_key(|(h, touched)| (*touched, **h))
-                .expect("there is more than one");
+        while self.ids > self.horizon.ids {
+            let touched = self.slices.iter().map(|(slice, ids)| (ids.touched, *slice));
+            let (touched, stalest) = touched.min().expect("some slice has the ids");
             self.pressed = Some(touched.max(self.pressed.unwrap_or(touched)));
-            self.drop_hour(stalest);
+            self.drop_slice(stalest);
         }
     }
 
-    fn drop_hour(&mut self, hour: i64) {
-        if let Some(gone) = self.hours.remove(&hour) {
+    fn drop_slice(&mut self, slice: Slice) {
+        if let Some(gone) = self.slices.remove(&slice) {
             self.ids -= gone.ids.len();
-            self.forgotten.push(hour);
+            self.hours -= usize::from(slice < MINUTES);
+            // What comes to the slice after this is to be kept.
+            self.fresh.retain(|(of, _)| *of != slice);
+            self.forgotten.push(slice);
         }
     }
 
@@ -143,8 +164,8 @@ impl Dedup {
         self.pressed.map_or(self.horizon.span, |pressed| self.horizon.span.min(now.saturating_sub(pressed).max(0)))
     }
 
-    /// What a checkpoint has to write: new ids by hour, and hours to delete.
-    pub fn take_changes(&mut self) -> (Vec<(i64, Identity)>, Vec<i64>) {
+    /// What a checkpoint has to write: new ids by slice, and slices of which it deletes what it has before.
+    pub fn take_changes(&mut self) -> (Vec<(Slice, Identity)>, Vec<Slice>) {
         (std::mem::take(&mut self.fresh), std::mem::take(&mut self.forgotten))
     }
 }
@@ -182,12 +203,34 @@ mod tests {
         let mut dedup = Dedup::new(Horizon { span: 24 * HOUR, ids: 10 });
         for i in 0..30 {
             dedup.insert(i, i as i64 * HOUR / 4, i as i64 * HOUR / 4);
+            assert!(dedup.len() <= 10);
         }
-        assert!(dedup.len() <= 10);
         let now = 29 * HOUR / 4;
         assert!(dedup.in_force(now) < 3 * HOUR && dedup.in_force(now) > 0);
         let (fresh, forgotten) = dedup.take_changes();
-        assert_eq!(fresh.len(), 30);
-        assert!(!forgotten.is_empty());
+        assert_eq!(fresh.len(), dedup.len(), "what is forgotten is not written");
+        assert_eq!(forgotten.len(), 30 - fresh.len());
+    }
+
+    #[test]
+    fn memory_bounds_the_ids_of_one_minute_too() {
+        let mut dedup = Dedup::new(Horizon { span: 24 * HOUR, ids: 10 });
+        for i in 0..35 {
+            assert!(dedup.insert(i, 7, i as i64));
+            assert!(dedup.len() <= 10 && dedup.knows(i, 7) != dedup.is_empty());
+        }
+        assert_eq!(dedup.in_force(34), 34 - 32, "all went with the eleventh, the 22nd and the 33rd");
+    }
+
+    #[test]
+    fn ids_kept_by_the_hour_are_found_beside_those_of_minutes() {
+        let mut dedup = Dedup::new(Horizon { span: 24 * HOUR, ids: 100 });
+        assert!(dedup.insert(1, 5 * HOUR + 1, 0));
+        assert!(dedup.restore(5, 2, 0) && dedup.restore(5, 3, 0));
+        assert!(dedup.knows(1, 5 * HOUR + 1) && dedup.knows(2, 5 * HOUR + 40 * MINUTE));
+        assert!(!dedup.insert(2, 5 * HOUR + 40 * MINUTE, 1) && !dedup.learn(slice_of(5 * HOUR), 3, 1));
+        assert!(dedup.insert(2, 6 * HOUR, 1), "another hour");
+        assert!(dedup.insert(4, 40 * HOUR, 40 * HOUR));
+        assert!(dedup.insert(2, 5 * HOUR, 40 * HOUR), "the hour is forgotten");
     }
 }

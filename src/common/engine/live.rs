@@ -6,16 +6,19 @@
 mod ahead;
 mod entry;
 mod install;
+mod members;
 mod places;
 mod saving;
 mod telling;
+mod watching;
 
 use super::dedup::{Dedup, HashKey, Horizon};
+use super::derived::Cause;
 use super::given::Given;
 use super::keys::Keys;
 use super::plan::{ALL_COUNTERS, Plan, Values};
 use super::plans::Plans;
-use super::state::bit;
+use super::state::{State, bit};
 use super::tail::Tail;
 use crate::expr::Scratch;
 use crate::key::Key;
@@ -27,7 +30,10 @@ use ahead::Ahead;
 pub use entry::Elsewhere;
 use entry::{Codec, Entry, NO_TIMER};
 pub use install::Install;
+pub use members::memberships;
+use members::{Members, Scope};
 use places::{Hashed, Places};
+pub use saving::{Gone, Unsaved};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -78,6 +84,9 @@ pub struct Live {
     memory: usize,
     hand: usize,
     ahead: Ahead,
+    /// Who is in which audience, where anybody wants to know; audiences are of users, whose plan this is.
+    members: Option<Box<Members>>,
+    users: usize,
 }
 
 /// Before the first instant.
@@ -109,6 +118,8 @@ impl Live {
             memory: usize::MAX,
             hand: 0,
             ahead: Ahead::default(),
+            members: None,
+            users: usize::MAX,
         }
     }
 
@@ -184,14 +195,27 @@ impl Live {
         let before = self.before(place, self.now);
         let (entry, codec) = (&mut self.entries[place as usize], &self.codecs[plan]);
         let new = entry.is_nothing();
-        let state = entry.open(codec);
-        state.open(&codec.plan, day, self.tail.merged);
+        let scope = match (new, entry.given.is_known()) {
+            (false, _) => Scope::Moved,
+            (true, false) => Scope::Fresh,
+            (true, true) => Scope::All,
+        };
+        let mut members = self.members.take_if(|_| plan == self.users);
+        entry.open(codec).open(&codec.plan, day, self.tail.merged);
+        members.iter_mut().for_each(|members| members.note_derived(entry, codec, self.now));
+        let (state, now, scratch) = (entry.open(codec), self.now, &mut self.scratch);
         let mut touched = if new { ALL_COUNTERS } else { 0 };
         for (c, counter) in codec.plan.counters.iter().enumerate() {
-            if counter.add(c, state, block, i, self.now, &mut self.scratch) {
-                touched |= bit(c);
-            }
+            let added = match &mut members {
+                None => counter.add(c, state, block, i, now, scratch),
+                Some(members) => {
+                    let before = |state: &State| members.note(c, codec, state, now);
+                    counter.add_after(c, state, block, i, now, scratch, before)
+                }
+            };
+            touched |= if added { bit(c) } else { 0 };
         }
+        self.members = members.or(self.members.take());
         // An event too old to begin a key leaves it forgotten. That is told: it may have counted before a stop.
         let over = new && entry.forget_if_over(codec, self.now);
         self.seen += usize::from(new && !over);
@@ -199,6 +223,7 @@ impl Live {
             self.save_later(place);
             self.changed(place, touched, before, out);
         }
+        self.judge(place, scope, &|| Cause::Event(block.event_id(i).into()), out.len());
     }
 
     /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
@@ -212,6 +237,7 @@ impl Live {
         let plan = self.plans[plan].clone();
         let before = self.before(place, self.now);
         let was_known = self.entries[place as usize].is_known();
+        self.note_given(place, patch);
         let mut touched = 0;
         for (code, value) in &patch.tags {
             if let Some(at) = plan.given_place(code)
@@ -226,6 +252,8 @@ impl Live {
         if touched != 0 && self.now > NO_TIME {
             self.changed(place, touched, before, out);
         }
+        let scope = if touched == ALL_COUNTERS { Scope::All } else { Scope::Moved };
+        self.judge(place, scope, &|| Cause::Patch, out.len());
     }
 
     /// The first instant there is: what was given before it is told now, in the order of keys.
@@ -239,6 +267,7 @@ impl Live {
             let nothing = || plan.values(None, &Given::default(), now, &mut Scratch::new());
             let before = (self.telling == Telling::Each).then(nothing);
             self.changed(place, ALL_COUNTERS, before, out);
+            self.judge(place, Scope::All, &|| Cause::Patch, out.len());
         }
     }
 
@@ -283,7 +312,8 @@ impl Live {
     /// Gives up the entry of a key of which nothing is known when nobody is left to hear of that.
     fn release(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
-        let idle = entry.changed == 0 && !entry.unsaved && !entry.free;
+        let needed = self.members.as_ref().is_some_and(|members| members.needs(place));
+        let idle = entry.changed == 0 && !entry.unsaved && !entry.free && !needed;
         if idle && entry.is_nothing() && entry.given == Given::default() {
             (entry.free, entry.next) = (true, NO_TIMER);
             self.places.remove(entry.key.as_str(), place);
@@ -337,6 +367,10 @@ impl Live {
             let values = plan.clock_inputs(state, &entry.given, now, scratch);
             change.min(plan.next_derived_change(&values, now, scratch).unwrap_or(NO_TIMER))
         });
+        let next = match self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
+            Some(members) => next.min(members.next_change(entry, codec, now, scratch).unwrap_or(NO_TIMER)),
+            None => next,
+        };
         if next != entry.next {
             entry.next = next;
             if next != NO_TIMER {
@@ -372,6 +406,13 @@ impl Live {
         let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
         let codec = &self.codecs[entry.plan as usize];
+        if let Some(members) = self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
+            // It is opened below in any case.
+            if !entry.is_nothing() {
+                entry.open(codec);
+            }
+            members.note_falling(entry, codec, before, self.now);
+        }
         entry.next = NO_TIMER;
         // Of a forgotten key the store may still have a state.
         let stored = !entry.is_nothing() || codec.plan.hidden().is_some();
@@ -386,5 +427,6 @@ impl Live {
         // A derived tag may change with no pane lost.
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
+        self.judge(place, Scope::Since(before), &|| Cause::Time, out.len());
     }
 }

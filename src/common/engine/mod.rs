@@ -2,8 +2,10 @@
 //!
 //! It does no I/O, reads no clock and starts no thread. Time is an argument, and it only moves forward.
 
+pub mod audience;
 pub mod columns;
 pub mod dedup;
+pub mod derived;
 pub mod explain;
 pub mod fold;
 pub mod given;

@@ -74,20 +74,31 @@ impl Plan {
     /// A plan that tells the tags `outputs`, all of one entity, and computes what they need: all that events can tell. For a
     /// whole log.
     pub fn new(definitions: Arc<Definitions>, outputs: &[usize]) -> Plan {
-        Plan::computing(definitions, outputs, |_| true)
+        Plan::computing(definitions, outputs, &[], |_| true)
     }
 
     /// A plan of the live path. Of the tags that `outputs` need it computes the realtime ones only: one path writes a tag.
     pub fn live(definitions: Arc<Definitions>, outputs: &[usize]) -> Plan {
-        let realtime: Vec<bool> = definitions.tags.iter().map(|tag| tag.update == Update::Realtime).collect();
-        Plan::computing(definitions, outputs, |tag| realtime[tag] || outputs.contains(&tag))
+        Plan::watching(definitions, outputs, &[])
     }
 
-    fn computing(definitions: Arc<Definitions>, outputs: &[usize], wanted: impl Fn(usize) -> bool) -> Plan {
+    /// The same, which also knows the values of the tags `watched`, told or not.
+    pub fn watching(definitions: Arc<Definitions>, outputs: &[usize], watched: &[usize]) -> Plan {
+        let realtime: Vec<bool> = definitions.tags.iter().map(|tag| tag.update == Update::Realtime).collect();
+        Plan::computing(definitions, outputs, watched, |tag| realtime[tag] || outputs.contains(&tag))
+    }
+
+    fn computing(
+        definitions: Arc<Definitions>,
+        outputs: &[usize],
+        watched: &[usize],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Plan {
         let computed: Vec<bool> = (0..definitions.tags.len())
             .map(|tag| wanted(tag) && !matches!(definitions.tags[tag].kind, Kind::Imported))
             .collect();
-        let mut needed = definitions.needed_where(outputs, |tag| computed[tag]);
+        let roots = [outputs, watched].concat();
+        let mut needed = definitions.needed_where(&roots, |tag| computed[tag]);
         let given: Vec<usize> = (0..needed.len()).filter(|tag| needed[*tag] && !computed[*tag]).collect();
         given.iter().for_each(|tag| needed[*tag] = false);
         let mut counters = Vec::new();
@@ -326,11 +337,27 @@ impl Counter {
         now: Millis,
         scratch: &mut Scratch,
     ) -> bool {
-        let added = self.add_row(place, state, block, i, now, scratch);
+        self.add_after(place, state, block, i, now, scratch, |_| {})
+    }
+
+    /// The same; `before` sees the state that the row is added to.
+    #[allow(clippy::too_many_arguments)] // those of `add` and one more
+    pub fn add_after(
+        &self,
+        place: usize,
+        state: &mut State,
+        block: &Block,
+        i: usize,
+        now: Millis,
+        scratch: &mut Scratch,
+        before: impl FnOnce(&State),
+    ) -> bool {
+        let added = self.add_row(place, state, block, i, now, scratch, before);
         scratch.reset();
         added
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn add_row(
         &self,
         place: usize,
@@ -339,6 +366,7 @@ impl Counter {
         i: usize,
         now: Millis,
         scratch: &Scratch,
+        before: impl FnOnce(&State),
     ) -> bool {
         let row = block.row(i);
         let timestamp = block.timestamp(i);
@@ -365,6 +393,7 @@ impl Counter {
         if args.iter().any(Datum::is_null) {
             return false;
         }
+        before(state);
         state.add(place, self, &Input { args, timestamp, event_id: block.event_id(i) });
         true
     }

@@ -11,23 +11,37 @@ pub struct Plans(Arc<[Arc<Plan>]>);
 impl Plans {
     /// Plans that tell the tags `outputs` and compute all that events can tell. For a whole log.
     pub fn new(definitions: &Arc<Definitions>, outputs: &[usize]) -> Plans {
-        Plans::each(definitions, outputs, Plan::new)
+        Plans::each(definitions, outputs, |definitions, own, _| Plan::new(definitions, own))
     }
 
     /// Plans of the live path: of what `outputs` need they compute the realtime tags only.
     pub fn live(definitions: &Arc<Definitions>, outputs: &[usize]) -> Plans {
-        Plans::each(definitions, outputs, Plan::live)
+        Plans::watching(definitions, outputs, &[])
     }
 
-    fn each(definitions: &Arc<Definitions>, outputs: &[usize], plan: fn(Arc<Definitions>, &[usize]) -> Plan) -> Plans {
+    /// The same, which also know the values of the tags `watched`, told or not.
+    pub fn watching(definitions: &Arc<Definitions>, outputs: &[usize], watched: &[usize]) -> Plans {
+        let of = |tags: &[usize], entity: usize| -> Vec<usize> {
+            tags.iter().copied().filter(|tag| definitions.tags[*tag].entity == entity).collect()
+        };
+        Plans::each(definitions, &[outputs, watched].concat(), |definitions, own, entity| {
+            let told: Vec<usize> = own.iter().copied().filter(|tag| outputs.contains(tag)).collect();
+            Plan::watching(definitions, &told, &of(watched, entity))
+        })
+    }
+
+    fn each(
+        definitions: &Arc<Definitions>,
+        tags: &[usize],
+        plan: impl Fn(Arc<Definitions>, &[usize], usize) -> Plan,
+    ) -> Plans {
         let of = |entity: usize| {
-            let own: Vec<usize> =
-                outputs.iter().copied().filter(|tag| definitions.tags[*tag].entity == entity).collect();
-            (!own.is_empty()).then(|| Arc::new(plan(definitions.clone(), &own)))
+            let own: Vec<usize> = tags.iter().copied().filter(|tag| definitions.tags[*tag].entity == entity).collect();
+            (!own.is_empty()).then(|| Arc::new(plan(definitions.clone(), &own, entity)))
         };
         let mut plans: Vec<Arc<Plan>> = (0..definitions.entities.len()).filter_map(of).collect();
         if plans.is_empty() {
-            plans.push(Arc::new(plan(definitions.clone(), &[])));
+            plans.push(Arc::new(plan(definitions.clone(), &[], 0)));
         }
         Plans(plans.into())
     }

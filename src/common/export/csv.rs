@@ -3,13 +3,13 @@
 //! A missing value is an empty cell, and so is an empty string: NDJSON tells them apart. A datetime is in milliseconds.
 //! A cell that a spreadsheet would run as a formula gets a `'` in front, unless it is a plain number.
 
+use super::form::{Form, Row, SEGMENTS};
 use crate::ndjson::shown;
-use crate::profiles::Profile;
-use crate::tag::Definitions;
 use crate::value::Value;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// How cells are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,28 +25,31 @@ pub enum Cells {
 /// Writes profiles as rows.
 pub struct Csv<W: Write> {
     out: ::csv::Writer<W>,
-    tags: Vec<usize>,
-    cells: Cells,
+    form: Arc<Form>,
     cell: String,
 }
 
 impl<W: Write> Csv<W> {
-    /// Writes the header; `key` is the name of the column of keys. `tags` are places in the definitions, a column each.
-    pub fn begin(out: W, key: &str, definitions: &Definitions, tags: Vec<usize>, cells: Cells) -> io::Result<Csv<W>> {
+    /// Writes the header.
+    pub fn begin(out: W, form: &Arc<Form>) -> io::Result<Csv<W>> {
         let out = ::csv::WriterBuilder::new().terminator(::csv::Terminator::Any(b'\n')).from_writer(out);
-        let mut csv = Csv { out, tags, cells, cell: String::new() };
-        csv.put(key, false)?;
-        for i in 0..csv.tags.len() {
-            csv.put(&definitions.tags[csv.tags[i]].code, false)?;
+        let mut csv = Csv { out, form: form.clone(), cell: String::new() };
+        csv.put(&form.key, false)?;
+        for tag in form.tags.places() {
+            csv.put(&form.definitions.tags[*tag].code, false)?;
+        }
+        if form.segments {
+            csv.put(SEGMENTS, false)?;
         }
         csv.end()?;
         Ok(csv)
     }
 
-    pub fn row(&mut self, profile: &Profile) -> io::Result<()> {
-        self.put(&profile.key.text(), false)?;
-        for i in 0..self.tags.len() {
-            match &profile.values[self.tags[i]] {
+    pub fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
+        self.put(&row.profile.key.text(), false)?;
+        let form = self.form.clone();
+        for tag in form.tags.places() {
+            match &row.profile.values[*tag] {
                 None => self.put("", false)?,
                 Some(Value::Str(text) | Value::Json(text)) => self.put(text, false)?,
                 Some(value) => {
@@ -59,6 +62,11 @@ impl<W: Write> Csv<W> {
                 }
             }
         }
+        if form.segments {
+            let mut list = Vec::new();
+            form.push_segments(row, &mut list);
+            self.put(&String::from_utf8_lossy(&list), false)?;
+        }
         self.end()
     }
 
@@ -69,7 +77,7 @@ impl<W: Write> Csv<W> {
     }
 
     fn put(&mut self, text: &str, number: bool) -> io::Result<()> {
-        let text = match self.cells {
+        let text = match self.form.cells {
             Cells::Raw => text.into(),
             _ if number => text.into(),
             Cells::Safe => neutral(text),
@@ -102,17 +110,42 @@ fn is_plain_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::{Columns, Format, Packing};
     use crate::key::Key;
+    use crate::profiles::Profile;
+    use crate::tag::Definitions;
 
     const TAGS: &str = "[[tag]]\ncode = \"text\"\ntype = \"string\"\nupdate = \"import\"\n\
                         [[tag]]\ncode = \"n\"\ntype = \"int\"\nupdate = \"import\"\n";
 
+    fn form(tags: Vec<usize>, cells: Cells) -> Arc<Form> {
+        let definitions = Arc::new(Definitions::parse(TAGS, "test").expect("well formed"));
+        let (format, packing) = (Format::Csv, Packing::None);
+        let tags = Columns::new(&definitions, tags);
+        Arc::new(Form {
+            format,
+            packing,
+            definitions,
+            key: "userId".into(),
+            tags,
+            others: false,
+            hidden: false,
+            cells,
+            segments: false,
+            provider: String::new(),
+            provenance: Vec::new(),
+        })
+    }
+
+    fn written(form: &Arc<Form>, user: &str, values: Vec<Option<Value>>) -> String {
+        let mut csv = Csv::begin(Vec::new(), form).expect("written");
+        let profile = Profile { key: Key::user("", user), as_of: 0, values, others: Vec::new() };
+        csv.row(&Row { profile: &profile, segments: &[] }).expect("written");
+        String::from_utf8(csv.finish().expect("written")).expect("UTF-8")
+    }
+
     fn cell(text: &str, cells: Cells) -> String {
-        let definitions = Definitions::parse(TAGS, "test").expect("well formed");
-        let mut csv = Csv::begin(Vec::new(), "userId", &definitions, vec![0], cells).expect("written");
-        let values = vec![Some(Value::Str(text.into())), None];
-        csv.row(&Profile { key: Key::user("", "u"), as_of: 0, values, others: Vec::new() }).expect("written");
-        let out = String::from_utf8(csv.finish().expect("written")).expect("UTF-8");
+        let out = written(&form(vec![0], cells), "u", vec![Some(Value::Str(text.into())), None]);
         out.strip_prefix("userId,text\nu,").expect("a header").strip_suffix('\n').expect("a line").to_string()
     }
 
@@ -148,10 +181,7 @@ mod tests {
 
     #[test]
     fn a_profile_is_a_row_of_its_tags() {
-        let definitions = Definitions::parse(TAGS, "test").expect("well formed");
-        let mut csv = Csv::begin(Vec::new(), "userId", &definitions, vec![1, 0], Cells::Safe).expect("written");
-        let values = vec![None, Some(Value::Int(-5))];
-        csv.row(&Profile { key: Key::user("", "=u"), as_of: 0, values, others: Vec::new() }).expect("written");
-        assert_eq!(csv.finish().expect("written"), b"userId,n,text\n'=u,-5,\n");
+        let out = written(&form(vec![1, 0], Cells::Safe), "=u", vec![None, Some(Value::Int(-5))]);
+        assert_eq!(out, "userId,n,text\n'=u,-5,\n");
     }
 }

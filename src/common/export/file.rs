@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 pub enum Unwritable {
     /// What has its name is no regular file.
     NotAFile,
+    /// What has its name is no directory.
+    NotADirectory,
+    /// What has its name would be lost: why it is not an export.
+    NotOurs(String),
     /// Another process is writing it right now.
     Busy,
     Io(io::Error),
@@ -25,6 +29,8 @@ impl fmt::Display for Unwritable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unwritable::NotAFile => f.write_str("not a regular file"),
+            Unwritable::NotADirectory => f.write_str("not a directory"),
+            Unwritable::NotOurs(why) => f.write_str(why),
             Unwritable::Busy => f.write_str("another process is writing it"),
             Unwritable::Io(e) => write!(f, "{e}"),
         }
@@ -51,11 +57,7 @@ pub struct Replacement {
 impl Replacement {
     /// Begins a new version of `path`. A symbolic link stays one: the file it names is replaced.
     pub fn begin(path: &Path) -> Result<Replacement, Unwritable> {
-        let path = match fs::canonicalize(path) {
-            Ok(real) => real,
-            Err(e) if e.kind() == ErrorKind::NotFound => path.to_owned(),
-            Err(e) => return Err(e.into()),
-        };
+        let path = canonical(path)?;
         let old = match fs::metadata(&path) {
             Ok(old) if !old.is_file() => return Err(Unwritable::NotAFile),
             Ok(old) => Some(old),
@@ -99,6 +101,38 @@ impl Drop for Replacement {
             // What cannot be removed is taken over by the next writer.
             let _ = fs::remove_file(&self.beside);
         }
+    }
+}
+
+/// A path as the links in it say; one that is not there yet as it is.
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(path.components().collect()),
+        other => other,
+    }
+}
+
+/// A lock that is a file while somebody has it.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    pub fn take(path: &Path) -> Result<Lock, Unwritable> {
+        Ok(Lock { path: path.to_owned(), _file: take(path)? })
+    }
+
+    /// Takes the file away while it is held: whoever waits for it sees that the name is gone.
+    pub fn release(&self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

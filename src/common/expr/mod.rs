@@ -23,6 +23,7 @@ pub(crate) mod function;
 mod like;
 pub mod json;
 mod lower;
+pub mod marks;
 mod measure;
 pub(crate) mod node;
 mod number;

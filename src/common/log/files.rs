@@ -3,7 +3,7 @@
 //! Nothing outside the directory is ever opened, and nothing inside it is passed over
 //! without being either known to lie beside the data or reported.
 
-use super::writer::file_key;
+use super::opening::file_key;
 use super::{Error, names};
 use crate::forgotten::{self, Forgotten};
 use crate::lines::Form;

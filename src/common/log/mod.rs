@@ -21,6 +21,8 @@ mod files;
 mod gate;
 mod lock;
 mod names;
+mod opening;
+mod part;
 mod position;
 mod tail;
 mod torn;

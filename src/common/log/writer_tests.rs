@@ -6,7 +6,8 @@ use crate::disk::fault;
 use crate::log::Log;
 use crate::time::{DAY, HOUR};
 use proptest::prelude::*;
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::Command;
 
 /// 2026-11-20T00:00:00Z.

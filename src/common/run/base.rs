@@ -3,7 +3,7 @@
 use super::batch::parts::Turn;
 use super::batch::{self, Job};
 use super::history::{self, History, states};
-use crate::engine::dedup::{hour_of, identity};
+use crate::engine::dedup::{identity, slice_of};
 use crate::engine::fold::Fold;
 use crate::engine::live::Live;
 use crate::engine::plan::Plan;
@@ -116,7 +116,7 @@ impl Make<'_> {
         let work = |mut part: batch::parts::Part<'_>| {
             let mut found = Vec::new();
             part.each(|block| {
-                found.extend((0..block.len()).map(|i| (hour_of(block.timestamp(i)), identity(&key, block, i))));
+                found.extend((0..block.len()).map(|i| (slice_of(block.timestamp(i)), identity(&key, block, i))));
             });
             ids(part.number, found)
         };

@@ -127,9 +127,7 @@ pub fn messages(deliveries: &Receiver<Delivery>, parser: &Parser, out: &Sender<N
             Ok(Bus::Back { after }) => {
                 (News::Words(format!("kafka is back after {:.1} s", after.as_secs_f64())), false)
             }
-            Ok(Bus::CommitFailed { why }) => {
-                (News::Words(format!("the group's offsets were not committed, only lag tools notice: {why}")), false)
-            }
+            Ok(Bus::CommitFailed { why }) => (News::Words(uncommitted(&why)), false),
             Ok(Bus::End) => (News::End, true),
             Err(e) => (News::Failed(Failure::Bus(e)), true),
         };
@@ -137,6 +135,13 @@ pub fn messages(deliveries: &Receiver<Delivery>, parser: &Parser, out: &Sender<N
             return;
         }
     }
+}
+
+/// Words for a commit of the group's offsets that failed.
+pub fn uncommitted(why: &str) -> String {
+    let why = why.trim_end_matches('.');
+    let needs = if why.contains("Group authorization failed") { "; the user needs Read on the group" } else { "" };
+    format!("the group's offsets were not committed, only lag tools notice: {why}{needs}")
 }
 
 impl Parser {

@@ -7,6 +7,7 @@ use super::feed::{Failure, News, Parcel};
 use super::stream::{Clock, Error, Observer, Report, absorb, refuse};
 use crate::engine::live::Live;
 use crate::forgotten::Forgotten;
+use crate::key::SEGMENTS;
 use crate::patch::Patch;
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -121,7 +122,7 @@ impl<'a> Filter<'a> {
             && self.told.elapsed() >= span
         {
             self.told = Instant::now();
-            self.live.drain(usize::MAX, |patch| self.patches.push(patch));
+            self.drain();
         }
         // Nothing is kept, and at the end all is told, so that forgotten keys can be let go.
         if self.job.emit == Emit::Final {
@@ -136,15 +137,30 @@ impl<'a> Filter<'a> {
         }
         match self.job.emit {
             Emit::Each => {}
-            Emit::Every(_) => self.live.drain(usize::MAX, |patch| self.patches.push(patch)),
+            Emit::Every(_) => self.drain(),
             Emit::Final => self.live.tell_all(|patch| self.patches.push(patch)),
         }
     }
 
+    /// Tells what has changed; memberships are told as events.
+    fn drain(&mut self) {
+        let patches = &mut self.patches;
+        self.live.drain(usize::MAX, |patch| patches.extend((patch.key.entity() != SEGMENTS).then_some(patch)));
+    }
+
     fn write(&mut self, out: &mut impl Write) -> Result<(), Error> {
-        for patch in self.patches.drain(..) {
-            self.report.patches += 1;
-            patch.push_line(&mut self.bytes);
+        // Each behind the patches that it comes with.
+        let mut derived = self.live.take_derived().into_iter().peekable();
+        let count = self.patches.len();
+        for (i, patch) in self.patches.drain(..).map(Some).chain([None]).enumerate() {
+            while let Some(one) = derived.next_if(|one| one.patches <= i || i == count) {
+                self.report.derived += 1;
+                one.push_line(one.at, &mut self.bytes);
+            }
+            if let Some(patch) = patch {
+                self.report.patches += 1;
+                patch.push_line(&mut self.bytes);
+            }
             if self.bytes.len() >= 1 << 16 {
                 out.write_all(&self.bytes).map_err(Error::Output)?;
                 self.bytes.clear();

@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod batch;
+pub mod emit;
 pub mod feed;
 pub mod filter;
 pub mod forget;
@@ -9,6 +10,7 @@ pub mod history;
 pub mod imports;
 pub mod key_rows;
 pub mod keep;
+pub mod outbox;
 mod projection;
 mod publish;
 pub mod rebuild;

@@ -3,28 +3,33 @@
 //! A checkpoint names the keys that were not yet told. What was told since is read again from
 //! the input, in silence up to where the token says that events may show: then both are told.
 
+mod says;
+mod told;
+
 use super::publish::{Answer, Offsets, Order, Publisher, Token};
 use super::standby::{SIGN_OF_LIFE, Standby};
 use super::stream::{Error, Observer, Report};
 use crate::engine::live::Live;
 use crate::engine::plans::Plans;
 use crate::forgotten::Forgotten;
-use crate::key::Key;
+use crate::key::{Key, SEGMENTS};
 use crate::ledger::Progress;
 use crate::patch::Patch;
 use crate::store::redis::Redis;
-use serde::{Deserialize, Serialize};
+use crossbeam_channel::Receiver;
+use says::Says;
 use siphasher::sip::SipHasher13;
 use std::collections::HashSet;
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use told::{TOLD, Told};
 
 /// Keys in one publication: enough to fill Redis's pipe, few enough to keep patches few.
 const PUBLISH_KEYS: usize = 10_000;
 /// Of the backlog that was there at the start what changes is told in rounds, from the begin of one to that of the next at least
 /// this long: a key that changes often is told once a round, and nobody has seen its last value before that anyway.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(10);
 /// So many untold keys are named in a checkpoint; of more it says that all are to be told.
 const NAMED: usize = 20_000;
 /// How long a stream that stops waits for its last sign of life to be taken.
@@ -41,37 +46,10 @@ pub struct Projection {
     pub ends: Offsets,
     /// Publish only after whoever does so now has been silent for so long.
     pub standby: Option<Duration>,
+    /// Whether it is the only one there: then it says which audiences it keeps current.
+    pub only: bool,
     /// Whether profiles may stand there of keys that the state has never had: then these are told to be nothing.
     pub foreign: bool,
-}
-
-/// The name under which a checkpoint keeps what Redis lacks.
-pub const TOLD: &str = "told";
-
-/// What a checkpoint says of the projection.
-#[derive(Serialize, Deserialize)]
-pub struct Told {
-    round: u64,
-    /// Stands for the definitions and the tags told.
-    plan: u64,
-    /// Keys not told yet, as they are stored; `None`: all of them.
-    untold: Option<Vec<String>>,
-}
-
-impl Told {
-    /// `None` when it cannot be read: then everything is told.
-    pub fn parse(bytes: &[u8]) -> Option<Told> {
-        serde_json::from_slice(bytes).ok()
-    }
-
-    /// The same without some keys, which are told by others; `None` when it cannot be read.
-    pub fn without(bytes: &[u8], gone: impl Fn(&Key) -> bool) -> Option<Vec<u8>> {
-        let mut told = Told::parse(bytes)?;
-        if let Some(untold) = &mut told.untold {
-            untold.retain(|key| !Key::from_stored(key).is_some_and(|key| gone(&key)));
-        }
-        serde_json::to_vec(&told).ok()
-    }
 }
 
 /// A projection while it is published.
@@ -95,10 +73,15 @@ pub struct Publishing {
     backlog: Offsets,
     /// When the last round of it began, and the keys left to be told in it.
     round: (Option<Instant>, usize),
-    /// What was handed over and is not answered.
+    /// What was handed over and is not answered, and what is handed over next, with how far the input was read for it.
     flying: Arc<Vec<Patch>>,
+    /// What was answered last: given back once Redis has something to do.
+    spent: Arc<Vec<Patch>>,
+    ready: Option<(Arc<Vec<Patch>>, Offsets)>,
     looked: Instant,
     foreign: bool,
+    only: bool,
+    says: Says,
     /// Entities that forget, or all, until it is known whether Redis shows keys that the state no longer has.
     sweep: Vec<(String, usize)>,
     /// Whose profiles must not stand there, and whether somebody has to look.
@@ -116,10 +99,11 @@ impl Publishing {
         told: Option<Told>,
         live: &mut Live,
     ) -> Result<Publishing, Error> {
-        let Projection { mut redis, token: name, ends, standby: span, foreign } = projection;
+        let Projection { mut redis, token: name, ends, standby: span, only, foreign } = projection;
         let plan = fingerprint(live.plans());
         let told = told.filter(|told| told.plan == plan);
         let round = told.as_ref().map_or(0, |told| told.round);
+        let told = told.filter(|told| told.audiences || !live.is_watching());
         let found = redis.token(&name)?.as_deref().and_then(Token::parse);
         let mut silent_until = found.as_ref().map(|found| found.reached.clone()).unwrap_or_default();
         // What does not lie ahead is not waited for: a partition of others, a topic made anew.
@@ -151,8 +135,12 @@ impl Publishing {
             backlog: ends,
             round: (None, 0),
             flying: Arc::default(),
+            spent: Arc::default(),
+            ready: None,
             looked: Instant::now(),
             foreign,
+            only,
+            says: Says::Anything,
             sweep,
             forgotten: Arc::default(),
             purge: false,
@@ -184,6 +172,7 @@ impl Publishing {
 
     /// What Redis shows is of another time or another state: forgotten users may be back.
     fn doubt(&mut self, live: &mut Live) {
+        self.says = Says::Anything;
         live.tell_again();
         self.sweep = swept(live, self.foreign);
         self.purge = !self.forgotten.is_empty();
@@ -197,7 +186,8 @@ impl Publishing {
 
     /// Whether Redis shows everything, or must not be told more for now.
     pub fn is_done(&self, live: &Live) -> bool {
-        let told = live.untold() == 0 && self.sweep.is_empty() && !self.purge;
+        let told = live.untold() == 0 && self.ready.is_none() && self.sweep.is_empty() && !self.purge;
+        let told = told && (!self.only || !live.is_watching() || live.is_finding() || self.says == Says::Current);
         !self.publisher.is_busy() && (told || !self.silent_until.is_empty() || self.stands_by())
     }
 
@@ -207,7 +197,7 @@ impl Publishing {
     }
 
     pub fn look_at(&self, live: &Live, report: &mut Report) {
-        report.waiting = live.untold() + self.flying.len();
+        report.waiting = self.waiting(live);
         (report.redis_down, report.stands_by) = (self.down, self.stands_by());
     }
 
@@ -221,20 +211,44 @@ impl Publishing {
         }
     }
 
+    /// Where answers arrive, while one is waited for.
+    pub fn answers(&self) -> Option<&Receiver<Answer>> {
+        self.publisher.is_busy().then(|| self.publisher.answers())
+    }
+
     /// Batches that Redis has acknowledged.
     pub fn published(&self) -> u64 {
         self.token.batch
     }
 
+    /// Changes that Redis has not answered.
+    fn handed(&self) -> [&[Patch]; 2] {
+        [&self.flying, self.ready.as_ref().map_or(&[], |(patches, _)| patches)]
+    }
+
+    fn waiting(&self, live: &Live) -> usize {
+        live.untold() + self.handed().map(<[Patch]>::len).iter().sum::<usize>()
+    }
+
+    /// What was handed over is void: all of it is told anew, or by another.
+    fn drop_handed(&mut self) {
+        (self.flying, self.ready) = (Arc::default(), None);
+    }
+
     /// What a checkpoint of `live` has to say.
     pub fn told(&self, live: &Live) -> Vec<u8> {
         // While it stands by it takes no note of what Redis is told.
-        let named = !self.stands_by() && live.untold() + self.flying.len() <= NAMED;
+        let named = !self.stands_by() && self.waiting(live) <= NAMED;
         let untold = named.then(|| {
-            let flying = self.flying.iter().map(|patch| &patch.key);
-            flying.chain(live.untold_keys()).map(|key| key.as_str().to_string()).collect()
+            let named = |key: &Key| key.as_str().to_string();
+            let handed = self.handed().into_iter().flatten().map(|patch| match patch.key.entity() {
+                SEGMENTS => named(&Key::user("", patch.key.id())),
+                _ => named(&patch.key),
+            });
+            handed.chain(live.untold_keys().map(named)).collect()
         });
-        let told = Told { round: self.token.round, plan: self.plan, untold };
+        let audiences = live.is_watching();
+        let told = Told { round: self.token.round, plan: self.plan, audiences, untold };
         serde_json::to_vec(&told).expect("plain data has a JSON form")
     }
 
@@ -258,32 +272,70 @@ impl Publishing {
             return Ok(());
         }
         self.silent_until.retain(|partition, offset| reached.get(partition).copied().unwrap_or(0) < *offset);
-        if self.publisher.is_busy() || !self.silent_until.is_empty() {
+        if !self.silent_until.is_empty() {
             return Ok(());
         }
+        if !self.publisher.is_busy() {
+            self.order(live, reached.clone(), report);
+        }
+        self.spent = Arc::default();
+        // With many waiting the next ones are worked out while Redis takes these.
+        if !self.flying.is_empty() && live.untold() >= PUBLISH_KEYS {
+            self.prepare(live, reached, report);
+        }
+        Ok(())
+    }
+
+    /// Gives the publisher, which is free, the next thing to do.
+    fn order(&mut self, live: &mut Live, reached: Offsets, report: &mut Report) {
+        // Before any patch: what Redis says of audiences may be another writer's word.
+        if let Some(patch) = self.audiences(live) {
+            self.flying = Arc::new(vec![patch]);
+            self.publisher.order(Order::Patches { patches: self.flying.clone(), reached });
+            return;
+        }
+        self.prepare(live, reached.clone(), report);
         if !self.claimed {
             self.publisher.order(Order::Claim { reached, only: self.over.take() });
+        } else if let Some((patches, reached)) = self.ready.take() {
+            // Before a purge: a user forgotten meanwhile may be among them.
+            self.flying = patches.clone();
+            self.publisher.order(Order::Patches { patches, reached });
         } else if self.purge {
             let (forgotten, definitions) = (self.forgotten.clone(), live.plans().definitions().clone());
             self.publisher.order(Order::Purge { forgotten, definitions });
         } else if !self.sweep.is_empty() {
             self.publisher.order(Order::Sweep { entities: std::mem::take(&mut self.sweep) });
-        } else if let keys @ 1.. = self.due(live.untold(), &reached) {
-            let mut patches = Vec::with_capacity(keys);
-            live.drain(keys, |patch| patches.push(patch));
-            if !live.is_sound() {
-                // Whoever keeps the state stops for it.
-                return Ok(());
-            }
-            patches.retain_mut(Patch::keep_shown);
-            report.patches += patches.len() as u64;
-            self.flying = Arc::new(patches);
-            self.publisher.order(Order::Patches { patches: self.flying.clone(), reached });
         } else if self.looked.elapsed() >= SIGN_OF_LIFE / 2 {
             self.looked = Instant::now();
             self.publisher.order(Order::Beat { reached, left: false });
         }
-        Ok(())
+    }
+
+    /// Whether nothing goes before what changes.
+    fn is_free(&self) -> bool {
+        self.claimed && !self.purge && self.sweep.is_empty() && self.ready.is_none()
+    }
+
+    /// Works out what is told next, if it is time for it.
+    fn prepare(&mut self, live: &mut Live, reached: Offsets, report: &mut Report) {
+        if !self.is_free() {
+            return;
+        }
+        let keys = self.due(live.untold(), &reached);
+        if keys == 0 {
+            return;
+        }
+        let mut patches = Vec::with_capacity(keys);
+        live.drain(keys, |patch| patches.push(patch));
+        self.says.told(keys);
+        if !live.is_sound() {
+            // Whoever keeps the state stops for it.
+            return;
+        }
+        patches.retain_mut(|patch| patch.key.entity() == SEGMENTS || patch.keep_shown());
+        report.patches += patches.len() as u64;
+        self.ready = Some((Arc::new(patches), reached));
     }
 
     /// How many of the untold keys are told next; none while the round after this one has to wait.
@@ -318,7 +370,7 @@ impl Publishing {
             }
             Answer::Done { batch, refused } => {
                 (self.token.batch, self.looked) = (batch, Instant::now());
-                self.flying = Arc::default();
+                self.spent = std::mem::take(&mut self.flying);
                 self.report_refused(refused, observer);
             }
             // Of the keys that are there, all are told as they are; of the others, that they are not.
@@ -331,15 +383,15 @@ impl Publishing {
             }
             Answer::Lost => {
                 observer.say("redis has lost data: all profiles are published again");
-                self.flying = Arc::default();
-                self.claimed = false;
+                self.drop_handed();
+                (self.claimed, self.says) = (false, Says::Anything);
                 live.tell_again();
                 self.purge = !self.forgotten.is_empty();
             }
             Answer::Seen { text } => self.see(text, live, observer),
             Answer::Fenced => match self.span {
                 Some(span) => {
-                    self.flying = Arc::default();
+                    self.drop_handed();
                     (self.claimed, self.standby) = (false, Some(Standby::new(span)));
                 }
                 None => return Err(Error::Fenced { token: self.name.clone() }),

@@ -5,7 +5,7 @@
 //! so a batch is in or it is not, and whoever lost data or a race finds another token.
 
 use crate::forgotten::Forgotten;
-use crate::key::Key;
+use crate::key::{Key, SEGMENTS};
 use crate::patch::Patch;
 use crate::store::redis::{Patience, Published, Redis};
 use crate::store::{Error, Kind};
@@ -168,6 +168,10 @@ impl Publisher {
         orders.send(order).expect("the thread lives as long as the sender");
     }
 
+    pub fn answers(&self) -> &Receiver<Answer> {
+        &self.answers
+    }
+
     /// The next answer, when it is there; waits up to `wait` for it.
     pub fn answer(&mut self, wait: Duration) -> Option<Answer> {
         if !self.busy {
@@ -266,13 +270,28 @@ impl Work {
     fn publish(&mut self, patches: &[Patch], reached: &Offsets) -> Result<Answer, Error> {
         let mut refused = Vec::new();
         self.token.reached = reached.clone();
-        for part in patches.chunks(self.redis.batch()) {
+        let encoder = self.redis.encoder();
+        let mut parts = patches.chunks(self.redis.batch());
+        let mut ahead = None;
+        while let Some(part) = parts.next() {
+            let encoded = ahead.take().or_else(|| encoder.as_ref().map(|encoder| encoder.encode(part)));
+            // While Redis takes this part the next one is encoded.
+            let mut meanwhile = || {
+                if let (None, Some(encoder), Some(next)) = (&ahead, &encoder, parts.clone().next()) {
+                    ahead = Some(encoder.encode(next));
+                }
+            };
             loop {
                 let before = self.token.clone();
                 (self.token.batch, self.token.beat) = (before.batch + 1, 0);
                 let new = self.token.text();
-                let published = self
-                    .patiently(|work| work.redis.apply_with_token(part, &work.name, work.expected.as_deref(), &new))?;
+                let published = self.patiently(|work| {
+                    let (name, expected) = (&work.name, work.expected.as_deref());
+                    match &encoded {
+                        Some(encoded) => work.redis.apply_encoded(part, encoded, name, expected, &new, &mut meanwhile),
+                        None => work.redis.apply_with_token(part, name, expected, &new),
+                    }
+                })?;
                 match published {
                     Published::Applied(written) => {
                         refused.extend(written.refused.into_iter().map(|r| (self.redis.name(&r.key), r.why)));
@@ -330,6 +349,9 @@ impl Work {
         for entity in definitions.entities.iter().filter(|entity| !entity.is_shared()) {
             keys.extend(self.patiently(|work| work.redis.delete_all(&entity.name, entity.width(), &gone))?);
         }
+        let gone = |key: &Key| forgotten.until(key.id().as_bytes()).is_some();
+        let of = self.patiently(|work| work.redis.delete_all(SEGMENTS, 1, &gone))?;
+        keys.extend(of.iter().map(|key| Key::user("", key.id())));
         Ok(Answer::Purged { keys })
     }
 

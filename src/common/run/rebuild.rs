@@ -5,6 +5,7 @@
 //! the log as well; the state remembers the ids of what it has read, so these come as duplicates.
 
 use super::stream::is_forgotten;
+use crate::disk;
 use crate::forgotten::{self, Forgotten};
 use crate::lines::Text;
 use crate::log::{Chunk, ChunkLines, Error, Log};
@@ -12,7 +13,6 @@ use crate::ndjson::shown;
 use crate::patch::Patch;
 use crate::store::embedded::Embedded;
 use crate::store::{self, Kind};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -84,8 +84,7 @@ pub fn exchange(dir: &Path) -> Result<(), store::Error> {
         store::Error::new(Kind::Io, message).hint("the old state is as it was")
     };
     if dir.exists() {
-        renameat_with(CWD, &new, CWD, dir, RenameFlags::EXCHANGE)
-            .map_err(|e| failed("put the rebuilt state here", e.into()))?;
+        disk::exchange(&new, dir).map_err(|e| failed("put the rebuilt state here", e))?;
     } else {
         fs::rename(&new, dir).map_err(|e| failed("put the rebuilt state here", e))?;
     }

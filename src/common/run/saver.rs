@@ -20,7 +20,8 @@ pub type Covered = Vec<(i32, i64)>;
 /// One checkpoint.
 pub struct Save {
     pub at: Millis,
-    pub states: Records,
+    /// In any order, each key once.
+    pub states: [Records; 2],
     pub meta: Vec<Blob>,
     pub ids: Vec<Blob>,
     /// Patches that came with the events.
@@ -40,7 +41,21 @@ pub struct Records {
     ends: Vec<(usize, Option<usize>)>,
 }
 
+/// How much there is of each piece.
+#[derive(Default)]
+pub struct Size([usize; 3]);
+
 impl Records {
+    /// Room for as much as there was the last time, and some more: growing means to copy all of it.
+    pub fn like(last: &Size) -> Records {
+        let [keys, bytes, ends] = last.0.map(|size| size + size / 4);
+        Records { keys: String::with_capacity(keys), bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(ends) }
+    }
+
+    pub fn size(&self) -> Size {
+        Size([self.keys.len(), self.bytes.len(), self.ends.len()])
+    }
+
     pub fn push(&mut self, key: &str, state: Option<&[u8]>) {
         self.keys.push_str(key);
         self.bytes.extend_from_slice(state.unwrap_or_default());
@@ -125,6 +140,6 @@ fn commit(owner: &mut Owner, save: Save) -> Result<(), Error> {
         blobs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_deref())).collect()
     }
     let (meta, ids) = (borrowed(&save.meta), borrowed(&save.ids));
-    let changes = Changes { at: save.at, states: save.states.iter(), meta: &meta, ids: &ids };
+    let changes = Changes { at: save.at, states: save.states.iter().flat_map(Records::iter), meta: &meta, ids: &ids };
     owner.commit_given(changes, &save.patches, &save.heard)
 }

@@ -6,6 +6,7 @@ use crate::engine::live::{AHEAD, Live, Outcome};
 use crate::forgotten::Forgotten;
 use crate::key::USER;
 use crate::ledger::Counts;
+use crate::log;
 use crate::patch::Patch;
 use crate::rollup;
 use crate::store;
@@ -45,6 +46,9 @@ pub struct Report {
     /// Messages whose key is not the userId in them.
     pub unkeyed: u64,
     pub patches: u64,
+    /// Enters and leaves handed over, and memberships.
+    pub derived: u64,
+    pub memberships: usize,
     pub keys: usize,
     /// Whether keys of other entities than users are among them.
     pub others: bool,
@@ -69,6 +73,7 @@ impl Report {
         self.ids = live.dedup().len();
         self.now = live.now();
         self.horizon = live.dedup().in_force(live.now());
+        self.memberships = live.memberships();
     }
 }
 
@@ -93,6 +98,8 @@ pub enum Error {
     },
     /// A base could not be read to its end: nothing of it is saved.
     Base(rollup::Error),
+    /// Derived events could not be written to a log.
+    Log(log::Error),
 }
 
 impl fmt::Display for Error {
@@ -108,6 +115,7 @@ impl fmt::Display for Error {
             }
             Error::OtherInput { why } => f.write_str(why),
             Error::Base(e) => write!(f, "the base cannot be installed: {e}"),
+            Error::Log(e) => write!(f, "cannot write the derived events: {e}"),
         }
     }
 }

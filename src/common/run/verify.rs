@@ -8,6 +8,7 @@ mod asked;
 mod compare;
 mod evidence;
 mod judge;
+mod members;
 mod rows;
 mod sample;
 mod sides;
@@ -75,8 +76,10 @@ impl Cause {
 pub struct Difference {
     /// None: of all keys.
     pub key: Option<Key>,
-    /// None: the whole profile.
+    /// None: the whole profile, or whether a user is in an audience.
     pub tag: Option<usize>,
+    /// The audience.
+    pub segment: Option<Arc<str>>,
     pub cause: Cause,
     /// The instant at which they differ.
     pub as_of: Millis,
@@ -91,6 +94,8 @@ pub struct Difference {
 pub struct Report {
     pub keys: u64,
     pub values: u64,
+    /// Audiences whose members were compared.
+    pub audiences: usize,
     pub causes: BTreeMap<Cause, u64>,
     /// Keys with events on their way, which are no differences.
     pub in_flight: u64,
@@ -193,6 +198,10 @@ pub fn run(job: &Job<'_>, store: Store<'_>, mut each: impl FnMut(Difference)) ->
     let told = job.told(&side, &look, &entities, at, daily, &mut report);
     for difference in job.other_definitions(side.state().and_then(|s| s.ledger.as_ref()), &told, &entities, at) {
         report.tell(difference, &mut each);
+    }
+    if let (Some(state), None, None | Some(0)) = (side.state(), &job.tags, job.entity) {
+        let (asked, report) = (|key: &Key| sample.is_whole() || sample.holds(key), &mut report);
+        report.audiences = members::compare(job, state, &asked, &mut |one| report.tell(one, &mut each))?;
     }
     let groups = job.groups(&told, &look, &entities, at);
     let sampled = sample;

@@ -21,10 +21,13 @@
 //! | false | NULL | false | NULL | **true** |
 //! | NULL | NULL | NULL | NULL | NULL |
 
+pub mod audience;
 pub mod explain;
+pub mod index;
 #[cfg(test)]
 mod explain_tests;
 pub mod lint;
+pub mod matching;
 #[cfg(test)]
 mod lint_tests;
 #[cfg(test)]

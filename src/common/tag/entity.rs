@@ -192,6 +192,7 @@ impl Builder<'_> {
         let whose = match text.value.as_str() {
             "t" => Some("tenants".to_string()),
             "adprof" => Some("adprof's own tokens".to_string()),
+            "segments" => Some("the audiences of users".to_string()),
             // A name that is there twice has been told of.
             prefix => {
                 let taken = self.entities.iter().find(|known| *known.prefix == *prefix && *known.name != *name);

@@ -43,6 +43,11 @@ impl RuleArgs {
         Ok(named)
     }
 
+    /// Whether one was given.
+    pub fn is_given(&self) -> bool {
+        self.sql.is_some() || self.rule.is_some()
+    }
+
     /// Whether it was given as JSON.
     pub fn is_json(&self) -> bool {
         self.rule.is_some()

@@ -8,6 +8,7 @@ use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use crate::{stop, whole_log};
 use adprof::bus::{Assignment, Consumer, Options, Owned, StartOffsets};
+use adprof::engine::audience::watched_tags;
 use adprof::engine::dedup::Horizon;
 use adprof::engine::plans::Plans;
 use adprof::event::Rules;
@@ -15,7 +16,7 @@ use adprof::forgotten::Forgotten;
 use adprof::ledger::Ledger;
 use adprof::log::Lock;
 use adprof::run::feed::{self, Letter, News, Parser};
-use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup};
+use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup, carry_members};
 use adprof::run::rebuild::{LogRead, beside, carry_over, clear, exchange, lock};
 use adprof::run::stream::{Clock, Observer, Report};
 use adprof::store::redis::Redis;
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
             Failure::new(Exit::Definitions, format!("{} has no tag with update = \"realtime\"", definitions.source));
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
-    let plans = Plans::live(&definitions, &tags);
+    let plans = Plans::watching(&definitions, &tags, &watched_tags(&definitions));
     // The end of the topic before the log: all that lies before it is in the log by then.
     let ends = topic.as_ref().map(|_| args.ends()).transpose()?;
     let report = args.fold(&dir, &plans, &definitions, topic.clone(), ends.as_ref(), old.as_ref())?;
@@ -94,6 +95,7 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(old) = &old {
         let new = Embedded::open_existing(&beside(&dir)).map_err(given::of_store)?;
         carry_over(old, &new).map_err(given::of_store)?;
+        carry_members(old, &new, given::now()).map_err(given::of_store)?;
         keep_letters(&dir)?;
     }
     let had_old = old.is_some();
@@ -194,6 +196,9 @@ impl Args {
             hash_key: hash_key(),
             input: topic.map_or(Input::Stdin, Input::Topic),
             forgotten,
+            // Those of the old state are carried over: the stream finds out who enters and leaves.
+            audiences: false,
+            derived: None,
         }
     }
 
@@ -258,6 +263,7 @@ impl Args {
             token: token(topic.as_deref(), None, None),
             ends: reached,
             standby: None,
+            only: false,
             foreign: true,
         };
         let (out, news) = bounded(1);

@@ -2,15 +2,18 @@
 //!
 //! A result is whole or an error: where the scan fails, the exit code says so. Each names its version and instant.
 
+mod built;
 mod count;
 mod diff;
+mod index;
 mod line;
 mod list;
 mod user;
 
-use crate::ask::{AskArgs, RuleArgs};
+use crate::ask::{AskArgs, HowArgs, RuleArgs};
 use anyhow::Result;
 use clap::Subcommand;
+pub use index::{build as build_index, compare as compare_index, say as tell_index, verdict as index_verdict};
 pub use list::told;
 use std::io::{self, IsTerminal};
 
@@ -55,6 +58,12 @@ enum What {
     Match(user::MatchArgs),
     /// Why a user is in a segment or not, what it takes, and when time alone changes it
     Explain(user::ExplainArgs),
+    /// Build the index of a store, or bring it up to date: size, members and exports then take milliseconds
+    Index(index::IndexArgs),
+    /// Keep the members of segments as they are now; a former audience is replaced at once, and whole
+    Build(built::BuildArgs),
+    /// The builds of a segment: versions, instants, sizes, who joined and left
+    History(built::HistoryArgs),
     /// Two segments, rules, definition files or instants compared: who enters, who leaves
     Diff(diff::DiffArgs),
     /// What activating a segment would do: its size, who joins and leaves, what it shares with others
@@ -71,6 +80,11 @@ struct Asked {
     rule: RuleArgs,
     #[command(flatten)]
     ask: AskArgs,
+    #[command(flatten)]
+    how: HowArgs,
+    /// As it was built last by `segment build`, not as it is now
+    #[arg(long, requires = "code", conflicts_with = "scan")]
+    built: bool,
     /// Plain ids or a plain number, or NDJSON: {"userId":…,"version":…,"asOf":…} and {"version":…,"asOf":…,"size":…,"of":…}
     #[arg(long, value_enum, default_value_t = Format::Ids)]
     format: Format,
@@ -102,6 +116,9 @@ pub fn run(args: Args) -> Result<()> {
         What::Members(asked) => count::members(asked),
         What::Match(args) => user::matching(args),
         What::Explain(args) => user::explain(args),
+        What::Index(args) => index::index(args),
+        What::Build(args) => built::build(args),
+        What::History(args) => built::history(args),
         What::Diff(args) => diff::diff(args),
         What::Plan(args) => diff::plan(args),
     }

@@ -3,6 +3,7 @@
 //! Patches are absolute, so a run that was cut short is simply run again. One thread parses
 //! while this one writes, in large batches under load and within milliseconds when little comes.
 
+mod index;
 mod queue;
 mod reader;
 mod refusals;
@@ -12,6 +13,7 @@ use crate::given::{self, DefinitionArgs, MaxErrors, grouped, rate};
 use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use adprof::lines::{open_path, source_name};
+use adprof::store::Location;
 use anyhow::Result;
 use queue::{Batch, Queue};
 use reader::Reader;
@@ -99,6 +101,9 @@ pub fn run(args: Args) -> Result<()> {
     bar.finish_and_clear();
     let mut refusals = held(&refusals);
     refusals.sync()?;
+    if let (Location::Embedded(_), false) = (&place, args.dry_run) {
+        index::refresh(&place, args.definitions.find()?)?;
+    }
     close(&args, &place.to_string(), &totals, &refusals, begun.elapsed().as_secs_f64());
     read?;
     let lines = totals.profiles + refusals.count;

@@ -8,13 +8,15 @@ use crate::large_pages;
 use crate::redis::RedisArgs;
 use crate::report::{self, Exit, Failure};
 use crate::stop;
-use adprof::bus::{Assignment, Consumer, Options, PartitionSet, StartOffsets};
+use adprof::bus::{Assignment, Consumer, Options, PartitionSet, Settings, StartOffsets};
+use adprof::engine::audience::{AUDIENCES_MAX, live_segments, watched_tags};
 use adprof::engine::dedup::{HashKey, Horizon};
 use adprof::engine::live::{Live, Telling};
 use adprof::engine::plans::Plans;
 use adprof::event::Rules;
 use adprof::forgotten::Forgotten;
 use adprof::lines;
+use adprof::run::emit::Target;
 use adprof::run::feed::{self, News, Parser};
 use adprof::run::filter::{self, Emit};
 use adprof::run::forget::renew_if_marked;
@@ -41,6 +43,9 @@ use std::time::{Duration, Instant};
 /// change by time alone. With --store it keeps a state on disk, goes on where it stopped, and
 /// keeps the profiles in the store right, also when nothing but time passes.
 ///
+/// The segments of the definition file that are active and live are kept current, too: who is in which, since when. With
+/// --derived each enter and leave is told as an event of its own.
+///
 /// A derived tag may name tags with `update = "daily"` or `"import"`: their values come as patches, as lines
 /// between the events, or from `adprof sink file` into the store while this runs.
 #[derive(clap::Args)]
@@ -50,7 +55,9 @@ use std::time::{Duration, Instant};
   adprof stream -b localhost:9092 -t realtime-events --store redis --state second --standby
   adprof stream < events.jsonl                              patches on stdout
   adprof stream --emit final --tags all < events.jsonl      one line a key at the end
-  adprof stream -b localhost:9092 -t realtime-events -e     to the end of the topic, then stop")]
+  adprof stream -b localhost:9092 -t realtime-events -e     to the end of the topic, then stop
+  adprof stream -b localhost:9092 -t realtime-events --store redis --derived kafka:audience-events
+  adprof stream -b localhost:9092 -t realtime-events --store file:./adprof-store --derived derived/")]
 pub struct Args {
     #[command(flatten)]
     kafka: KafkaArgs,
@@ -93,6 +100,9 @@ pub struct Args {
     /// When a filter writes: each change, or final: once a user at the end
     #[arg(long, value_enum, default_value_t = When::Each, conflicts_with_all = ["store", "every"])]
     emit: When,
+    /// Tell who enters and leaves the live segments: - (stdout), a FILE, a log DIR/, or kafka:TOPIC of the brokers of -b
+    #[arg(long, value_name = "WHERE", conflicts_with = "standby")]
+    derived: Option<String>,
     /// Write changed users every so often instead of each change
     #[arg(long, value_name = "SPAN", value_parser = given::span, conflicts_with = "store")]
     every: Option<Millis>,
@@ -155,7 +165,16 @@ pub fn run(args: Args) -> Result<()> {
         return Err(failure.hint("name the tags: --tags all, or --tags CODE").into());
     }
     args.of_whole_keys(&definitions, &tags)?;
-    let plans = Plans::live(&definitions, &tags);
+    if live_segments(&definitions).count() > AUDIENCES_MAX {
+        let message = format!("{} has more than {AUDIENCES_MAX} live segments", definitions.source);
+        return Err(Failure::new(Exit::Definitions, message).into());
+    }
+    // What nobody hears of is not kept without a state.
+    let watched = match args.store.is_some() || args.derived.is_some() {
+        true => watched_tags(&definitions),
+        false => Vec::new(),
+    };
+    let plans = Plans::watching(&definitions, &tags, &watched);
     let started = Instant::now();
     let (report, max_errors) = match args.location()? {
         None => (filter(&args, &plans)?, args.max_errors),
@@ -202,17 +221,37 @@ impl Args {
         Ok(Arc::new(Forgotten::load(path).map_err(|e| Failure::new(report::exit_of(&e), e.to_string()))?))
     }
 
-    /// Kafka, read by a thread of its own, when a topic was given.
-    fn consumer(&self, own: Option<StartOffsets>) -> Result<Option<Consumer>> {
-        let Some(mut settings) = self.kafka.settings()? else { return Ok(None) };
-        if let Some(group) = &self.group {
-            settings = settings.with_group(group).map_err(given::of_bus)?;
+    /// How to reach Kafka, when a topic was given.
+    fn settings(&self) -> Result<Option<Settings>> {
+        let Some(settings) = self.kafka.settings()? else { return Ok(None) };
+        Ok(Some(match &self.group {
+            Some(group) => settings.with_group(group).map_err(given::of_bus)?,
+            None => settings,
+        }))
+    }
+
+    /// Where enters and leaves are told.
+    fn derived(&self) -> Result<Option<Target>> {
+        let Some(text) = &self.derived else { return Ok(None) };
+        let Some(topic) = text.strip_prefix("kafka:") else {
+            return Ok(Some(if text == "-" { Target::Stdout } else { Target::Log(text.into()) }));
+        };
+        if self.kafka.topic.as_deref() == Some(topic) {
+            let failure = Failure::new(Exit::Usage, format!("--derived: `{topic}` is the topic that is read"));
+            return Err(failure.hint("what is told would count as events of the users: name another topic").into());
         }
+        let kafka = KafkaArgs { topic: Some(topic.to_string()), ..self.kafka.clone() };
+        Ok(kafka.settings()?.map(Target::Topic))
+    }
+
+    /// Kafka, read by a thread of its own, where there are settings.
+    fn consumer(&self, settings: Option<&Settings>, own: Option<StartOffsets>) -> Result<Option<Consumer>> {
+        let Some(settings) = settings else { return Ok(None) };
         let assignment = self.partitions.clone().map_or(Assignment::All, Assignment::Some);
         let from = own.or_else(|| self.offset.clone()).unwrap_or(StartOffsets::Beginning);
         let mut options = Options::new(assignment, from);
         options.until_end = self.exit;
-        Ok(Some(Consumer::start(&settings, options).map_err(given::of_bus)?))
+        Ok(Some(Consumer::start(settings, options).map_err(given::of_bus)?))
     }
 }
 
@@ -248,7 +287,15 @@ fn filter(args: &Args, plans: &Plans) -> Result<Report> {
     let telling = if emit == Emit::Each { Telling::Each } else { Telling::Drained };
     let until = args.as_of()?;
     let mut live = Live::new(plans.clone(), telling, args.horizon(), hash_key());
-    let consumer = args.consumer(None)?;
+    match args.derived()? {
+        None => {}
+        Some(Target::Stdout) => live.watch(&[], true),
+        Some(_) => {
+            let failure = Failure::new(Exit::Usage, "without --store enters and leaves go to stdout only: --derived -");
+            return Err(failure.hint("a state keeps them until they are at their place: --store file:DIR").into());
+        }
+    }
+    let consumer = args.consumer(args.settings()?.as_ref(), None)?;
     let news = feed(consumer.as_ref(), plans, until, false);
     let mut desk = Desk::new(args, args.dead.clone())?;
     desk.watch(consumer.as_ref());
@@ -266,7 +313,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         let failure = Failure::new(Exit::Usage, "--standby is for profiles in Redis: an embedded store has one writer");
         return Err(failure.hint("name the Redis of the stream it stands by for: --store redis://host:6379").into());
     }
-    let settings = args.kafka.settings()?;
+    let settings = args.settings()?;
     let topic = settings.as_ref().map(|s| s.topic().to_string());
     // Redis first: a wrong address should not leave a state behind.
     let redis = url.as_ref().map(|url| Redis::connect(url, PATIENCE)).transpose().map_err(given::of_store)?;
@@ -282,16 +329,19 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         hash_key: hash_key(),
         input: topic.clone().map_or(Input::Stdin, Input::Topic),
         forgotten: args.forgotten()?,
+        audiences: true,
+        derived: args.derived()?,
     };
     // A topic that is not there should not leave one behind either.
-    let early = if Embedded::exists(&dir) { None } else { args.consumer(Some(StartOffsets::Beginning))? };
+    let early =
+        if Embedded::exists(&dir) { None } else { args.consumer(settings.as_ref(), Some(StartOffsets::Beginning))? };
     if early.is_none() {
         renew_if_marked(&dir).map_err(given::of_store)?;
     }
     let mut keep = Keep::open(&dir, setup, &mut desk).map_err(of_stream)?;
     let consumer = match (early, keep.start_offsets()) {
         (Some(consumer), StartOffsets::Beginning) => Some(consumer),
-        (_, own) => args.consumer(Some(own))?,
+        (_, own) => args.consumer(settings.as_ref(), Some(own))?,
     };
     desk.watch(consumer.as_ref());
     if let Some(consumer) = &consumer {
@@ -300,7 +350,8 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     let ends = consumer.iter().flat_map(Consumer::lag).map(|lag| (lag.partition, lag.high)).collect();
     let token = token(topic.as_deref(), consumer.as_ref(), args.partitions.as_ref());
     let standby = args.standby.map(|ms| Duration::from_millis(ms.unsigned_abs()));
-    let projection = redis.map(|redis| Projection { redis, token, ends, standby, foreign: false });
+    let projection =
+        redis.map(|redis| Projection { redis, token, ends, standby, only: args.partitions.is_none(), foreign: false });
     report::detail(format_args!("state: {}; {}", dir.display(), told(url.as_ref())));
     let news = feed(consumer.as_ref(), plans, None, true);
     let commit = |offsets| {
@@ -309,6 +360,9 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         }
     };
     let report = keep.run(&news, stop::flag(), projection, &commit, &mut desk);
+    if let Some(why) = consumer.and_then(Consumer::stop) {
+        report::warn(feed::uncommitted(&why));
+    }
     report.map_err(of_stream)
 }
 
@@ -341,6 +395,7 @@ pub(super) fn of_stream(error: Error) -> anyhow::Error {
         Error::Bus(e) => given::of_bus(e).into(),
         Error::Store(e) => given::of_store(e).into(),
         Error::Output(e) => anyhow::Error::new(e).context("cannot write the patches"),
+        Error::Log(e) => given::of_log(e).into(),
         Error::Fenced { .. } => Failure::new(Exit::TryAgain, error.to_string())
             .hint("if that one should stop instead, stop it and start this one again")
             .into(),

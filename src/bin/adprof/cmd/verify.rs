@@ -1,5 +1,6 @@
 //! `adprof verify`: the profiles of a store recomputed from the log and compared, each difference with its cause.
 
+mod index;
 mod tell;
 
 use crate::ask::Of;
@@ -32,7 +33,7 @@ use std::time::Duration;
 ///
 /// Every tag that the store tells is computed from the log by the nightly engine and compared. A difference is told with
 /// its cause: late, lost, doubled, stale, other definition, missing, extra, or wrong. Beside a stream that runs,
-/// events on their way are no differences. Exit code 1 when there are differences.
+/// events on their way are no differences. An index of the store is compared with it. Exit code 1 when there are differences.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   adprof verify                                                  the log and the store of this folder
@@ -173,7 +174,15 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     teller.finish()?;
     letters.finish()?;
-    close(&report, &definitions)
+    let told = close(&report, &definitions);
+    if args.sample.is_some() || !args.tags.is_empty() {
+        return told;
+    }
+    let indexed = index::check(&location, &definitions, job.entity);
+    if let (Err(_), Err(second)) = (&told, &indexed) {
+        report::warn(report::plain(&second.to_string()));
+    }
+    told.and(indexed)
 }
 
 fn grace(text: &str) -> std::result::Result<Millis, String> {
@@ -224,6 +233,9 @@ fn close(report: &Report, definitions: &Definitions) -> Result<()> {
     let refused = report.log.refused_total();
     given::check_errors(None, refused, report.log.lines)?;
     let mut words = format!("{} keys, {} values compared", given::grouped(report.keys), given::grouped(report.values));
+    if report.audiences > 0 {
+        words.push_str(&format!(", members of {} segments", given::grouped(report.audiences as u64)));
+    }
     if !report.left_out.is_empty() {
         let codes: Vec<&str> = report.left_out.iter().map(|(tag, _)| &*definitions.tags[*tag].code).collect();
         words.push_str(&format!(", without {}", codes.join(", ")));

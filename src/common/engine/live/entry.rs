@@ -10,8 +10,8 @@ use crate::engine::state::State;
 use crate::expr::Scratch;
 use crate::key::Key;
 use crate::time::Millis;
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) const NO_TIMER: Millis = Millis::MAX;
 
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     /// The counters that changed since the last telling.
     pub changed: u64,
     /// The place of its plan.
-    pub plan: u32,
+    pub plan: u16,
     /// Of nobody: there is room for a key to come.
     pub free: bool,
     pub unsaved: bool,
@@ -32,6 +32,8 @@ pub(super) struct Entry {
     away: bool,
     /// Packed since the last look for room.
     fresh: bool,
+    /// The next telling has all audiences of a user, not only those that changed.
+    pub whole: bool,
 }
 
 /// A state; one of nothing where patches alone have named the key, a base took the last of it, or its entity has forgotten it.
@@ -57,7 +59,7 @@ pub(super) struct Codec {
     /// By number, the places of counters.
     places: Vec<(u64, usize)>,
     /// Bytes of packed states in memory, with what the allocator adds.
-    held: Cell<usize>,
+    held: AtomicUsize,
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
@@ -69,19 +71,19 @@ impl Codec {
         let mut places: Vec<(u64, usize)> =
             numbers.iter().enumerate().map(|(place, number)| (*number, place)).collect();
         places.sort_unstable();
-        Codec { plan, numbers, places, held: Cell::new(0), elsewhere: None }
+        Codec { plan, numbers, places, held: AtomicUsize::new(0), elsewhere: None }
     }
 
     pub fn held(&self) -> usize {
-        self.held.get()
+        self.held.load(Ordering::Relaxed)
     }
 
     fn hold(&self, bytes: &[u8]) {
-        self.held.set(self.held.get() + bytes.len() + SLACK);
+        self.held.fetch_add(bytes.len() + SLACK, Ordering::Relaxed);
     }
 
     fn let_go(&self, bytes: &[u8]) {
-        self.held.set(self.held.get() - bytes.len() - SLACK);
+        self.held.fetch_sub(bytes.len() + SLACK, Ordering::Relaxed);
     }
 
     fn pack(&self, state: &State, out: &mut Vec<u8>) {
@@ -113,11 +115,12 @@ impl Entry {
             given: Given::default(),
             next: NO_TIMER,
             changed: 0,
-            plan: plan as u32,
+            plan: plan as u16,
             free: false,
             unsaved: false,
             away: false,
             fresh: false,
+            whole: false,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Installing a base: a state of all that was received through a day takes the place of what was counted of it.
 
+use super::members::Scope;
 use super::{ALL_COUNTERS, Live};
-use crate::engine::dedup::Identity;
+use crate::engine::dedup::{Identity, Slice};
+use crate::engine::derived::Cause;
 use crate::engine::state::State;
 use crate::engine::tail::Refused;
 use crate::key::Key;
@@ -33,6 +35,7 @@ impl Live {
         let entry = &mut self.entries[place as usize];
         let codec = &self.codecs[entry.plan as usize];
         self.seen -= usize::from(!entry.is_nothing());
+        let scope = if entry.is_known() { Scope::Moved } else { Scope::All };
         let before = entry.values(codec, self.now, &mut self.scratch);
         let state = entry.open(codec);
         state.rebase(&codec.plan, day, base);
@@ -49,7 +52,9 @@ impl Live {
         if !std::mem::replace(&mut entry.unsaved, true) {
             self.unsaved.push(place);
         }
+        self.note_differences(place, &before, &after);
         self.arm(place);
+        self.judge(place, scope, &|| Cause::Base, 0);
         self.pack(place);
     }
 }
@@ -66,8 +71,8 @@ impl Install<'_> {
     }
 
     /// Takes the id of an event of the base's last day: a copy that comes later is a duplicate.
-    pub fn id(&mut self, hour: i64, identity: Identity) {
-        self.live.dedup.learn(hour, identity, self.live.now);
+    pub fn id(&mut self, slice: Slice, identity: Identity) {
+        self.live.dedup.learn(slice, identity, self.live.now);
     }
 
     /// What the base does not have was not in the log on its days.

@@ -1,7 +1,7 @@
 //! Saving: what a checkpoint holds, and going on from one.
 
-use super::{Codec, Elsewhere, Live, NO_TIME, NO_TIMER};
-use crate::engine::dedup::Identity;
+use super::{Codec, Elsewhere, Entry, Live, NO_TIME, NO_TIMER};
+use crate::engine::dedup::{Identity, Slice};
 use crate::engine::given::Given;
 use crate::engine::state::State;
 use crate::engine::tail::Tail;
@@ -9,20 +9,64 @@ use crate::key::Key;
 use crate::time::Millis;
 use std::sync::Arc;
 
+/// Keys whose states are to be packed for a checkpoint.
+pub struct Unsaved<'a> {
+    codecs: &'a [Codec],
+    /// Those from the place `first` on.
+    entries: &'a mut [Entry],
+    first: usize,
+    places: Vec<u32>,
+}
+
+/// Where keys were of which nothing is left.
+pub struct Gone(Vec<u32>);
+
+impl Unsaved<'_> {
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Packs them and gives the bytes of each.
+    pub fn pack(self, mut each: impl FnMut(&Key, Option<&[u8]>)) -> Gone {
+        let (mut buffer, mut gone) = (Vec::new(), Vec::new());
+        for place in self.places {
+            let entry = &mut self.entries[place as usize - self.first];
+            let codec = &self.codecs[entry.plan as usize];
+            entry.unsaved = false;
+            entry.fetch_if_away(codec);
+            entry.pack(codec, &mut buffer);
+            each(&entry.key, entry.packed());
+            if entry.is_nothing() {
+                gone.push(place);
+            }
+        }
+        Gone(gone)
+    }
+}
+
 impl Live {
     /// Gives the bytes of every key whose state changed since the last call, as `State::encode_days` has them, for a
     /// checkpoint; without any what is there has to go. They rest packed from here on.
     pub fn save(&mut self, mut each: impl FnMut(&Key, Option<&[u8]>)) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        for place in std::mem::take(&mut self.unsaved) {
-            let entry = &mut self.entries[place as usize];
-            entry.unsaved = false;
-            entry.fetch_if_away(&self.codecs[entry.plan as usize]);
-            entry.pack(&self.codecs[entry.plan as usize], &mut buffer);
-            each(&entry.key, entry.packed());
-            self.release(place);
-        }
-        self.buffer = buffer;
+        self.save_by(|[one, two]| [one.pack(&mut each), two.pack(&mut each)]);
+    }
+
+    /// The same in two halves, which may be packed at once.
+    pub fn save_by(&mut self, pack: impl FnOnce([Unsaved<'_>; 2]) -> [Gone; 2]) {
+        let first = self.entries.len() / 2;
+        let (below, above) = self.entries.split_at_mut(first);
+        let places = std::mem::take(&mut self.unsaved);
+        let (low, high) = places.into_iter().partition(|place| (*place as usize) < first);
+        let codecs = self.codecs.as_slice();
+        let gone = pack([
+            Unsaved { codecs, entries: below, first: 0, places: low },
+            Unsaved { codecs, entries: above, first, places: high },
+        ]);
+        gone.into_iter().flat_map(|gone| gone.0).for_each(|place| self.release(place));
     }
 
     /// Nobody saves: forgets what a checkpoint would hold.
@@ -31,6 +75,7 @@ impl Live {
             self.entries[place as usize].unsaved = false;
             self.release(place);
         }
+        self.members.iter_mut().for_each(|members| members.forget_unsaved());
     }
 
     /// Makes keys ones never seen, given values and all; the next checkpoint removes them, and nobody is told. Gives how many
@@ -46,9 +91,11 @@ impl Live {
             self.seen -= usize::from(!entry.is_nothing());
             entry.clear(&self.codecs[entry.plan as usize]);
             entry.given = Given::default();
-            (entry.next, entry.changed) = (NO_TIMER, 0);
+            (entry.next, entry.changed, entry.whole) = (NO_TIMER, 0, false);
+            self.members.iter_mut().for_each(|members| members.erase(place));
             self.save_later(place);
         }
+        self.members.iter_mut().for_each(|members| members.erase_made(&mut gone));
         let entries = &self.entries;
         self.untold.retain(|place| entries[*place as usize].changed != 0);
         erased
@@ -103,8 +150,8 @@ impl Live {
         }
     }
 
-    /// What a checkpoint has to write of the ids: new ones by hour, and hours to delete.
-    pub fn save_ids(&mut self) -> (Vec<(i64, Identity)>, Vec<i64>) {
+    /// What a checkpoint has to write of the ids: new ones by slice, and slices of which it deletes what it has before.
+    pub fn save_ids(&mut self) -> (Vec<(Slice, Identity)>, Vec<Slice>) {
         self.dedup.take_changes()
     }
 
@@ -143,8 +190,8 @@ impl Live {
     }
 
     /// Puts back an id from a checkpoint.
-    pub fn restore_id(&mut self, hour: i64, identity: Identity, touched: Millis) {
-        self.dedup.restore(hour, identity, touched);
+    pub fn restore_id(&mut self, slice: Slice, identity: Identity, touched: Millis) {
+        self.dedup.restore(slice, identity, touched);
     }
 
     /// Goes on with the tail of a checkpoint; a new state has none.

@@ -12,11 +12,14 @@ impl Live {
             let Some(place) = self.untold.pop_front() else { break };
             let entry = &mut self.entries[place as usize];
             let codec = &self.codecs[entry.plan as usize];
-            let changed = std::mem::take(&mut entry.changed);
+            let (changed, whole) = (std::mem::take(&mut entry.changed), std::mem::take(&mut entry.whole));
             let values = entry.values(codec, self.now, &mut self.scratch);
             let patch = codec.plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
                 each(patch);
+            }
+            if let Some(members) = self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
+                members.tell(place, &entry.key, self.now, whole).into_iter().for_each(&mut each);
             }
             self.release(place);
         }
@@ -29,8 +32,10 @@ impl Live {
 
     /// Forgets what is yet to be told: nobody listens.
     pub fn forget_untold(&mut self) {
+        self.members.iter_mut().for_each(|members| members.forget_untold());
         while let Some(place) = self.untold.pop_front() {
-            self.entries[place as usize].changed = 0;
+            let entry = &mut self.entries[place as usize];
+            (entry.changed, entry.whole) = (0, false);
             self.release(place);
         }
     }
@@ -72,7 +77,7 @@ impl Live {
         if entry.changed == 0 {
             self.untold.push_back(place);
         }
-        entry.changed = ALL_COUNTERS;
+        (entry.changed, entry.whole) = (ALL_COUNTERS, true);
     }
 
     /// Marks every key as changed, so that `drain` tells all of them: for an empty or doubtful projection.
@@ -81,7 +86,7 @@ impl Live {
             if entry.changed == 0 {
                 self.untold.push_back(place as u32);
             }
-            entry.changed = ALL_COUNTERS;
+            (entry.changed, entry.whole) = (ALL_COUNTERS, true);
         }
     }
 }

@@ -29,10 +29,15 @@ pub fn read(text: &str, names: &mut dyn Names) -> Result<Expr, ExprError> {
 
 fn no_json(text: &str, e: &serde_json::Error) -> ExprError {
     let line_start: usize = text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
-    let offset = (line_start + e.column().saturating_sub(1)).min(text.len());
+    let mut offset = (line_start + e.column().saturating_sub(1)).min(text.len());
+    // Columns count bytes: one may lie within a character.
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let len = text[offset..].chars().next().map_or(0, char::len_utf8);
     let what = e.to_string();
     let what = what.split(" at line ").next().unwrap_or(&what);
-    ExprError { offset, len: 1, message: format!("not JSON: {what}"), hint: None }
+    ExprError { offset, len, message: format!("not JSON: {what}"), hint: None }
 }
 
 /// A piece of the JSON: itself, and its path.

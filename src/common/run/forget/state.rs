@@ -9,6 +9,7 @@ use crate::ledger::Ledger;
 use crate::log::Lock;
 use crate::rollup::offer::Shelf;
 use crate::run::keep::{FOLLOWED, followed};
+use crate::run::outbox;
 use crate::run::projection::{TOLD, Told};
 use crate::run::rebuild::{beside, carry_over, clear, exchange, lock, only_a_state};
 use crate::store::embedded::{Changes, Owner};
@@ -24,13 +25,13 @@ const DATA: &str = "data.mdb";
 const MARK: &str = "forgotten.pages";
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What became of a state.
+/// What became of a state. `index`: it had one, which is gone, with the audiences built of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Its file has no byte of the users; it was written anew for that, or never had any.
-    Clean { rewritten: bool },
+    Clean { rewritten: bool, index: bool },
     /// A stream owns it and has dropped them; the file keeps bytes in pages that are not used again yet, or none.
-    Dropped { bytes_left: bool },
+    Dropped { bytes_left: bool, index: bool },
     /// A stream owns it and has not answered in time.
     Waiting,
 }
@@ -94,13 +95,14 @@ fn alone(
     let committed = store.stats()?.committed_at;
     if !has_bytes(dir, people).map_err(failed)? {
         if let Some(at) = committed {
-            follow(&mut owner, at, list, None)?;
+            follow(&mut owner, at, list, &[])?;
         }
         mark(dir, false).map_err(failed)?;
-        return Ok(State::Clean { rewritten: false });
+        return Ok(State::Clean { rewritten: false, index: false });
     }
+    let index = store.has_index()?;
     renew(dir, store, owner, list, gone)?;
-    Ok(State::Clean { rewritten: true })
+    Ok(State::Clean { rewritten: true, index })
 }
 
 /// Writes the store anew beside itself, without some keys, and puts it into its place.
@@ -117,10 +119,13 @@ fn renew(
     let new = Embedded::create_or_open(&path)?;
     forgotten::update(&forgotten::beside(&path), |to| to.merge(list)).map_err(failed)?;
     let told = store.meta(TOLD)?;
-    store.copy_into(&new, gone, &[TOLD, FOLLOWED])?;
+    let waiting = outbox::blobs(&store)?;
+    let but: Vec<&str> = [TOLD, FOLLOWED].into_iter().chain(waiting.iter().map(|(name, _)| &**name)).collect();
+    store.copy_into(&new, gone, &but)?;
     if let Some(at) = committed {
-        let told = told.and_then(|told| Told::without(&told, gone));
-        follow(&mut new.begin_owner("adprof forget")?, at, list, told.as_deref())?;
+        let told = told.and_then(|told| Told::without(&told, gone)).map(|told| (TOLD.to_string(), told));
+        let left = waiting.into_iter().map(|(name, lines)| (name, outbox::without(&lines, gone)));
+        follow(&mut new.begin_owner("adprof forget")?, at, list, &told.into_iter().chain(left).collect::<Vec<_>>())?;
     }
     let letters = dir.join("dead.ndjson");
     if letters.exists() {
@@ -158,11 +163,11 @@ fn mark(dir: &Path, marked: bool) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Notes that the list was followed.
-fn follow(owner: &mut Owner, at: i64, list: &Forgotten, told: Option<&[u8]>) -> Result<(), Error> {
+/// Notes that the list was followed, and what else there is to write.
+fn follow(owner: &mut Owner, at: i64, list: &Forgotten, more: &[(String, Vec<u8>)]) -> Result<(), Error> {
     let bytes = list.bytes();
     let mut meta = vec![(FOLLOWED, Some(&bytes[..]))];
-    meta.extend(told.map(|told| (TOLD, Some(told))));
+    meta.extend(more.iter().map(|(name, bytes)| (&**name, Some(&bytes[..]))));
     let states: [(Key, Option<&[u8]>); 0] = [];
     owner.commit(Changes { at, states, meta: &meta, ids: &[] })
 }
@@ -192,12 +197,17 @@ fn running(
         }
     }
     store.remove_tags(&keys)?;
+    // Names and values of hers stand among those of others, and audiences list her.
+    let index = store.has_index()?;
+    if index {
+        store.drop_index()?;
+    }
     let failed = |e: io::Error| Error::new(Kind::Io, format!("{}: {e}", dir.display()));
     let bytes_left = has_bytes(dir, people).map_err(failed)?;
     if bytes_left {
         mark(dir, true).map_err(failed)?;
     }
-    Ok(State::Dropped { bytes_left })
+    Ok(State::Dropped { bytes_left, index })
 }
 
 /// Whether one of the ids stands somewhere in the file of a store, in use or not.

@@ -4,7 +4,7 @@
 //! followed is saved with the states: that is how whoever forgets knows that it is done, and a state that was stopped in
 //! between what is left.
 
-use super::Keep;
+use super::{Keep, audiences};
 use crate::forgotten::{self, Forgotten, Watched};
 use crate::key::Key;
 use crate::run::projection::Publishing;
@@ -108,6 +108,10 @@ impl Keep {
         let gone = |key: &Key| definitions.user_of(key).is_some_and(|user| new.until(user.as_bytes()).is_some());
         let erased = self.live.erase(gone);
         self.patches.retain(|patch| !gone(&patch.key));
+        self.rewritten.extend(self.outbox.erase(&self.store, &gone)?);
+        if !self.live.is_watching() {
+            self.rewritten.extend(audiences::without(&self.store, &gone)?);
+        }
         self.withdraw_base();
         // Those of before, too: it may be that the list here is shorter than what was followed.
         let mut followed = (*self.people.followed).clone();

@@ -116,7 +116,16 @@ impl Job<'_> {
             let Some((code, ours, theirs)) = unknown.filter_map(other).next() else { continue };
             let why = format!("the state counts `{code}` under fingerprint {theirs:016x}, the file has {ours:016x}");
             let (key, store, log) = (None, None, None);
-            found.push(Difference { key, tag: Some(tag), cause: Cause::OtherDefinition, as_of: at, store, log, why });
+            found.push(Difference {
+                key,
+                tag: Some(tag),
+                segment: None,
+                cause: Cause::OtherDefinition,
+                as_of: at,
+                store,
+                log,
+                why,
+            });
         }
         found
     }

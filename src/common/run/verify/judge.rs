@@ -164,7 +164,16 @@ impl Judge<'_> {
         if let Some(why) = &held.broken {
             let (tag, cause, why) = (None, Cause::Wrong, format!("not a profile: {why}"));
             let (store, log) = (None, None);
-            return Ok(vec![Difference { key: Some(key.clone()), tag, cause, as_of: at, store, log, why }]);
+            return Ok(vec![Difference {
+                key: Some(key.clone()),
+                tag,
+                segment: None,
+                cause,
+                as_of: at,
+                store,
+                log,
+                why,
+            }]);
         }
         let full = self.full();
         for of in instants(held) {
@@ -240,7 +249,7 @@ impl Judge<'_> {
         (store, log): (Option<crate::value::Value>, Option<crate::value::Value>),
         why: String,
     ) -> Difference {
-        Difference { key: Some(key.clone()), tag, cause, as_of, store, log, why }
+        Difference { key: Some(key.clone()), tag, segment: None, cause, as_of, store, log, why }
     }
 
     /// The events of a key, each once, with what is known of them.

@@ -3,11 +3,11 @@
 //! A key that was removed leaves its bytes in free pages, in gaps, and in the branches above: only a file that never held it
 //! is free of it.
 
-use super::Embedded;
 use super::env::{Table, corrupt};
 use super::owner::Put;
 use super::record::{self, Of};
 use super::trace;
+use super::{Embedded, OF_KEYS};
 use crate::key::Key;
 use crate::store::error::Error;
 use heed::PutFlags;
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 200_000;
 impl Embedded {
     /// Writes all that is here into `to`, a new store, but for keys that `leave`s out, and the names of `meta` that `but` does.
     ///
-    /// As of one commit; what others put here meanwhile is not in it.
+    /// As of one commit; what others put here meanwhile is not in it. An index is not copied: it has values of every key.
     pub fn copy_into(&self, to: &Embedded, leave: &dyn Fn(&Key) -> bool, but: &[&str]) -> Result<(), Error> {
         let (from, tables) = (self.shared.tables, to.shared.tables);
         for (of, source, target) in [
@@ -28,9 +28,13 @@ impl Embedded {
             (Of::Ids, from.ids, tables.ids),
         ] {
             let stays = |name: &str| match of {
-                Of::Meta => !but.contains(&name) && !trace::key_of(name).is_some_and(|key| leave(&key)),
+                Of::Meta => {
+                    let key = || name.strip_prefix(OF_KEYS).and_then(Key::from_stored);
+                    !but.contains(&name) && !trace::key_of(name).or_else(key).is_some_and(|key| leave(&key))
+                }
                 Of::State | Of::Tags => !Key::from_stored(name).is_some_and(|key| leave(&key)),
                 Of::Ids => true,
+                Of::Index | Of::Ordinals | Of::Changed => false,
             };
             self.copy_table(to, of, source, target, &stays)?;
         }
@@ -77,7 +81,7 @@ impl Embedded {
     /// Removes what patches have left of some keys, their traces too; the live state is its owner's. Gives how many had any.
     pub fn remove_tags(&self, keys: &[Key]) -> Result<usize, Error> {
         self.shared.write(|txn| {
-            let mut put = Put { store: self, txn, record: Vec::new() };
+            let mut put = Put::new(self, txn)?;
             let mut there = 0;
             for key in keys {
                 there += usize::from(put.remove_tags(key)?);

@@ -19,6 +19,8 @@ pub(super) type ReadTxn<'s> = heed::RoTxn<'s, WithoutTls>;
 
 /// The databases of a store, in the order of `Tables`.
 pub(super) const NAMES: [&str; 4] = ["meta", "state", "tags", "ids"];
+/// Those of a store that has an index, in the order of `Indexed`.
+pub(super) const INDEX_NAMES: [&str; 3] = ["index", "ordinals", "changed"];
 /// Address space asked for, largest first: a limit on it (`ulimit -v`) makes a smaller one do.
 const MAP_SIZES: [u64; 5] = [256 << 30, 64 << 30, 16 << 30, 4 << 30, 1 << 30];
 /// A disk with less room than this, in bytes, is full.
@@ -34,10 +36,25 @@ pub(super) struct Tables {
     pub ids: Table,
 }
 
+/// The databases of an index.
+#[derive(Clone, Copy)]
+pub(super) struct Indexed {
+    /// Name → bytes.
+    pub index: Table,
+    /// Key → its number.
+    pub ordinals: Table,
+    /// Keys that were written since they were indexed.
+    pub changed: Table,
+}
+
 /// An open store, shared by everything in this process that uses it.
 pub(super) struct Shared {
     env: Env<WithoutTls>,
     pub tables: Tables,
+    /// The unnamed database, which holds the names of the others.
+    main: Table,
+    /// Once there is an index and somebody has looked.
+    indexed: Mutex<Option<Indexed>>,
     pub dir: PathBuf,
     /// Set for good when a commit failed: the disk may have lost what it said it had.
     broken: AtomicBool,
@@ -60,7 +77,10 @@ pub(super) fn open(dir: &Path, create: bool) -> Result<Arc<Shared>, Error> {
     env.clear_stale_readers().map_err(|e| error(dir, "open", e))?;
     let tables = tables(&env, create).map_err(|e| error(dir, "open", e))?;
     let tables = tables.ok_or_else(|| corrupt(dir, "a database is missing"))?;
-    let shared = Arc::new(Shared { env, tables, dir: dir.to_path_buf(), broken: AtomicBool::new(false) });
+    let main = main_of(&env).map_err(|e| error(dir, "open", e))?;
+    let main = main.ok_or_else(|| corrupt(dir, "the main database is missing"))?;
+    let broken = AtomicBool::new(false);
+    let shared = Arc::new(Shared { env, tables, main, indexed: Mutex::new(None), dir: dir.to_path_buf(), broken });
     open.push((path, Arc::downgrade(&shared)));
     Ok(shared)
 }
@@ -98,7 +118,7 @@ fn read_only(e: &io::Error) -> bool {
 
 fn open_with(dir: &Path, size: usize, flags: EnvFlags) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(size).max_readers(READERS).max_dbs(NAMES.len() as u32);
+    options.map_size(size).max_readers(READERS).max_dbs((NAMES.len() + INDEX_NAMES.len()) as u32);
     // SAFETY: the flags are none or READ_ONLY, neither of which weakens LMDB's own locking or syncing.
     unsafe { options.flags(flags) };
     // SAFETY: the file below the map is changed only by LMDB, under its lock: the directory is adprof's own (`format.rs`
@@ -128,7 +148,60 @@ fn tables(env: &Env<WithoutTls>, create: bool) -> heed::Result<Option<Tables>> {
     })
 }
 
+fn main_of(env: &Env<WithoutTls>) -> heed::Result<Option<Table>> {
+    let txn = env.read_txn()?;
+    let main = env.open_database(&txn, None)?;
+    txn.commit()?;
+    Ok(main)
+}
+
 impl Shared {
+    /// The databases of the index; `None`: there was none when this was asked.
+    pub fn indexed(&self) -> Result<Option<Indexed>, Error> {
+        // One at a time: LMDB opens a database for one transaction only.
+        let mut known = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            let open = || -> heed::Result<Option<Indexed>> {
+                let txn = self.env.read_txn()?;
+                let mut found = Vec::with_capacity(INDEX_NAMES.len());
+                if self.main.get(&txn, INDEX_NAMES[0].as_bytes())?.is_some() {
+                    for name in INDEX_NAMES {
+                        found.push(self.env.open_database(&txn, Some(name))?);
+                    }
+                }
+                txn.commit()?;
+                Ok(match found[..] {
+                    [Some(index), Some(ordinals), Some(changed)] => Some(Indexed { index, ordinals, changed }),
+                    _ => None,
+                })
+            };
+            *known = open().map_err(|e| self.error("open", e))?;
+        }
+        Ok(*known)
+    }
+
+    /// Whether there is an index as of this transaction.
+    pub fn has_index(&self, txn: &heed::RoTxn<'_>) -> Result<bool, Error> {
+        let found = self.main.get(txn, INDEX_NAMES[0].as_bytes()).map_err(|e| self.error("read", e))?;
+        Ok(found.is_some())
+    }
+
+    /// Makes the databases of an index where there are none.
+    pub fn create_index(&self) -> Result<(), Error> {
+        if self.indexed()?.is_some() {
+            return Ok(());
+        }
+        let _alone = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
+        let create = || -> heed::Result<()> {
+            let mut txn = self.env.write_txn()?;
+            for name in INDEX_NAMES {
+                let _: Table = self.env.create_database(&mut txn, Some(name))?;
+            }
+            txn.commit()
+        };
+        create().map_err(|e| self.error("make an index", e))
+    }
+
     pub fn read(&self) -> Result<ReadTxn<'_>, Error> {
         self.env.read_txn().map_err(|e| self.error("read", e))
     }
@@ -144,10 +217,28 @@ impl Shared {
                 error.hint("stop, see to the disk, then start again: the state goes back to its last checkpoint")
             );
         }
-        let mut txn = self.env.write_txn().map_err(|e| self.error("write", e))?;
+        let (mut txn, indexed) = loop {
+            let indexed = self.indexed()?;
+            let txn = self.env.write_txn().map_err(|e| self.error("write", e))?;
+            // Another process may have made an index just now: what is written has to be told to it.
+            if indexed.is_some() || !self.has_index(&txn)? {
+                break (txn, indexed);
+            }
+        };
         let done = write(&mut txn)?;
+        if let Some(indexed) = indexed {
+            self.sign(&mut txn, indexed)?;
+        }
         txn.commit().map_err(|e| self.commit_error(e))?;
         Ok(done)
+    }
+
+    /// Writes as a program does that knows of no index.
+    #[cfg(test)]
+    pub fn write_as_before(&self, name: &str) {
+        let mut txn = self.env.write_txn().expect("begun");
+        self.tables.meta.put(&mut txn, name.as_bytes(), b"x").expect("put");
+        txn.commit().expect("committed");
     }
 
     /// Entries in all four databases, and the number of databases of whatever name.

@@ -13,9 +13,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The format this build reads and writes. Raise it with every change of what stands in the records.
-pub(super) const FORMAT: u32 = 2;
-/// The oldest it reads: format 1 had states without days, and becomes 2 when a stream next owns the store.
+pub(super) const FORMAT: u32 = 3;
+/// The oldest it reads: format 1 had states without days, format 2 ids by the hour. Both become 3 when a stream next owns the store.
 const OLDEST: u32 = 1;
+/// The format of a store with an index, which is as others are besides: programs that do not know of indexes would write
+/// beside it.
+pub(super) const INDEXED: u32 = 4;
 const MARK: &str = "FORMAT";
 pub(super) const DATA: &str = "data.mdb";
 /// What a creation that was interrupted may have left behind.
@@ -38,13 +41,13 @@ pub(super) fn check(dir: &Path) -> Result<(), Error> {
         Err(e) => return Err(io_error(dir, "read its format", &e)),
     };
     match version(&text) {
-        Some(OLDEST..=FORMAT) => {}
-        Some(newer) if newer > FORMAT => {
-            let error = format!("{}: format {newer} is newer than this build knows ({FORMAT})", place(dir));
+        Some(OLDEST..=INDEXED) => {}
+        Some(newer) if newer > INDEXED => {
+            let error = format!("{}: format {newer} is newer than this build knows ({INDEXED})", place(dir));
             return Err(Error::new(Kind::Format, error).hint("use the adprof that wrote it, or a newer one"));
         }
         Some(older) => {
-            let error = format!("{}: format {older} is no longer read (this build: {FORMAT})", place(dir));
+            let error = format!("{}: format {older} is no longer read (this build: {INDEXED})", place(dir));
             return Err(Error::new(Kind::Format, error).hint("rebuild the store from the log into a new directory"));
         }
         None => {
@@ -67,8 +70,13 @@ fn version(text: &str) -> Option<u32> {
 
 /// Marks a store of an older format as one of this, before its first record of this format is written.
 pub(super) fn raise(dir: &Path) -> Result<(), Error> {
+    raise_to(dir, FORMAT)
+}
+
+/// The same, to the format that is named.
+pub(super) fn raise_to(dir: &Path, format: u32) -> Result<(), Error> {
     let text = fs::read_to_string(dir.join(MARK)).map_err(|e| io_error(dir, "read its format", &e))?;
-    if version(&text).is_some_and(|version| version < FORMAT) { mark(dir) } else { Ok(()) }
+    if version(&text).is_some_and(|version| version < format) { write_mark(dir, format) } else { Ok(()) }
 }
 
 /// Makes `dir` ready to hold a new store: it must be absent, empty, or left by an interrupted creation.
@@ -88,10 +96,14 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
 
 /// Marks `dir` as a store: from here on it is one, after a power cut too.
 pub(super) fn mark(dir: &Path) -> Result<(), Error> {
+    write_mark(dir, FORMAT)
+}
+
+fn write_mark(dir: &Path, format: u32) -> Result<(), Error> {
     let attempt = || -> io::Result<()> {
         let partial = dir.join(format!("{MARK}.{}", std::process::id()));
         let mut file = File::create(&partial)?;
-        file.write_all(format!("adprof store, format {FORMAT}\n").as_bytes())?;
+        file.write_all(format!("adprof store, format {format}\n").as_bytes())?;
         file.sync_all()?;
         fs::rename(&partial, dir.join(MARK))?;
         File::open(dir)?.sync_all()?;
@@ -135,12 +147,14 @@ mod tests {
         assert_eq!(super::check(dir.path()).expect_err("no mark").kind, Kind::NoInput);
         assert_eq!(super::check(&dir.path().join("absent")).expect_err("no directory").kind, Kind::NoInput);
         for (text, kind, why) in [
-            ("adprof store, format 3\n", Kind::Format, "format 3 is newer than this build knows (2)"),
+            ("adprof store, format 5\n", Kind::Format, "format 5 is newer than this build knows (4)"),
             ("adprof store, format 0\n", Kind::Format, "format 0 is no longer read"),
             ("adprof store, format 1", Kind::Format, "not an adprof store"),
             ("", Kind::Format, "not an adprof store"),
             ("adprof store, format 1\n", Kind::Corrupt, "data file"),
             ("adprof store, format 2\n", Kind::Corrupt, "data file"),
+            ("adprof store, format 3\n", Kind::Corrupt, "data file"),
+            ("adprof store, format 4\n", Kind::Corrupt, "data file"),
         ] {
             let error = check(text);
             assert_eq!(error.kind, kind, "{text:?}");

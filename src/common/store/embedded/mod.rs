@@ -4,11 +4,12 @@
 //! patches beside it or read, each as of the last commit, and no reader waits.
 //!
 //! Four tables: `meta` (name → bytes, and traces of patches for the owner), `state` (key → the live engine's bytes), `tags`
-//! (key → values that came as patches), `ids` (name → bytes).
+//! (key → values that came as patches), `ids` (name → bytes). A store with an index has three more (`index.rs`).
 
 mod copy;
 mod env;
 mod format;
+mod index;
 mod owner;
 mod pages;
 mod record;
@@ -16,10 +17,14 @@ mod scan;
 mod tags;
 mod trace;
 
+pub use index::{Indexer, View};
 pub use owner::{Changes, Owner};
 pub use scan::{Entry, Scan};
 pub use tags::{Applied, Tag};
 pub use trace::Trace;
+
+/// What the names in `meta` begin with that stand for keys, the key behind it: memberships of the live state.
+pub const OF_KEYS: &str = "\0in\0";
 
 use crate::key::Key;
 use crate::patch::Patch;
@@ -27,7 +32,7 @@ use crate::store::error::Error;
 use crate::time::Millis;
 use env::{Shared, Table, corrupt};
 use owner::{COMMITTED_AT, Put};
-use record::{Of, stored};
+use record::{Of, stored, stored_prefix};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,7 +103,9 @@ impl Embedded {
 
     /// The store as it is now. Keep it short: while it lives, no page of it is used again.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
-        Ok(Snapshot { shared: &self.shared, txn: self.shared.read()? })
+        // Before the transaction: in one that began earlier a database that is opened later cannot be read.
+        let indexed = self.shared.indexed()?;
+        Ok(Snapshot { shared: &self.shared, txn: self.shared.read()?, indexed })
     }
 
     /// Takes the tags of `patches` in one transaction, on the disk when this returns.
@@ -111,7 +118,7 @@ impl Embedded {
         let mut applied = Applied::default();
         self.shared.write(|txn| {
             let owned = self.shared.get(txn, self.shared.tables.meta, Of::Meta, COMMITTED_AT, copy)?.is_some();
-            let mut put = Put { store: self, txn, record: Vec::new() };
+            let mut put = Put::new(self, txn)?;
             self.apply_sorted(&mut put, &sorted, owned, &mut applied)?;
             Ok(applied)
         })
@@ -146,6 +153,7 @@ impl Embedded {
         if after == before {
             return Ok(false);
         }
+        put.mark(key.as_str())?;
         put.encoded(table, Of::Tags, key.as_str(), |out| tags::encode(out, &after)).map(|()| true)
     }
 
@@ -191,6 +199,11 @@ impl Embedded {
     }
 }
 
+/// How two keys follow each other in a scan, as they are stored.
+pub fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    stored(a).cmp(&stored(b))
+}
+
 /// Patches in the order of their keys; those of one key stay in the order they came in.
 fn by_key(patches: &[Patch]) -> Vec<&Patch> {
     let mut sorted: Vec<&Patch> = patches.iter().collect();
@@ -204,6 +217,9 @@ fn check_record(table: &str, stored: &[u8], record: &[u8]) -> Result<(), String>
         "state" => Of::State,
         "tags" => Of::Tags,
         "ids" => Of::Ids,
+        "ordinals" => Of::Ordinals,
+        "changed" => Of::Changed,
+        "index" => return index::check(stored, record),
         other => return Err(format!("an unknown database: {other:?}")),
     };
     let (_, value) = record::decode(of, stored, record)?;
@@ -235,10 +251,19 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn entry(&self, txn: &heed::RoTxn<'_>, key: &Key) -> Result<Entry, Error> {
+        let state = self.get(txn, self.tables.state, Of::State, key.as_str(), copy)?;
+        let tags = self.get(txn, self.tables.tags, Of::Tags, key.as_str(), decode_tags)?;
+        Ok(Entry { key: key.clone(), state, tags: tags.unwrap_or_default() })
+    }
+}
+
 /// A store as of one commit.
 pub struct Snapshot<'s> {
     shared: &'s Shared,
     txn: env::ReadTxn<'s>,
+    indexed: Option<env::Indexed>,
 }
 
 impl Snapshot<'_> {
@@ -255,11 +280,24 @@ impl Snapshot<'_> {
 
     /// All that is stored of a key: of an unknown one, nothing.
     pub fn entry(&self, key: &Key) -> Result<Entry, Error> {
-        Ok(Entry { key: key.clone(), state: self.state(key)?, tags: self.tags(key)? })
+        self.shared.entry(&self.txn, key)
     }
 
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         self.shared.get(&self.txn, self.shared.tables.meta, Of::Meta, name, copy)
+    }
+
+    /// Gives every name of `meta` that begins with `prefix`, in their order, what stands behind that, and the bytes.
+    pub fn each_meta(&self, prefix: &str, mut each: impl FnMut(&str, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let failed = |e| self.shared.error("read", e);
+        for entry in self.shared.tables.meta.prefix_iter(&self.txn, stored_prefix(prefix)).map_err(failed)? {
+            let (stored, record) = entry.map_err(failed)?;
+            let found = record::decode(Of::Meta, stored, record).map_err(|why| corrupt(&self.shared.dir, why))?;
+            if let (Some(rest), value) = (found.0.strip_prefix(prefix), found.1) {
+                each(rest, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// A blob of recent ids.

@@ -4,6 +4,7 @@
 //! ends. Patches need no ownership: they go into tables of their own (`mod.rs`).
 
 use super::env::{Table, io_error, place};
+use super::index::Marks;
 use super::record::{self, Of, stored};
 use super::{Applied, Embedded, Trace, by_key};
 use crate::key::Key;
@@ -119,7 +120,7 @@ impl Owner {
         let states = sorted(changes.states.into_iter().collect());
         let shared = &self.store.shared;
         shared.write(|txn| {
-            let mut put = Put { store: &self.store, txn, record: Vec::new() };
+            let mut put = Put::new(&self.store, txn)?;
             put.states(&states)?;
             self.store.apply_sorted(&mut put, &by_key(patches), false, &mut Applied::default())?;
             put.remove_traces(heard)?;
@@ -155,6 +156,15 @@ pub(super) struct Put<'p, 't> {
     pub store: &'p Embedded,
     pub txn: &'p mut RwTxn<'t>,
     pub record: Vec<u8>,
+    /// Where there is an index.
+    pub marks: Option<Marks>,
+}
+
+impl<'p, 't> Put<'p, 't> {
+    pub fn new(store: &'p Embedded, txn: &'p mut RwTxn<'t>) -> Result<Put<'p, 't>, Error> {
+        let marks = Marks::of(&store.shared, txn)?;
+        Ok(Put { store, txn, record: Vec::new(), marks })
+    }
 }
 
 impl Put<'_, '_> {
@@ -164,6 +174,7 @@ impl Put<'_, '_> {
         let empty = table.is_empty(self.txn).map_err(|e| self.store.shared.error("write", e))?;
         for (i, (key, value)) in states.iter().enumerate() {
             let key: &str = key.borrow();
+            self.mark(key)?;
             let replaced = states.get(i + 1).is_some_and(|(next, _)| next.borrow() == key);
             match value {
                 _ if replaced => {}
@@ -192,6 +203,7 @@ impl Put<'_, '_> {
 
     /// Removes what patches have left of a key; whether there was anything.
     pub fn remove_tags(&mut self, key: &Key) -> Result<bool, Error> {
+        self.mark(key.as_str())?;
         let shared = &self.store.shared;
         let failed = |e| shared.error("write", e);
         let tags = shared.tables.tags.delete(self.txn, &stored(key.as_str())).map_err(failed)?;

@@ -24,6 +24,9 @@ pub(super) enum Of {
     State = 1,
     Tags = 2,
     Ids = 3,
+    Index = 4,
+    Ordinals = 5,
+    Changed = 6,
 }
 
 /// The bytes under which `key` is stored.

@@ -3,7 +3,8 @@
 //! A scan reads in chunks, each from a snapshot of its own: it never keeps old pages
 //! alive, and a key is seen as of the moment its chunk was read.
 
-use super::env::corrupt;
+use super::env::{Shared, corrupt};
+use super::index::behind;
 use super::record::{self, Of, stored_prefix};
 use super::tags::{self, Tag};
 use super::{Embedded, Snapshot};
@@ -81,7 +82,7 @@ impl Iterator for Scan {
 }
 
 /// Where the next chunk goes on; `None` at the end.
-type After = Option<Vec<u8>>;
+pub(super) type After = Option<Vec<u8>>;
 
 impl Snapshot<'_> {
     /// Gives every key of one entity of one tenant to `each`, all as of this one commit.
@@ -99,20 +100,25 @@ impl Snapshot<'_> {
         }
     }
 
-    /// The next entries behind `after`, joined from both tables.
     fn chunk(&self, prefix: &str, after: Option<&[u8]>) -> Result<(Vec<Entry>, After), Error> {
-        let shared = self.shared;
+        self.shared.chunk(&self.txn, prefix, after, CHUNK_KEYS)
+    }
+}
+
+impl Shared {
+    /// The next entries behind `after`, at most so many, joined from both tables.
+    pub(super) fn chunk(
+        &self,
+        txn: &heed::RoTxn<'_>,
+        prefix: &str,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, After), Error> {
         let start = stored_prefix(prefix);
-        let from = match after {
-            Some(after) => Bound::Excluded(after),
-            // LMDB has no empty key to begin at.
-            None if start.is_empty() => Bound::Unbounded,
-            None => Bound::Included(start),
-        };
-        let range = (from, Bound::Unbounded);
-        let failed = |e| shared.error("read", e);
-        let mut states = shared.tables.state.range(&self.txn, &range).map_err(failed)?;
-        let mut patched = shared.tables.tags.range(&self.txn, &range).map_err(failed)?;
+        let range = (behind(start, after), Bound::Unbounded);
+        let failed = |e| self.error("read", e);
+        let mut states = self.tables.state.range(txn, &range).map_err(failed)?;
+        let mut patched = self.tables.tags.range(txn, &range).map_err(failed)?;
         let mut next_state = states.next().transpose().map_err(failed)?;
         let mut next_tags = patched.next().transpose().map_err(failed)?;
         let mut entries = Vec::new();
@@ -128,13 +134,13 @@ impl Snapshot<'_> {
             if !at.starts_with(start) {
                 return Ok((entries, None));
             }
-            if seen >= CHUNK_KEYS || bytes >= CHUNK_BYTES {
+            if seen >= limit || bytes >= CHUNK_BYTES {
                 return Ok((entries, Some(last.to_vec())));
             }
             let state = next_state.filter(|(key, _)| *key == at).map(|(_, record)| record);
             let tags = next_tags.filter(|(key, _)| *key == at).map(|(_, record)| record);
             bytes += at.len() + state.map_or(0, <[u8]>::len) + tags.map_or(0, <[u8]>::len);
-            let entry = entry(at, state, tags).map_err(|why| corrupt(&shared.dir, why))?;
+            let entry = entry(at, state, tags).map_err(|why| corrupt(&self.dir, why))?;
             if entry.key.as_str().starts_with(prefix) {
                 entries.push(entry);
             }
@@ -147,6 +153,48 @@ impl Snapshot<'_> {
                 next_tags = patched.next().transpose().map_err(failed)?;
             }
         }
+    }
+}
+
+impl Shared {
+    /// The next keys behind `after`, at most so many, joined from both tables.
+    pub(super) fn keys(
+        &self,
+        txn: &heed::RoTxn<'_>,
+        prefix: &str,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Key>, Error> {
+        let start = stored_prefix(prefix);
+        let range = (behind(start, after), Bound::Unbounded);
+        let failed = |e| self.error("read", e);
+        let mut states = self.tables.state.range(txn, &range).map_err(failed)?;
+        let mut patched = self.tables.tags.range(txn, &range).map_err(failed)?;
+        let mut next_state = states.next().transpose().map_err(failed)?;
+        let mut next_tags = patched.next().transpose().map_err(failed)?;
+        let mut keys = Vec::new();
+        while keys.len() < limit {
+            let (of, at, record) = match (next_state, next_tags) {
+                (Some((s, record)), Some((t, _))) if s <= t => (Of::State, s, record),
+                (Some((s, record)), None) => (Of::State, s, record),
+                (_, Some((t, record))) => (Of::Tags, t, record),
+                (None, None) => break,
+            };
+            if !at.starts_with(start) {
+                break;
+            }
+            let (key, _) = record::decode(of, at, record).map_err(|why| corrupt(&self.dir, why))?;
+            if key.starts_with(prefix) {
+                keys.extend(Key::from_stored(key));
+            }
+            if next_state.is_some_and(|(s, _)| s == at) {
+                next_state = states.next().transpose().map_err(failed)?;
+            }
+            if next_tags.is_some_and(|(t, _)| t == at) {
+                next_tags = patched.next().transpose().map_err(failed)?;
+            }
+        }
+        Ok(keys)
     }
 }
 

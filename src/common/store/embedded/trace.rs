@@ -3,11 +3,11 @@
 //! A trace stands in `meta`, under a name that ends in the key: one a key, however often it changes. It holds the number
 //! of the transaction that left it, and is removed only while that is the last one, so no change goes unheard.
 
-use super::Embedded;
 use super::env::corrupt;
 use super::owner::Put;
 use super::record::{self, Of, stored, stored_prefix};
 use super::tags::Tag;
+use super::{Embedded, Snapshot};
 use crate::key::Key;
 use crate::store::error::Error;
 
@@ -35,6 +35,13 @@ impl Embedded {
             traces.push((trace, tags));
         }
         Ok(traces)
+    }
+}
+
+impl Snapshot<'_> {
+    /// Whether patches have changed a key since the owner of the live state last looked.
+    pub fn is_traced(&self, key: &Key) -> Result<bool, Error> {
+        Ok(self.meta(&name(key))?.is_some())
     }
 }
 

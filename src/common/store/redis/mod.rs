@@ -13,11 +13,13 @@ mod fault;
 mod read;
 mod resp;
 mod sentinel;
+mod set;
 mod write;
 
 pub use facts::Facts;
 pub use read::{Fields, Scan};
-pub use write::{Published, Refused, Written};
+pub use set::NewSet;
+pub use write::{Encoded, Encoder, Published, Refused, Written};
 
 use super::address::{Deployment, RedisUrl};
 use super::error::Error;

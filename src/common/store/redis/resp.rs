@@ -4,7 +4,7 @@
 //! read as a command.
 
 use crate::key::Prefixes;
-use crate::patch::Patch;
+use crate::patch::{ALL_OTHERS, Patch};
 use ::redis::Value;
 use std::io::Write;
 
@@ -34,8 +34,10 @@ pub(super) fn script<'p>(
 ) {
     let tokens = usize::from(under.is_some());
     let keys = patches.clone().count() + tokens;
-    // Two counts a patch; a field that goes is one argument, one that stays two.
-    let tags = |patch: &Patch| 2 + patch.tags.iter().map(|(_, value)| 1 + usize::from(value.is_some())).sum::<usize>();
+    // Two counts a patch; a field that goes is one argument, one that stays two. Without any name all go.
+    let set = |patch: &Patch| patch.tags.iter().filter(|(_, value)| value.is_some()).count();
+    let gone = |patch: &Patch| usize::from(patch.is_whole()) + patch.removed().count();
+    let tags = |patch: &Patch| 2 + 2 * set(patch) + gone(patch);
     head(out, b'*', 3 + keys + 2 * tokens + patches.clone().map(tags).sum::<usize>());
     bulk(out, b"EVALSHA");
     bulk(out, sha);
@@ -52,8 +54,7 @@ pub(super) fn script<'p>(
     }
     let mut scratch = Vec::new();
     for patch in patches {
-        let removed = patch.tags.iter().filter(|(_, value)| value.is_none()).count();
-        number(out, 2 * (patch.tags.len() - removed));
+        number(out, 2 * set(patch));
         for (code, value) in &patch.tags {
             let Some(value) = value else { continue };
             bulk(out, code.as_bytes());
@@ -61,10 +62,11 @@ pub(super) fn script<'p>(
             write!(scratch, "{value}").expect("memory takes every write");
             bulk(out, &scratch);
         }
-        number(out, removed);
-        for (code, _) in patch.tags.iter().filter(|(_, value)| value.is_none()) {
-            bulk(out, code.as_bytes());
+        number(out, gone(patch));
+        if patch.is_whole() {
+            bulk(out, ALL_OTHERS.as_bytes());
         }
+        patch.removed().for_each(|code| bulk(out, code.as_bytes()));
     }
 }
 
@@ -81,13 +83,17 @@ pub(super) fn text(value: Value) -> Option<String> {
     }
 }
 
-/// Appends the HSET and HDEL that make `patch` true; gives the number of commands (0 to 2).
+/// Appends the DEL, HSET and HDEL that make `patch` true; gives the number of commands (0 to 3).
 ///
 /// `scratch` is overwritten.
 pub(super) fn patch(out: &mut Vec<u8>, patch: &Patch, names: &Prefixes, scratch: &mut Vec<u8>) -> usize {
-    let removed = patch.tags.iter().filter(|(_, value)| value.is_none()).count();
-    let set = patch.tags.len() - removed;
+    let removed = patch.removed().count();
+    let set = patch.tags.iter().filter(|(_, value)| value.is_some()).count();
     let name = names.name(&patch.key);
+    let whole = patch.is_whole();
+    if whole {
+        command(out, &[b"DEL", name.as_bytes()]);
+    }
     if set > 0 {
         head(out, b'*', 2 + 2 * set);
         bulk(out, b"HSET");
@@ -104,11 +110,9 @@ pub(super) fn patch(out: &mut Vec<u8>, patch: &Patch, names: &Prefixes, scratch:
         head(out, b'*', 2 + removed);
         bulk(out, b"HDEL");
         bulk(out, name.as_bytes());
-        for (code, _) in patch.tags.iter().filter(|(_, value)| value.is_none()) {
-            bulk(out, code.as_bytes());
-        }
+        patch.removed().for_each(|code| bulk(out, code.as_bytes()));
     }
-    usize::from(set > 0) + usize::from(removed > 0)
+    usize::from(whole) + usize::from(set > 0) + usize::from(removed > 0)
 }
 
 fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -153,6 +157,23 @@ mod tests {
         let want = "*8\r\n$4\r\nHSET\r\n$11\r\nprofile:a b\r\n$3\r\nltv\r\n$6\r\n150.75\r\n$3\r\nseg\r\n$5\r\nx\r\n*1\r\n\
                     $4\r\nlist\r\n$5\r\n[1,2]\r\n*3\r\n$4\r\nHDEL\r\n$11\r\nprofile:a b\r\n$1\r\nn\r\n";
         assert_eq!(String::from_utf8(out).expect("UTF-8"), want);
+    }
+
+    #[test]
+    fn a_whole_patch_removes_all_others_first_and_no_patch_of_a_profile_is_one() {
+        for (entity, want) in [
+            (
+                "segments",
+                "*2\r\n$3\r\nDEL\r\n$12\r\nsegments:u-1\r\n*4\r\n$4\r\nHSET\r\n$12\r\nsegments:u-1\r\n$1\r\na\r\n$1\r\n5\r\n",
+            ),
+            ("item", "*4\r\n$4\r\nHSET\r\n$8\r\nitem:u-1\r\n$1\r\na\r\n$1\r\n5\r\n"),
+        ] {
+            let tags = vec![(ALL_OTHERS.into(), None), ("a".into(), Some(crate::value::Value::Int(5)))];
+            let patch = Patch { key: crate::key::Key::new("", entity, ["u-1"]), as_of: 1, tags };
+            let mut out = Vec::new();
+            super::patch(&mut out, &patch, &Prefixes::default(), &mut Vec::new());
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), want);
+        }
     }
 
     #[test]

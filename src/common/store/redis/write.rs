@@ -5,10 +5,11 @@
 
 use super::fault::Fault;
 use super::{Link, Redis, resp};
-use crate::key::Key;
+use crate::key::{Key, Prefixes};
 use crate::patch::Patch;
 use crate::store::error::Error;
 use ::redis::Value;
+use std::sync::Arc;
 
 /// A batch ends at this many patches or bytes, whichever comes first.
 const BATCH_PATCHES: usize = 500;
@@ -97,9 +98,31 @@ impl Redis {
         if self.cluster.is_some() {
             return self.in_cluster(|cluster, names| cluster.publish(patches, names, token, expected, new));
         }
+        let encoded = Encoder(self.names.clone()).encode(patches);
+        self.apply_encoded(patches, &encoded, token, expected, new, &mut || ())
+    }
+
+    /// The same of patches that are encoded already; `meanwhile` is called while the server works.
+    pub fn apply_encoded(
+        &mut self,
+        patches: &[Patch],
+        encoded: &Encoded,
+        token: &str,
+        expected: Option<&str>,
+        new: &str,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Published, Error> {
         self.look_for_another();
         let mut sent = false;
-        self.patiently(|link| link.publish(patches, token, expected, new, &mut sent))
+        self.patiently(|link| {
+            let mut batch = Writes { patches, encoded, meanwhile: &mut *meanwhile };
+            link.publish(&mut batch, token, expected, new, &mut sent)
+        })
+    }
+
+    /// What encodes patches early; `None` in a cluster, where they go slot by slot.
+    pub fn encoder(&self) -> Option<Encoder> {
+        self.cluster.is_none().then(|| Encoder(self.names.clone()))
     }
 
     /// The number of the newest claim on `token` that a slot of a cluster knows of; `None` for a single server, where the
@@ -131,6 +154,35 @@ impl Redis {
             text(link.receive()?)
         })
     }
+}
+
+/// Encodes patches for [`Redis::apply_encoded`], on any thread and while the server is busy.
+pub struct Encoder(Arc<Prefixes>);
+
+/// Patches as commands.
+pub struct Encoded {
+    bytes: Vec<u8>,
+    /// For each command the patch it belongs to.
+    commands: Vec<usize>,
+}
+
+impl Encoder {
+    pub fn encode(&self, patches: &[Patch]) -> Encoded {
+        let (mut bytes, mut commands) = (Vec::new(), Vec::with_capacity(patches.len() * 2));
+        let mut scratch = Vec::new();
+        for (i, patch) in patches.iter().enumerate() {
+            let count = resp::patch(&mut bytes, patch, &self.0, &mut scratch);
+            commands.extend(std::iter::repeat_n(i, count));
+        }
+        Encoded { bytes, commands }
+    }
+}
+
+/// What is to be written under a token.
+struct Writes<'a> {
+    patches: &'a [Patch],
+    encoded: &'a Encoded,
+    meanwhile: &'a mut dyn FnMut(),
 }
 
 /// A batch on its way: the patches `start..end`, and for each command the patch it belongs to.
@@ -201,7 +253,7 @@ impl Link {
 
     fn publish(
         &mut self,
-        patches: &[Patch],
+        batch: &mut Writes<'_>,
         token: &str,
         expected: Option<&str>,
         new: &str,
@@ -225,7 +277,7 @@ impl Link {
                 continue;
             }
             *sent = true;
-            if let Some(written) = self.transaction(patches, token, new)? {
+            if let Some(written) = self.transaction(batch, token, new)? {
                 return Ok(Published::Applied(written));
             }
         }
@@ -246,19 +298,16 @@ impl Link {
     /// Sends the batch and the token, and behind them the watch for the next: one round trip a batch.
     ///
     /// `None` when the token changed since the watch began; the new watch is then to be looked at.
-    fn transaction(&mut self, patches: &[Patch], token: &str, new: &str) -> Result<Option<Written>, Fault> {
+    fn transaction(&mut self, batch: &mut Writes<'_>, token: &str, new: &str) -> Result<Option<Written>, Fault> {
+        let Writes { patches, encoded: Encoded { bytes, commands }, meanwhile } = batch;
         resp::command(&mut self.buffer, &[b"MULTI"]);
-        let mut commands = Vec::with_capacity(patches.len() + 1);
-        let mut scratch = Vec::new();
-        for (i, patch) in patches.iter().enumerate() {
-            let count = resp::patch(&mut self.buffer, patch, &self.names, &mut scratch);
-            commands.extend(std::iter::repeat_n(i, count));
-        }
+        self.buffer.extend_from_slice(bytes);
         resp::command(&mut self.buffer, &[b"SET", token.as_bytes(), new.as_bytes()]);
         resp::command(&mut self.buffer, &[b"EXEC"]);
         resp::command(&mut self.buffer, &[b"WATCH", token.as_bytes()]);
         resp::command(&mut self.buffer, &[b"GET", token.as_bytes()]);
         self.send()?;
+        meanwhile();
         let answers = self.answers(commands.len() + 1)?;
         self.receive()?;
         let found = text(self.receive()?)?;
@@ -268,7 +317,7 @@ impl Link {
             return Err(Fault::of_server(error).lasting());
         }
         let mut written = Written::default();
-        account(&answers[..commands.len()], &commands, patches, patches.len(), &mut written)?;
+        account(&answers[..commands.len()], commands, patches, patches.len(), &mut written)?;
         Ok(Some(written))
     }
 

@@ -191,6 +191,8 @@ impl Base {
             hash_key: hash_key(),
             input: Input::BaseOnly,
             forgotten: Arc::default(),
+            audiences: false,
+            derived: None,
         };
         let keep = match Keep::open(&self.dir, setup, &mut Words) {
             Err(Error::Store(e)) if e.kind == Kind::Busy => {

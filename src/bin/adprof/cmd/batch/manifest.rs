@@ -2,15 +2,14 @@
 //!
 //! The output passes through here on its way to its file; other threads compute its figures meanwhile.
 
-use crate::report::{Exit, Failure};
-use crate::whole::into_file;
+use crate::whole::{self, into_file};
 use adprof::engine::plan::Plan;
-use adprof::quality::{Events, Figures, Made, Manifest, Outcome, Written, beside, hex};
+use adprof::export::Summed;
+use adprof::quality::{Events, Figures, Made, Manifest, Outcome, Written};
 use adprof::run::batch::{Job, Summary};
 use adprof::tag::Definitions;
 use anyhow::Result;
 use jiff::civil::Date;
-use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -29,15 +28,7 @@ impl ManifestArgs {
     /// Where the manifest of an output goes; `None`: none is wanted.
     pub fn place(&self, output: &Path) -> Result<Option<PathBuf>> {
         let Some(given) = &self.manifest else { return Ok(None) };
-        if std::fs::metadata(output).is_ok_and(|there| !there.is_file()) {
-            let message = format!("{}: not a file: a manifest describes a file", output.display());
-            return Err(Failure::new(Exit::Usage, message).hint("name a file: -o patches.ndjson").into());
-        }
-        let place = given.clone().unwrap_or_else(|| beside(output));
-        if place == output {
-            return Err(Failure::new(Exit::Usage, "the manifest and the output are one file").into());
-        }
-        Ok(Some(place))
+        whole::manifest_of(output, given.as_deref()).map(Some)
     }
 }
 
@@ -114,9 +105,7 @@ const COLUMNS: usize = 128;
 
 /// A writer that looks at what is written.
 pub struct Observed<W> {
-    inner: W,
-    hash: Sha256,
-    bytes: u64,
+    inner: Summed<W>,
     /// Whole lines and the beginning of one.
     piece: Vec<u8>,
     pieces: Option<mpsc::SyncSender<Vec<u8>>>,
@@ -144,7 +133,7 @@ impl<W: Write> Observed<W> {
                 })
             })
             .collect();
-        Observed { inner, hash: Sha256::new(), bytes: 0, piece: Vec::new(), pieces: Some(send), readers }
+        Observed { inner: Summed::new(inner), piece: Vec::new(), pieces: Some(send), readers }
     }
 
     /// The figures of all that was written, and its sum.
@@ -157,7 +146,8 @@ impl<W: Write> Observed<W> {
             figures.merge(reader.join().expect("a panic ends the program").map_err(io::Error::other)?);
         }
         let outcome = figures.finish();
-        let written = Written { rows: outcome.rows, bytes: self.bytes, sha256: hex(&self.hash.finalize()) };
+        let (bytes, sha256) = self.inner.finish();
+        let written = Written { rows: outcome.rows, bytes, sha256 };
         Ok((outcome, written))
     }
 
@@ -172,10 +162,7 @@ impl<W: Write> Observed<W> {
 impl<W: Write> Write for Observed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.inner.write(bytes)?;
-        let bytes = &bytes[..n];
-        self.bytes += n as u64;
-        self.hash.update(bytes);
-        self.piece.extend_from_slice(bytes);
+        self.piece.extend_from_slice(&bytes[..n]);
         if self.piece.len() >= PIECE
             && let Some(end) = memchr::memrchr(b'\n', &self.piece)
         {

@@ -4,11 +4,11 @@ use super::Work;
 use crate::given::{self, grouped};
 use crate::report::{self, Exit, Failure};
 use adprof::forgotten;
-use adprof::key::Key;
+use adprof::key::{Key, SEGMENTS};
 use adprof::log::{care, pass};
 use adprof::run::forget::{self, State};
-use adprof::store::Embedded;
 use adprof::store::redis::Redis;
+use adprof::store::{Embedded, Kind};
 use anyhow::Result;
 use std::path::Path;
 
@@ -122,13 +122,14 @@ impl Work {
         }
         // Before the state is written anew: its letters move with it.
         self.letters(&dir.join("dead.ndjson"))?;
-        match forget::state(dir, &self.people, self.wait).map_err(given::of_store)? {
-            State::Clean { rewritten: true } => report::say(format_args!("{place}: written anew without them")),
-            State::Clean { rewritten: false } => report::say(format_args!("{place}: has nothing of them")),
-            State::Dropped { bytes_left: false } => {
+        let state = forget::state(dir, &self.people, self.wait).map_err(given::of_store)?;
+        match state {
+            State::Clean { rewritten: true, .. } => report::say(format_args!("{place}: written anew without them")),
+            State::Clean { rewritten: false, .. } => report::say(format_args!("{place}: has nothing of them")),
+            State::Dropped { bytes_left: false, .. } => {
                 report::say(format_args!("{place}: dropped by the stream that owns it"));
             }
-            State::Dropped { bytes_left: true } => report::say(format_args!(
+            State::Dropped { bytes_left: true, .. } => report::say(format_args!(
                 "{place}: dropped by the stream that owns it; pages of its file that are free keep bytes of them until this is \
                  run once more while no stream runs, or the stream is started again"
             )),
@@ -137,6 +138,11 @@ impl Work {
                 let hint = "it does as soon as it can, Redis being up: run this again to see it";
                 return Err(Failure::new(Exit::TryAgain, message).hint(hint).into());
             }
+        }
+        if let State::Clean { index: true, .. } | State::Dropped { index: true, .. } = state {
+            report::say(format_args!(
+                "{place}: its index is gone, with the audiences built of it: `adprof segment index` makes it anew"
+            ));
         }
         // What the stream wrote until it heard of it.
         self.letters(&dir.join("dead.ndjson"))
@@ -153,6 +159,12 @@ impl Work {
             let profiles = redis.get_many(&keys).map_err(given::of_store)?;
             profiles.iter().filter(|fields| !fields.as_ref().is_ok_and(Vec::is_empty)).count() as u64
         } else {
+            let audiences: Vec<Key> = keys.iter().map(|key| Key::new("", SEGMENTS, [key.id()])).collect();
+            match redis.delete(&audiences) {
+                // Where there are no segments the right to these need not be there either.
+                Err(e) if e.kind == Kind::Denied && self.definitions.segments.is_empty() => {}
+                done => drop(done.map_err(given::of_store)?),
+            }
             redis.delete(&keys).map_err(given::of_store)?
         };
         let gone = |key: &Key| {

@@ -4,7 +4,7 @@ use super::count::no_rule;
 use super::line::{Line, array};
 use super::list::columns;
 use super::{Shown, usual};
-use crate::ask::{self, AskArgs, Named, Of, RuleArgs, usage};
+use crate::ask::{self, AskArgs, HowArgs, Named, Of, RuleArgs, usage};
 use crate::given::{self, DefinitionArgs, grouped};
 use crate::report;
 use adprof::key::Key;
@@ -101,8 +101,8 @@ impl Side {
     fn members(&mut self) -> Result<HashSet<Key>> {
         let mut members = HashSet::new();
         let rule = self.rule.clone();
-        ask::members(&mut self.profiles, &self.of, Some(rule), |profile| {
-            members.insert(profile.key);
+        ask::keys(&mut self.profiles, &self.of, rule, HowArgs::default(), |key| {
+            members.insert(key.clone());
             Ok(())
         })?;
         Ok(members)
@@ -128,11 +128,11 @@ fn compare(before: &mut Side, after: &mut Side, mut each: impl FnMut(&Key, bool)
     let mut gone = before.members()?;
     let mut found = Difference { before: gone.len() as u64, ..Difference::default() };
     let rule = after.rule.clone();
-    ask::members(&mut after.profiles, &after.of, Some(rule), |profile| {
+    ask::keys(&mut after.profiles, &after.of, rule, HowArgs::default(), |key| {
         found.after += 1;
-        if !gone.remove(&profile.key) {
+        if !gone.remove(key) {
             found.entered += 1;
-            each(&profile.key, true)?;
+            each(key, true)?;
         }
         Ok(())
     })?;
@@ -239,7 +239,7 @@ pub fn plan(args: PlanArgs) -> Result<()> {
     let (was, as_of) = (gone.len() as u64, planned.as_of());
     let (mut size, mut joins, mut rule) = (0u64, 0u64, planned.rule.clone());
     overlaps.iter().map(|o| &o.rule).chain([&rule]).try_for_each(|rule| ask::doubts(&planned.profiles, rule))?;
-    let all = ask::members(&mut planned.profiles, &of, None, |profile| {
+    let all = ask::members(&mut planned.profiles, &of, None, HowArgs::default(), |profile| {
         let member = rule.matches(&profile, as_of);
         if member {
             size += 1;

@@ -11,7 +11,8 @@ use adprof::ndjson::{push_str, shown};
 use adprof::profiles::{Foreseen, Profile};
 use adprof::segment::Rule;
 use adprof::segment::explain::{Condition, Membership, Part, Step, tree};
-use adprof::tag::{Definitions, Status};
+use adprof::segment::matching::Matcher;
+use adprof::tag::{Definitions, Segment, Status};
 use adprof::time;
 use anyhow::Result;
 use std::fmt::Write as _;
@@ -58,31 +59,53 @@ pub fn matching(args: MatchArgs) -> Result<()> {
     let keys = args.users.iter().map(|id| key(&Of::users(), id)).collect::<Result<Vec<Key>>>()?;
     let mut profiles = args.ask.open()?;
     let (definitions, as_of) = (profiles.definitions().clone(), profiles.as_of());
-    let active = definitions.segments.iter().filter(|segment| segment.status == Status::Active);
-    let mut rules: Vec<(&str, Rule)> = active.map(|segment| (&*segment.code, Rule::of(segment))).collect();
-    if rules.is_empty() {
+    let active = || definitions.segments.iter().filter(|segment| segment.status == Status::Active);
+    let kept = profiles.kept_audiences().map_err(given::of_store)?;
+    let is_kept = |segment: &&Segment| {
+        kept.iter().any(|(code, version)| (&**code, version) == (&*segment.code, &segment.version))
+    };
+    // A stream has worked these out; the others are worked out here.
+    let kept: Vec<(&str, &str)> = active().filter(is_kept).map(|segment| (&*segment.code, &*segment.version)).collect();
+    let others = active().filter(|segment| !is_kept(segment));
+    let rules: Vec<(&str, Rule)> = others.map(|segment| (&*segment.code, Rule::of(segment))).collect();
+    if rules.is_empty() && kept.is_empty() {
         report::say(format_args!("{}: no active segment", definitions.source));
     }
     let format = usual(args.format);
     rules.iter().try_for_each(|(_, rule)| doubts(&profiles, rule))?;
+    let mut matcher = Matcher::new(rules.iter().map(|(_, rule)| rule.clone()).collect(), &definitions);
     for batch in keys.chunks(BATCH) {
         let mut out = String::new();
-        for profile in profiles.get_many(batch).map_err(given::of_store)? {
-            let of: Vec<(&str, &str)> = rules
-                .iter_mut()
-                .filter_map(|(code, rule)| rule.matches(&profile, as_of).then_some((*code, rule.version())))
-                .collect();
+        let members = match kept.is_empty() {
+            true => vec![Vec::new(); batch.len()],
+            false => profiles.memberships(batch).map_err(given::of_store)?,
+        };
+        let found = match rules.is_empty() {
+            true => Vec::new(),
+            false => profiles.get_many(batch).map_err(given::of_store)?,
+        };
+        for (i, key) in batch.iter().enumerate() {
+            let mut of: Vec<(&str, &str)> =
+                kept.iter().copied().filter(|(code, _)| members[i].iter().any(|member| member == code)).collect();
+            if let Some(profile) = found.get(i) {
+                let mine = matcher.matches(&definitions, profile, as_of).iter().map(|place| &rules[*place as usize]);
+                of.extend(mine.map(|(code, rule)| (*code, rule.version())));
+            }
+            let place = |code: &str| definitions.segments.iter().position(|segment| &*segment.code == code);
+            if !kept.is_empty() && !found.is_empty() {
+                of.sort_by_key(|(code, _)| place(code));
+            }
             out += &match format {
                 Shown::Ndjson => {
                     let segment = |(code, version): (&str, &str)| {
                         Line::new().text("segment", code).text("version", version).end()
                     };
                     let segments = array(of.into_iter().map(segment));
-                    Line::new().text("userId", profile.key.id()).json("asOf", as_of).json("segments", segments).line()
+                    Line::new().text("userId", key.id()).json("asOf", as_of).json("segments", segments).line()
                 }
                 Shown::Table => {
                     let codes: Vec<&str> = of.into_iter().map(|(code, _)| code).collect();
-                    format!("{}  {}\n", report::strong(&shown(profile.key.id())), codes.join(", "))
+                    format!("{}  {}\n", report::strong(&shown(key.id())), codes.join(", "))
                 }
             };
         }

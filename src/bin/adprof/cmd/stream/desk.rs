@@ -53,6 +53,12 @@ fn describe(report: &Report) -> String {
     if report.patches > 0 {
         words.push_str(&format!(", {} patches", given::grouped(report.patches)));
     }
+    if report.memberships > 0 {
+        words.push_str(&format!(", {} memberships", given::grouped(report.memberships as u64)));
+    }
+    if report.derived > 0 {
+        words.push_str(&format!(", {} enters and leaves told", given::grouped(report.derived)));
+    }
     words
 }
 

@@ -81,9 +81,13 @@ fn row(difference: &Difference, definitions: &Definitions) -> [String; 6] {
     };
     let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_string(), |v| cut(readable(v)));
     let key = difference.key.as_ref().map_or_else(|| "all".to_string(), |key| cut(shown(&key.text()).to_string()));
-    let tag = difference.tag.map_or_else(|| "all".to_string(), |tag| definitions.tags[tag].code.to_string());
-    let (store, log) = match difference.tag {
-        Some(_) if difference.key.is_some() => (value(&difference.store), value(&difference.log)),
+    let tag = match (&difference.segment, difference.tag) {
+        (Some(segment), _) => segment.to_string(),
+        (None, Some(tag)) => definitions.tags[tag].code.to_string(),
+        (None, None) => "all".to_string(),
+    };
+    let (store, log) = match difference.tag.is_some() || difference.segment.is_some() {
+        true if difference.key.is_some() => (value(&difference.store), value(&difference.log)),
         _ => (String::new(), String::new()),
     };
     [key, tag, difference.cause.name().to_string(), store, log, difference.why.clone()]
@@ -99,15 +103,16 @@ fn push_line(difference: &Difference, definitions: &Definitions, out: &mut Vec<u
         ndjson::push_str(out, &definitions.entity_of(tag).name);
         out.push(b',');
     }
-    out.extend_from_slice(b"\"tag\":");
-    match difference.tag {
-        Some(tag) => ndjson::push_str(out, &definitions.tags[tag].code),
-        None => Datum::Null.push_json(out),
+    out.extend_from_slice(if difference.segment.is_some() { b"\"segment\":" } else { b"\"tag\":" });
+    match (&difference.segment, difference.tag) {
+        (Some(segment), _) => ndjson::push_str(out, segment),
+        (None, Some(tag)) => ndjson::push_str(out, &definitions.tags[tag].code),
+        (None, None) => Datum::Null.push_json(out),
     }
     out.extend_from_slice(
         format!(",\"cause\":\"{}\",\"asOf\":{}", difference.cause.name(), difference.as_of).as_bytes(),
     );
-    if difference.key.is_some() && difference.tag.is_some() {
+    if difference.key.is_some() && (difference.tag.is_some() || difference.segment.is_some()) {
         for (name, value) in [("store", &difference.store), ("log", &difference.log)] {
             out.extend_from_slice(format!(",\"{name}\":").as_bytes());
             match value {

@@ -280,6 +280,14 @@ impl Cluster {
         Ok(self.scripts.as_ref().expect("they were just loaded")[which as usize].clone())
     }
 
+    /// The answers to commands on one key, which is in one slot. While that moves they may be done in another order: who
+    /// needs this one has to see it in the answers.
+    pub fn on_key(&mut self, key: &str, commands: &[Vec<&[u8]>]) -> Result<Vec<Value>, Fault> {
+        let mut all = Commands::default();
+        commands.iter().for_each(|command| all.plain(slot::slot(key.as_bytes()), command));
+        self.run(&all, false)
+    }
+
     /// The nodes that have slots, for what is asked of each.
     pub fn places(&mut self) -> Result<Vec<(String, u16)>, Fault> {
         self.refresh()?;

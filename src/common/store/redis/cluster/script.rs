@@ -12,7 +12,7 @@ pub enum Script {
     Exchange,
     /// Puts ARGV[1] there unless something greater is there; gives 1, or what it found.
     Raise,
-    /// Writes profiles; gives the numbers of those that it refuses.
+    /// Writes profiles, where the first field that goes has no name anew; gives the numbers of those that it refuses.
     Write,
     /// The same if the token KEYS[1] is ARGV[1], and makes that ARGV[2]; gives what it found instead as a text.
     WriteUnder,
@@ -36,6 +36,7 @@ for i = 1, #KEYS do
   local gone = tonumber(ARGV[at + 1 + sets])
   local kind = redis.call('TYPE', KEYS[i]).ok
   if kind == 'hash' or kind == 'none' then
+    if gone > 0 and ARGV[at + 2 + sets] == '' then redis.call('DEL', KEYS[i]) end
     if sets > 0 then redis.call('HSET', KEYS[i], unpack(ARGV, at + 1, at + sets)) end
     if gone > 0 then redis.call('HDEL', KEYS[i], unpack(ARGV, at + 2 + sets, at + 1 + sets + gone)) end
   else
@@ -54,6 +55,7 @@ for i = 2, #KEYS do
   local gone = tonumber(ARGV[at + 1 + sets])
   local kind = redis.call('TYPE', KEYS[i]).ok
   if kind == 'hash' or kind == 'none' then
+    if gone > 0 and ARGV[at + 2 + sets] == '' then redis.call('DEL', KEYS[i]) end
     if sets > 0 then redis.call('HSET', KEYS[i], unpack(ARGV, at + 1, at + sets)) end
     if gone > 0 then redis.call('HDEL', KEYS[i], unpack(ARGV, at + 2 + sets, at + 1 + sets + gone)) end
   else

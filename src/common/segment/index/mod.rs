@@ -1,0 +1,134 @@
+//! Who a rule is true of, by the index: columns for the keys it speaks for, the rule itself for the others.
+//!
+//! Both sides of three-valued logic are asked for on their own, who a part is true of and who it is false of: who is in
+//! neither is unknown, and NOT changes the sides without a set being made.
+
+pub mod guard;
+mod sets;
+mod step;
+
+use super::Rule;
+use crate::bits::Bits;
+use crate::key::Key;
+use crate::profiles::Profile;
+use crate::profiles::index::{Dictionary, Indexed, stored_order};
+use crate::store::Error;
+use crate::tag::Definitions;
+use sets::Asking;
+use step::Maker;
+
+/// The members of an audience, as of one instant and one transaction.
+pub struct Members {
+    /// By block.
+    pub blocks: Vec<Bits>,
+    /// Those in no block.
+    pub unnumbered: Vec<Key>,
+    pub size: u64,
+    /// All keys with a profile.
+    pub all: u64,
+    /// Keys that were looked up one by one.
+    pub looked_up: u64,
+}
+
+impl Members {
+    /// Asks the index.
+    pub fn find(indexed: &Indexed<'_>, definitions: &Definitions, rule: &mut Rule) -> Result<Members, Error> {
+        let as_of = indexed.as_of();
+        let maker = Maker { definitions, as_of, has_columns: &|tag| indexed.has_columns(tag) };
+        let step = maker.step(&rule.expr().node);
+        let types = |tag: usize| definitions.tags[tag].ty;
+        let (blocks, unnumbered) = (Vec::with_capacity(indexed.blocks() as usize), Vec::new());
+        let mut members = Members { blocks, unnumbered, size: 0, all: 0, looked_up: 0 };
+        for number in 0..indexed.blocks() {
+            let block = indexed.block(number)?;
+            let mut ask = block.others.clone();
+            let mut found = Bits::default();
+            if !block.clean.is_empty() {
+                let asked = Asking { block: &block, types: &types, as_of }.having(&step, true)?;
+                found = asked.sure;
+                found.and(&block.clean);
+                if let Some(mut open) = asked.open {
+                    open.and(&block.clean);
+                    ask.or(&open);
+                }
+            }
+            members.all += block.clean.count() as u64;
+            if !ask.is_empty() {
+                let keys = block.keys()?;
+                for place in ask.iter() {
+                    let profile = indexed.profile(&keys[usize::from(place)])?;
+                    members.looked_up += 1;
+                    members.all += u64::from(!profile.is_empty() && block.others.contains(place));
+                    if !profile.is_empty() && rule.matches(&profile, as_of) {
+                        found.insert(place);
+                    }
+                }
+            }
+            members.size += found.count() as u64;
+            members.blocks.push(found);
+        }
+        for key in indexed.unnumbered() {
+            let profile = indexed.profile(key)?;
+            members.looked_up += 1;
+            members.all += u64::from(!profile.is_empty());
+            if !profile.is_empty() && rule.matches(&profile, as_of) {
+                members.unnumbered.push(key.clone());
+                members.size += 1;
+            }
+        }
+        Ok(members)
+    }
+
+    /// Gives each key in the order of a scan. Those whose number does not follow it are in memory meanwhile.
+    pub fn keys<E: From<Error>>(
+        &self,
+        dictionary: &Dictionary<'_>,
+        mut each: impl FnMut(&Key) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut late = self.unnumbered.clone();
+        let mut last: Option<Key> = None;
+        let mut run: Vec<(u32, &Bits)> = Vec::new();
+        for (number, members) in self.blocks.iter().enumerate() {
+            let number = number as u32;
+            match dictionary.span(number)? {
+                Some((first, end)) if last.as_ref().is_none_or(|last| stored_order(last, &first).is_lt()) => {
+                    last = Some(end);
+                    run.push((number, members));
+                }
+                _ if members.is_empty() => {}
+                _ => late.extend(chosen(dictionary, number, members)?),
+            }
+        }
+        late.sort_by(stored_order);
+        let mut late = late.into_iter().peekable();
+        for (number, members) in run.into_iter().filter(|(_, members)| !members.is_empty()) {
+            for key in chosen(dictionary, number, members)? {
+                while let Some(before) = late.next_if(|late| stored_order(late, &key).is_lt()) {
+                    each(&before)?;
+                }
+                each(&key)?;
+            }
+        }
+        late.try_for_each(|key| each(&key))
+    }
+
+    /// The same, with the profile of each.
+    pub fn profiles<E: From<Error>>(
+        &self,
+        indexed: &Indexed<'_>,
+        mut each: impl FnMut(Profile) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.keys(&indexed.dictionary(), |key| each(indexed.profile(key)?))
+    }
+}
+
+fn chosen(dictionary: &Dictionary<'_>, number: u32, members: &Bits) -> Result<Vec<Key>, Error> {
+    let keys = dictionary.keys(number)?;
+    let mut chosen = Vec::with_capacity(members.count());
+    for (place, key) in keys.into_iter().enumerate() {
+        if members.contains(place as u16) {
+            chosen.push(key);
+        }
+    }
+    Ok(chosen)
+}

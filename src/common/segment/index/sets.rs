@@ -1,0 +1,205 @@
+//! What the columns of a block say of a rule: who it is certainly true of, and who has to be asked.
+
+use super::step::{One, Step};
+use crate::bits::{Bits, Body, Column};
+use crate::expr::{Scratch, truth_of};
+use crate::profiles::index::Block;
+use crate::store::{Error, Kind};
+use crate::time::Millis;
+use crate::value::{Datum, Type};
+
+/// Keys of a block.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Those it is certain of.
+    pub sure: Bits,
+    /// Those no column tells; never certain ones.
+    pub open: Option<Bits>,
+}
+
+impl Found {
+    fn sure(sure: Bits) -> Found {
+        Found { sure, open: None }
+    }
+
+    fn with_open(sure: Bits, mut open: Bits) -> Found {
+        open.and_not(&sure);
+        Found { sure, open: (!open.is_empty()).then_some(open) }
+    }
+
+    fn of_all(all: bool) -> Found {
+        let mut sure = Bits::default();
+        if all {
+            sure.invert();
+        }
+        Found::sure(sure)
+    }
+
+    fn possible(&self) -> Bits {
+        let mut possible = self.sure.clone();
+        self.open.iter().for_each(|open| possible.or(open));
+        possible
+    }
+
+    fn and(&mut self, other: Found) {
+        if self.open.is_none() && other.open.is_none() {
+            return self.sure.and(&other.sure);
+        }
+        let mut possible = self.possible();
+        possible.and(&other.possible());
+        self.sure.and(&other.sure);
+        *self = Found::with_open(std::mem::take(&mut self.sure), possible);
+    }
+
+    fn or(&mut self, other: Found) {
+        self.sure.or(&other.sure);
+        if self.open.is_some() || other.open.is_some() {
+            let mut open = self.open.take().unwrap_or_default();
+            other.open.iter().for_each(|theirs| open.or(theirs));
+            *self = Found::with_open(std::mem::take(&mut self.sure), open);
+        }
+    }
+
+    /// All others; who is open stays so.
+    fn others(mut self) -> Found {
+        self.sure.invert();
+        self.open.iter().for_each(|open| self.sure.and_not(open));
+        self
+    }
+
+    fn is_none(&self) -> bool {
+        self.open.is_none() && self.sure.is_empty()
+    }
+}
+
+/// Asks the columns of one block.
+pub(super) struct Asking<'b, 'i, 'a> {
+    pub block: &'b Block<'i, 'a>,
+    pub types: &'b dyn Fn(usize) -> Type,
+    pub as_of: Millis,
+}
+
+impl Asking<'_, '_, '_> {
+    /// The keys of which a part has this truth. Places that are no key's may be among them.
+    pub fn having(&self, step: &Step, truth: bool) -> Result<Found, Error> {
+        Ok(match step {
+            Step::And(parts) => self.join(parts, truth, truth)?,
+            Step::Or(parts) => self.join(parts, truth, !truth)?,
+            Step::Not(part) => self.having(part, !truth)?,
+            Step::Is { part, truth: wanted, negated } => {
+                let found = self.having(part, *wanted)?;
+                if truth == *negated { found.others() } else { found }
+            }
+            Step::IsNull { part, negated } => {
+                let mut known = self.having(part, true)?;
+                known.or(self.having(part, false)?);
+                if truth == *negated { known } else { known.others() }
+            }
+            Step::Missing { tag, negated } => {
+                let has = Found::sure(self.block.column(*tag)?.has());
+                if truth == *negated { has } else { has.others() }
+            }
+            Step::Constant(known) => Found::of_all(*known == Some(truth)),
+            Step::Within { tag, range, domain } => {
+                let Column { odd, body: Body::Numbers(numbers) } = self.block.column(*tag)? else {
+                    return Err(broken());
+                };
+                let (low, high) = numbers.bounds();
+                let inside = match range {
+                    _ if low < domain.0 || high > domain.1 => {
+                        let mut open = numbers.has();
+                        open.or(&odd);
+                        return Ok(Found::with_open(Bits::default(), open));
+                    }
+                    None => Bits::default(),
+                    Some(range) => numbers.within(*range).ok_or_else(broken)?,
+                };
+                let mut sure = inside;
+                if !truth {
+                    let mut has = numbers.has();
+                    has.and_not(&sure);
+                    sure = has;
+                }
+                Found::with_open(sure, odd)
+            }
+            Step::Each { tag, node, missing } => {
+                let is_bool = (self.types)(*tag) == Type::Bool;
+                let mut scratch = Scratch::new();
+                self.texts(*tag, *missing == Some(truth), &mut |text| {
+                    let value = if is_bool { Datum::Bool(text == "true") } else { Datum::Str(text) };
+                    let found = truth_of(node, &One { tag: *tag, value, as_of: self.as_of }, &scratch);
+                    scratch.reset();
+                    found == Some(truth)
+                })?
+            }
+            Step::Item { tag, node } => {
+                let scratch = Scratch::new();
+                let mut has_item = self.texts(*tag, false, &mut |item| {
+                    let list = format!("[{item}]");
+                    let row = One { tag: *tag, value: Datum::Json(&list), as_of: self.as_of };
+                    truth_of(node, &row, &scratch) == Some(true)
+                })?;
+                if !truth {
+                    // An item that is missing is no NULL: the list is there.
+                    has_item = has_item.others();
+                    let is_null =
+                        truth_of(node, &One { tag: *tag, value: Datum::Json("[]"), as_of: self.as_of }, &scratch);
+                    match is_null {
+                        None => return Ok(Found::default()),
+                        Some(_) => has_item.and(Found::sure(self.block.column(*tag)?.has())),
+                    }
+                }
+                has_item
+            }
+            Step::Open { tag: None } => Found::with_open(Bits::default(), self.everyone()),
+            Step::Open { tag: Some((tag, missing)) } => {
+                let has = self.block.column(*tag)?.has();
+                let mut sure = Bits::default();
+                if *missing == Some(truth) {
+                    sure = has.clone();
+                    sure.invert();
+                }
+                Found::with_open(sure, has)
+            }
+        })
+    }
+
+    /// Those of which every part has the truth, or any.
+    fn join(&self, parts: &[Step], truth: bool, all: bool) -> Result<Found, Error> {
+        let mut found: Option<Found> = None;
+        for part in parts {
+            // Nobody is left that the other parts could be true of.
+            if all && found.as_ref().is_some_and(Found::is_none) {
+                break;
+            }
+            let next = self.having(part, truth)?;
+            match &mut found {
+                None => found = Some(next),
+                Some(found) if all => found.and(next),
+                Some(found) => found.or(next),
+            }
+        }
+        Ok(found.unwrap_or_else(|| Found::of_all(all)))
+    }
+
+    /// Those with a text that is wanted, and those without any if these are.
+    fn texts(&self, tag: usize, missing: bool, wanted: &mut dyn FnMut(&str) -> bool) -> Result<Found, Error> {
+        let Column { odd, body: Body::Texts(texts) } = self.block.column(tag)? else { return Err(broken()) };
+        let mut sure = texts.with(|text| std::str::from_utf8(text).is_ok_and(&mut *wanted)).ok_or_else(broken)?;
+        if missing {
+            let mut without = texts.has();
+            without.invert();
+            sure.or(&without);
+        }
+        sure.and_not(&odd);
+        Ok(Found::with_open(sure, odd))
+    }
+
+    fn everyone(&self) -> Bits {
+        self.block.clean.clone()
+    }
+}
+
+fn broken() -> Error {
+    Error::new(Kind::Corrupt, "embedded store: its index is broken").hint("make it anew: adprof segment index --anew")
+}
