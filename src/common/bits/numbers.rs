@@ -127,8 +127,9 @@ impl Numbers<'_> {
         Some(steps.into_iter().map(|steps| steps.map(number)).collect())
     }
 
-    /// The places whose number lies in the range; `None` when a digit is broken.
-    pub fn within(&self, range: Range) -> Option<Bits> {
+    /// The places whose number lies in the range, of those `among` which are asked for (`None`: of all); `None` when a
+    /// digit is broken. Digits are read until nobody is left who is equal to an end: the fewer are asked for, the sooner.
+    pub fn within(&self, range: Range, among: Option<&Bits>) -> Option<Bits> {
         let from = range.from.map_or(Some(0), |from| self.steps(from));
         let to = range.to.map(|to| self.steps(to));
         let (from, to) = match (from, to) {
@@ -139,21 +140,27 @@ impl Numbers<'_> {
         };
         match to {
             Some(to) if to <= from => Some(Bits::default()),
-            Some(to) if to - from == 1 => self.equal(from),
-            None if from == 0 => Some(self.has()),
+            Some(to) if to - from == 1 => self.equal(from, among),
+            None if from == 0 => Some(self.those(among)),
             None => {
-                let mut rest = self.has();
-                rest.and_not(&self.below(from)?);
+                let mut rest = self.those(among);
+                rest.and_not(&self.below(from, among)?);
                 Some(rest)
             }
             Some(to) => {
-                let mut found = self.below(to)?;
+                let mut found = self.below(to, among)?;
                 if from > 0 {
-                    found.and_not(&self.below(from)?);
+                    found.and_not(&self.below(from, Some(&found))?);
                 }
                 Some(found)
             }
         }
+    }
+
+    fn those(&self, among: Option<&Bits>) -> Bits {
+        let mut those = self.has();
+        among.iter().for_each(|among| those.and(among));
+        those
     }
 
     /// The smallest number of units that is not below `n`; `None` when every number of the column is.
@@ -166,8 +173,8 @@ impl Numbers<'_> {
         (!is_beyond).then_some(steps)
     }
 
-    fn below(&self, steps: u128) -> Option<Bits> {
-        let (mut equal, mut below) = (self.has(), Bits::default());
+    fn below(&self, steps: u128, among: Option<&Bits>) -> Option<Bits> {
+        let (mut equal, mut below) = (self.those(among), Bits::default());
         for (i, digit) in self.digits.iter().enumerate().rev() {
             // Nothing is below by a digit that no lower one of the constant has, or when nobody is left.
             if steps & (u128::MAX >> (127 - i)) == 0 || equal.is_empty() {
@@ -183,9 +190,12 @@ impl Numbers<'_> {
         Some(below)
     }
 
-    fn equal(&self, steps: u128) -> Option<Bits> {
-        let mut equal = self.has();
+    fn equal(&self, steps: u128, among: Option<&Bits>) -> Option<Bits> {
+        let mut equal = self.those(among);
         for (i, digit) in self.digits.iter().enumerate() {
+            if equal.is_empty() {
+                break;
+            }
             Part::read(digit)?.keep(&mut equal, steps >> i & 1 == 1);
         }
         Some(equal)
@@ -246,6 +256,7 @@ mod tests {
                 proptest::collection::vec(proptest::option::of((0i128..50).prop_map(|n| n * 250_000 - 3)), 0..40),
             ],
             from in proptest::option::of(number()), to in proptest::option::of(number()),
+            among in proptest::collection::vec(0u16..40, 0..40).prop_map(|places| places.into_iter().collect::<Bits>()),
         ) {
             let range = Range { from: from.flatten(), to: to.flatten() };
             let mut bytes = Vec::new();
@@ -256,7 +267,10 @@ mod tests {
                 places.map(|(place, _)| place as u16).collect()
             };
             prop_assert_eq!(column.has(), set(&|_| true));
-            prop_assert_eq!(column.within(range).expect("whole"), set(&|n| range.holds(n)));
+            let mut found = column.within(range, None).expect("whole");
+            prop_assert_eq!(&found, &set(&|n| range.holds(n)));
+            found.and(&among);
+            prop_assert_eq!(column.within(range, Some(&among)).expect("whole"), found);
             let (low, high) = column.bounds();
             prop_assert!(numbers.iter().flatten().all(|n| (low..=high).contains(n)));
             prop_assert_eq!(&column.all().expect("whole")[..numbers.len()], &numbers[..]);
@@ -285,7 +299,7 @@ mod tests {
             let mut bad = bytes.clone();
             bad[at] ^= 4;
             let found =
-                Numbers::read(&bad).and_then(|column| column.within(Range { from: Some(11), to: Some(40_001) }));
+                Numbers::read(&bad).and_then(|column| column.within(Range { from: Some(11), to: Some(40_001) }, None));
             assert_eq!(found, None, "{at}");
         }
         assert!(Numbers::read(&bytes[..bytes.len() - 1]).is_none());

@@ -353,7 +353,7 @@ impl<'a> Indexed<'a> {
     fn over(&self, block: u32, at: Millis) -> Result<Bits, Error> {
         let Some(column) = self.view.column(&block::column(&self.entity, block, NEXT))? else { return Err(broken()) };
         let Body::Numbers(next) = column.body else { return Err(broken()) };
-        next.within(Range { from: None, to: Some(i128::from(at) + 1) }).ok_or_else(broken)
+        next.within(Range { from: None, to: Some(i128::from(at) + 1) }, None).ok_or_else(broken)
     }
 }
 

@@ -44,7 +44,7 @@ impl Members {
             let mut ask = block.others.clone();
             let mut found = Bits::default();
             if !block.clean.is_empty() {
-                let asked = Asking { block: &block, types: &types, as_of }.having(&step, true)?;
+                let asked = Asking { block: &block, types: &types, as_of }.having(&step, true, None)?;
                 found = asked.sure;
                 found.and(&block.clean);
                 if let Some(mut open) = asked.open {

@@ -80,19 +80,20 @@ pub(super) struct Asking<'b, 'i, 'a> {
 }
 
 impl Asking<'_, '_, '_> {
-    /// The keys of which a part has this truth. Places that are no key's may be among them.
-    pub fn having(&self, step: &Step, truth: bool) -> Result<Found, Error> {
+    /// The keys of which a part has this truth. Only places `among` these are asked for, where some are given: of the
+    /// others nothing is said. Places that are no key's may be in it.
+    pub fn having(&self, step: &Step, truth: bool, among: Option<&Bits>) -> Result<Found, Error> {
         Ok(match step {
-            Step::And(parts) => self.join(parts, truth, truth)?,
-            Step::Or(parts) => self.join(parts, truth, !truth)?,
-            Step::Not(part) => self.having(part, !truth)?,
+            Step::And(parts) => self.join(parts, truth, truth, among)?,
+            Step::Or(parts) => self.join(parts, truth, !truth, among)?,
+            Step::Not(part) => self.having(part, !truth, among)?,
             Step::Is { part, truth: wanted, negated } => {
-                let found = self.having(part, *wanted)?;
+                let found = self.having(part, *wanted, among)?;
                 if truth == *negated { found.others() } else { found }
             }
             Step::IsNull { part, negated } => {
-                let mut known = self.having(part, true)?;
-                known.or(self.having(part, false)?);
+                let mut known = self.having(part, true, among)?;
+                known.or(self.having(part, false, among)?);
                 if truth == *negated { known } else { known.others() }
             }
             Step::Missing { tag, negated } => {
@@ -112,7 +113,7 @@ impl Asking<'_, '_, '_> {
                         return Ok(Found::with_open(Bits::default(), open));
                     }
                     None => Bits::default(),
-                    Some(range) => numbers.within(*range).ok_or_else(broken)?,
+                    Some(range) => numbers.within(*range, among).ok_or_else(broken)?,
                 };
                 let mut sure = inside;
                 if !truth {
@@ -165,14 +166,19 @@ impl Asking<'_, '_, '_> {
     }
 
     /// Those of which every part has the truth, or any.
-    fn join(&self, parts: &[Step], truth: bool, all: bool) -> Result<Found, Error> {
+    fn join(&self, parts: &[Step], truth: bool, all: bool, among: Option<&Bits>) -> Result<Found, Error> {
         let mut found: Option<Found> = None;
         for part in parts {
             // Nobody is left that the other parts could be true of.
             if all && found.as_ref().is_some_and(Found::is_none) {
                 break;
             }
-            let next = self.having(part, truth)?;
+            // Those that the parts before leave are all that the next one has to tell.
+            let next = match &found {
+                Some(Found { sure, open: None }) if all => self.having(part, truth, Some(sure))?,
+                Some(found) if all => self.having(part, truth, Some(&found.possible()))?,
+                _ => self.having(part, truth, among)?,
+            };
             match &mut found {
                 None => found = Some(next),
                 Some(found) if all => found.and(next),
