@@ -17,6 +17,7 @@ source scripts/lib.sh
 case " $* " in *' -h '* | *' --help '*) usage_of scripts/soak.sh; exit ;; esac
 have python3 || die "missing \`python3\`"
 need strace strace || exit 1
+need redis-server redis-server || exit 1
 need_build_tools
 
 cargo build --locked --bins
