@@ -1,0 +1,196 @@
+//! The best of all who were scored, and how they are written.
+
+use super::Reasons;
+use super::seed::Seed;
+use crate::cmd::query::readable;
+use crate::cmd::segment::line::{Line, array};
+use crate::cmd::segment::list::columns;
+use crate::given::grouped;
+use crate::report;
+use adprof::key::Key;
+use adprof::ndjson::shown;
+use adprof::profiles::Profile;
+use adprof::segment::lookalike::Model;
+use adprof::tag::Definitions;
+use adprof::time::Millis;
+use adprof::value::{Datum, Value};
+use anyhow::Result;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::io::Write;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    Table,
+    /// {"userId":…,"score":…,"logit":…,"because":[{"tag":…,"value":…,"pull":…}],"version":…,"asOf":…}
+    Ndjson,
+    /// Plain ids, one a line
+    Ids,
+}
+
+/// A user, and why.
+struct Scored {
+    logit: f64,
+    key: Key,
+    because: Vec<Reason>,
+}
+
+struct Reason {
+    tag: usize,
+    value: Option<Value>,
+    pull: f64,
+}
+
+/// The least is the best: a higher score, and of equal ones the smaller id.
+impl Ord for Scored {
+    fn cmp(&self, other: &Scored) -> Ordering {
+        other.logit.total_cmp(&self.logit).then_with(|| self.key.cmp(&other.key))
+    }
+}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Scored) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scored {
+    fn eq(&self, other: &Scored) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Scored {}
+
+/// The best so far; the worst of them on top.
+pub struct Best<'a> {
+    size: u64,
+    reasons: Reasons,
+    model: &'a Model,
+    kept: BinaryHeap<Scored>,
+}
+
+impl<'a> Best<'a> {
+    pub fn new(size: u64, reasons: Reasons, model: &'a Model) -> Best<'a> {
+        Best { size, reasons, model, kept: BinaryHeap::new() }
+    }
+
+    pub fn offer(&mut self, mut profile: Profile) {
+        let pulls = self.model.pulls(|column| profile.values[column.tag].as_ref());
+        let key = std::mem::replace(&mut profile.key, Key::new("", "", []));
+        let mut scored = Scored { logit: self.model.logit(&pulls), key, because: Vec::new() };
+        if self.kept.len() as u64 == self.size {
+            match self.kept.peek() {
+                Some(worst) if scored < *worst => drop(self.kept.pop()),
+                _ => return,
+            }
+        }
+        scored.because = self.because(&pulls, profile);
+        self.kept.push(scored);
+    }
+
+    /// The tags that pulled most; those that pulled away only where all are asked for.
+    fn because(&self, pulls: &[f64], mut profile: Profile) -> Vec<Reason> {
+        let Reasons(most) = self.reasons;
+        let mut order: Vec<usize> = (0..pulls.len()).filter(|i| most.is_none() || pulls[*i] > 0.0).collect();
+        order.sort_by(|a, b| pulls[*b].total_cmp(&pulls[*a]).then(a.cmp(b)));
+        order.truncate(most.unwrap_or(usize::MAX));
+        let reason = |i: usize| {
+            let tag = self.model.columns[i].tag;
+            Reason { tag, value: profile.values[tag].take(), pull: pulls[i] }
+        };
+        order.into_iter().map(reason).collect()
+    }
+
+    /// All of them, best first.
+    pub fn lines<'s>(
+        self,
+        definitions: Arc<Definitions>,
+        seed: &'s Seed,
+        as_of: Millis,
+        form: Form,
+        to_terminal: bool,
+    ) -> Lines<'s> {
+        let (asked, scored) = (self.size, self.kept.into_sorted_vec());
+        Lines { definitions, seed, as_of, form, to_terminal, asked, scored }
+    }
+}
+
+/// What is to be written.
+pub struct Lines<'a> {
+    definitions: Arc<Definitions>,
+    seed: &'a Seed,
+    as_of: Millis,
+    form: Form,
+    to_terminal: bool,
+    asked: u64,
+    scored: Vec<Scored>,
+}
+
+impl Lines<'_> {
+    /// Says how many there are.
+    pub fn tell(&self) {
+        let (Some(first), Some(last)) = (self.scored.first(), self.scored.last()) else { return };
+        let n = self.scored.len() as u64;
+        let all = if n < self.asked { ", all there are outside of the seed" } else { "" };
+        report::say(format_args!(
+            "listed: {} users{all}, scores {:.4} to {:.4}",
+            grouped(n),
+            Model::score(first.logit),
+            Model::score(last.logit)
+        ));
+    }
+
+    pub fn write(&self, out: &mut impl Write) -> Result<()> {
+        match self.form {
+            Form::Table => out.write_all(self.table().as_bytes())?,
+            Form::Ndjson => self.scored.iter().try_for_each(|one| out.write_all(self.line(one).as_bytes()))?,
+            Form::Ids => self.scored.iter().try_for_each(|one| {
+                let id = one.key.text();
+                writeln!(out, "{}", if self.to_terminal { shown(&id) } else { id.as_ref().into() })
+            })?,
+        }
+        Ok(out.flush()?)
+    }
+
+    fn line(&self, one: &Scored) -> String {
+        let reason = |reason: &Reason| {
+            let line = Line::new().text("tag", &self.definitions.tags[reason.tag].code);
+            line.json("value", json(reason.value.as_ref())).json("pull", number(reason.pull)).end()
+        };
+        Line::new()
+            .text("userId", &one.key.text())
+            .json("score", number(Model::score(one.logit)))
+            .json("logit", number(one.logit))
+            .json("because", array(one.because.iter().map(reason)))
+            .optional("segment", self.seed.segment())
+            .text("version", self.seed.version())
+            .json("asOf", self.as_of)
+            .line()
+    }
+
+    fn table(&self) -> String {
+        let mut rows = vec![["user", "score", "because"].map(String::from)];
+        rows.extend(self.scored.iter().map(|one| {
+            let reason = |reason: &Reason| {
+                let value = reason.value.as_ref().map_or("missing".to_string(), readable);
+                format!("{} {value} ({:+.2})", self.definitions.tags[reason.tag].code, reason.pull)
+            };
+            let because: Vec<String> = one.because.iter().map(reason).collect();
+            [shown(&one.key.text()).into_owned(), format!("{:.4}", Model::score(one.logit)), because.join(", ")]
+        }));
+        columns(&rows)
+    }
+}
+
+/// A number as JSON, the shortest text that reads back as it.
+pub fn number(x: f64) -> String {
+    json(Some(&Value::Double(x)))
+}
+
+fn json(value: Option<&Value>) -> String {
+    let mut out = Vec::new();
+    value.map_or(Datum::Null, Value::datum).push_json(&mut out);
+    String::from_utf8(out).expect("made of texts")
+}
