@@ -30,7 +30,7 @@ fn what_cannot_be_is_refused_with_the_next_step() {
         ("--seed enrolled --size 5 --sample 5", 2, "5 is not in 100"),
         ("--seed enrolled --size 5 --l2 0", 2, "write a number from 0.000001"),
         ("--seed enrolled --size 5 --l2 NaN", 2, "write a number from 0.000001"),
-        ("--seed enrolled --size 5 --min-lift -1", 2, "--min-lift"),
+        ("--seed enrolled --size 5 --min-lift=-1", 2, "write a number such as 1.5"),
         ("--seed enrolled --size 5 --min-lift inf", 2, "write a number such as 1.5"),
         ("--seed enrolled --size 5 --reasons some", 2, "write a number, or all"),
         ("--seed enrolled --size 5 --entity item", 2, "unknown entity: item"),

@@ -21,6 +21,9 @@ use seed::{Seed, SeedArgs};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+/// A list of fewer users among those held out shows little, however good it is.
+const FEW: u64 = 20;
+
 /// The users outside of an audience who are most like it
 ///
 /// A logistic regression learns from the tags what sets the seed apart from all others, and scores everybody. It does not
@@ -166,12 +169,15 @@ fn check_sizes(seed: &Seed, (ours, others): (u64, u64)) -> Result<()> {
 fn check_lift(min_lift: Option<f64>, trained: &Trained) -> Result<()> {
     let measured = &trained.measured;
     if !measured.is_better_than_random() {
+        let why = match measured.size {
+            size if size < FEW => format!("only {size} of those held out are listed: a larger --size tells more"),
+            _ => "these tags do not tell the seed from others".to_string(),
+        };
         report::warn(format_args!(
-            "NO BETTER THAN A RANDOM LIST: the interval of the lift, {:.2} to {:.2}, {}; \
-             these tags do not tell the seed from others",
+            "NO BETTER THAN A RANDOM LIST: the interval of the lift, {:.2} to {:.2}, {} 1; {why}",
             measured.lift_low,
             measured.lift_high,
-            if measured.lift_high < 1.0 { "lies below 1" } else { "includes 1" }
+            if measured.lift_high < 1.0 { "lies below" } else { "includes" }
         ));
     }
     match min_lift {
