@@ -12,7 +12,7 @@ Z = 1.959963984540054
 report = json.load(open(sys.argv[1], encoding="utf-8"))
 held = [json.loads(line) for line in open(sys.argv[2], encoding="utf-8")]
 figures = report["heldOut"]
-weight = {True: figures["seedWeight"], False: figures["othersWeight"]}
+weight = {True: figures["seedWeight"], False: 1}
 
 seeds = [one["logit"] for one in held if one["seed"]]
 others = [one["logit"] for one in held if not one["seed"]]

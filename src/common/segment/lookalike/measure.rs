@@ -1,31 +1,28 @@
 //! How well a model finds users of the seed that it has never seen.
 //!
 //! The held-out seed lies hidden among the held-out others; a random list of the same length is what it is measured by.
-//! Where only a sample was looked at, each user stands for as many as the sample left out. Users with equal scores share
-//! the places they take, so that an order of ids is no merit.
+//! Every one of the held-out others is counted, however many there are: what is kept is how many lie between the users
+//! of the seed. Users with equal scores share the places they take, so that an order of ids is no merit.
 
 /// The 97.5th percentile of the normal distribution: two of them make 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A user who was held out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Held {
-    pub is_seed: bool,
-    pub logit: f64,
-}
-
-/// How many users one that was held out stands for.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights {
-    pub seed: f64,
-    pub others: f64,
+/// The held-out seed, and how many others are above, beside and between.
+#[derive(Clone, Debug)]
+pub struct Ranks {
+    /// The distinct logits of the seed, falling, each with the users who have it.
+    seed: Vec<(f64, u64)>,
+    /// Others above the first, between two and below the last.
+    between: Vec<u64>,
+    /// Others with the same logit.
+    beside: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Held out.
-    pub seed: usize,
-    pub others: usize,
+    pub seed: u64,
+    pub others: u64,
     /// Users looked at from the top: the asked size, scaled to the held-out part.
     pub size: u64,
     /// The share of the seed among them.
@@ -49,39 +46,59 @@ impl Measured {
     }
 }
 
-/// Measures. `size` users are asked for of `all`. There is at least one of the seed and one other.
-pub fn measure(mut held: Vec<Held>, weights: Weights, size: u64, all: u64) -> Measured {
-    held.sort_by(|a, b| b.logit.total_cmp(&a.logit));
-    let seed = held.iter().filter(|one| one.is_seed).count();
-    let others = held.len() - seed;
-    let (seeds, rest) = (seed as f64 * weights.seed, others as f64 * weights.others);
-    let people = seeds + rest;
-    let size = (size as f64 * people / all as f64).round().clamp(1.0, people.max(1.0).floor());
-    let (mut place, mut found, mut above, mut pairs) = (0.0, 0.0, 0.0, 0.0);
-    for tied in held.chunk_by(|a, b| a.logit == b.logit) {
-        let own = tied.iter().filter(|one| one.is_seed).count() as f64;
-        let other = tied.len() as f64 - own;
-        let takes = own * weights.seed + other * weights.others;
-        found += own * ((size - place) / takes).clamp(0.0, 1.0);
-        place += takes;
-        // Pairs in which the user of the seed comes after the other, a tie counting half.
-        pairs += own * (above + other / 2.0);
-        above += other;
+impl Ranks {
+    /// The ranks of the held-out seed, of at least one user.
+    pub fn new(mut logits: Vec<f64>) -> Ranks {
+        logits.sort_by(|a, b| b.total_cmp(a));
+        let seed: Vec<(f64, u64)> = logits.chunk_by(|a, b| a == b).map(|tied| (tied[0], tied.len() as u64)).collect();
+        Ranks { between: vec![0; seed.len() + 1], beside: vec![0; seed.len()], seed }
     }
-    let recall = found / seed as f64;
-    let random = size / people;
-    let (low, high) = wilson(recall, seed as f64);
-    Measured {
-        seed,
-        others,
-        size: size as u64,
-        recall,
-        at_most: (size / seeds).min(1.0),
-        random,
-        lift: recall / random,
-        lift_low: low / random,
-        lift_high: high / random,
-        auc: 1.0 - pairs / (seed as f64 * others as f64),
+
+    /// Counts one of the others.
+    pub fn count(&mut self, logit: f64) {
+        let above = self.seed.partition_point(|(own, _)| *own > logit);
+        match self.seed.get(above) {
+            Some((own, _)) if *own == logit => self.beside[above] += 1,
+            _ => self.between[above] += 1,
+        }
+    }
+
+    /// Measures. One of the held-out seed stands for `weight` users, one of the others for herself; `size` users are
+    /// asked for of `all`.
+    pub fn measure(&self, weight: f64, size: u64, all: u64) -> Measured {
+        let seed = self.seed.iter().map(|(_, own)| own).sum::<u64>();
+        let others = self.between.iter().chain(&self.beside).sum::<u64>();
+        let seeds = seed as f64 * weight;
+        let people = seeds + others as f64;
+        let size = (size as f64 * people / all as f64).round().clamp(1.0, people.max(1.0).floor());
+        let (mut place, mut found, mut above, mut pairs) = (0.0, 0.0, 0.0, 0.0);
+        for (((_, own), between), beside) in self.seed.iter().zip(&self.between).zip(&self.beside) {
+            let (own, between, beside) = (*own as f64, *between as f64, *beside as f64);
+            place += between;
+            above += between;
+            let takes = own * weight + beside;
+            found += own * ((size - place) / takes).clamp(0.0, 1.0);
+            place += takes;
+            // Pairs in which the user of the seed comes after the other, a tie counting half.
+            pairs += own * (above + beside / 2.0);
+            above += beside;
+        }
+        let recall = found / seed as f64;
+        let random = size / people;
+        let (low, high) = wilson(recall, seed as f64);
+        Measured {
+            seed,
+            others,
+            size: size as u64,
+            recall,
+            at_most: (size / seeds).min(1.0),
+            random,
+            lift: recall / random,
+            lift_low: low / random,
+            lift_high: high / random,
+            // Of nobody nothing is known.
+            auc: if others == 0 { 0.5 } else { 1.0 - pairs / (seed as f64 * others as f64) },
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! that sampling by the outcome changes nothing but the intercept is a law of logistic regression (Prentice and Pyke 1979).
 //!
 //! The model that was measured on the held-out part is the one that scores: it is not trained again on all of the seed.
+//! Others are held out by a hash of their ids, so that all of them can be counted while everybody is scored, not only a sample.
 
 pub mod encode;
 pub mod measure;
@@ -22,7 +23,7 @@ use crate::tag::{Definitions, Kind};
 use crate::time::Millis;
 use crate::value::Value;
 use encode::{Column, LeftOut};
-use measure::{Held, Measured, Weights, measure};
+use measure::Ranks;
 use sample::Sample;
 use solve::{Rows, fit, sigmoid};
 
@@ -90,18 +91,18 @@ impl Model {
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub l2: f64,
-    /// Users that are asked for.
-    pub size: u64,
     pub as_of: Millis,
+    /// All who are outside of the seed.
+    pub others: u64,
 }
 
-/// A model, and what it is worth.
+/// A model, and whom it is measured by.
 pub struct Trained {
     pub model: Model,
-    pub measured: Measured,
-    /// The users that were held out.
-    pub held: Vec<(Key, Held)>,
-    pub weights: Weights,
+    /// The users of the seed that were held out, with their logits, in the order of keys.
+    pub held: Vec<(Key, f64)>,
+    /// How many users of the seed one of them stands for.
+    pub weight: f64,
     /// Users that it learned from.
     pub seed: usize,
     pub others: usize,
@@ -110,8 +111,15 @@ pub struct Trained {
     pub steps: usize,
 }
 
-/// Learns from samples of the seed and of the others what the tags say, and measures it on the part that is held out.
-/// Both have at least `SEED_MIN` users.
+impl Trained {
+    /// The held-out seed, among which the others are to be counted.
+    pub fn ranks(&self) -> Ranks {
+        Ranks::new(self.held.iter().map(|(_, logit)| *logit).collect())
+    }
+}
+
+/// Learns from a sample of the seed, of which a fifth is held out, and one of those of the others who are not. Neither is
+/// empty, and the seed has three users at least.
 pub fn train(
     definitions: &Definitions,
     tags: &[usize],
@@ -119,9 +127,10 @@ pub fn train(
     others: Sample<Row>,
     options: Options,
 ) -> Trained {
-    let (all_seed, all_others) = (seed.offered(), others.offered());
-    let (seed, held_seed) = seed.split();
-    let (others, held_others) = others.split();
+    let all_seed = seed.offered() as f64;
+    let (seed, held) = seed.split();
+    let weight = all_seed / (seed.len() + held.len()) as f64;
+    let others = others.sorted();
     let rows: Vec<&Row> = seed.iter().chain(&others).map(|(_, row)| row).collect();
     let (columns, left_out) = columns(definitions, tags, &rows, options.as_of);
     let width = columns.iter().map(Column::width).sum::<u32>() as usize;
@@ -131,27 +140,13 @@ pub fn train(
     let means = means(&encoded, seed.len()..rows.len(), width);
     let bases: Vec<f64> = columns.iter().map(|column| base(column, &found.weights, &means)).collect();
     // As frequent as it is, not as the sample made it.
-    let (taken, real) = (seed.len() as f64 / others.len() as f64, all_seed as f64 / all_others as f64);
+    let (taken, real) = (seed.len() as f64 / others.len() as f64, all_seed / options.others as f64);
     let intercept = bases.iter().fold(found.intercept + (real / taken).ln(), |sum, base| sum - base);
     let model = Model { columns, weights: found.weights, means, intercept, as_of: options.as_of, bases };
-    let held: Vec<(Key, Held)> = [(held_seed, true), (held_others, false)]
-        .into_iter()
-        .flat_map(|(part, is_seed)| part.into_iter().map(move |(key, row)| (key, row, is_seed)))
-        .map(|(key, row, is_seed)| {
-            let pulls = model.pulls(|column| row[column.slot].as_ref());
-            (key, Held { is_seed, logit: model.logit(&pulls) })
-        })
-        .collect();
-    let stands_for = |all: u64, kept: usize, held: usize| all as f64 / (kept + held) as f64;
-    let held_seed = held.iter().filter(|(_, one)| one.is_seed).count();
-    let weights = Weights {
-        seed: stands_for(all_seed, seed.len(), held_seed),
-        others: stands_for(all_others, others.len(), held.len() - held_seed),
-    };
-    let shown = held.iter().map(|(_, one)| *one).collect();
-    let measured = measure(shown, weights, options.size, all_seed + all_others);
+    let logit = |row: &Row| model.logit(&model.pulls(|column| row[column.slot].as_ref()));
+    let held = held.into_iter().map(|(key, row)| (key, logit(&row))).collect();
     let (seed, others) = (seed.len(), others.len());
-    Trained { model, measured, held, weights, seed, others, left_out, steps: found.steps }
+    Trained { model, held, weight, seed, others, left_out, steps: found.steps }
 }
 
 fn columns(

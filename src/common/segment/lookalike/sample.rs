@@ -7,8 +7,16 @@ use siphasher::sip::SipHasher13;
 use std::collections::BinaryHeap;
 use std::hash::Hasher;
 
+/// One key in so many is held out.
+const HELD_OUT: u64 = 5;
+
+/// Whether a key of the others is held out: one in five, by a number of its own.
+pub fn is_held_out(chance: u64, key: &Key) -> bool {
+    number(chance, 1, key) < u64::MAX / HELD_OUT
+}
+
 /// The number of a key under a seed of chance; `purpose` keeps two uses of it apart.
-pub fn number(chance: u64, purpose: u64, key: &Key) -> u64 {
+fn number(chance: u64, purpose: u64, key: &Key) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(chance, purpose);
     hasher.write(key.text().as_bytes());
     hasher.finish()
@@ -72,18 +80,21 @@ impl<T> Sample<T> {
         self.offered
     }
 
+    /// The sample in the order of keys.
+    pub fn sorted(self) -> Vec<(Key, T)> {
+        let mut all: Vec<(Key, T)> = self.kept.into_iter().map(|one| (one.key, one.value)).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
     /// The sample in two parts, each in the order of keys: what is learned from, and a fifth, rounded, that is held out.
     pub fn split(self) -> (Vec<(Key, T)>, Vec<(Key, T)>) {
         let chance = self.chance;
-        let mut all: Vec<(u64, Key, T)> =
-            self.kept.into_iter().map(|one| (number(chance, 1, &one.key), one.key, one.value)).collect();
-        all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let learned = all.split_off((all.len() + 2) / 5);
-        let by_key = |part: Vec<(u64, Key, T)>| {
-            let mut part: Vec<(Key, T)> = part.into_iter().map(|(_, key, value)| (key, value)).collect();
-            part.sort_by(|a, b| a.0.cmp(&b.0));
-            part
-        };
-        (by_key(learned), by_key(all))
+        let mut all = self.sorted();
+        all.sort_by_cached_key(|(key, _)| number(chance, 1, key));
+        let mut learned = all.split_off((all.len() + HELD_OUT as usize / 2) / HELD_OUT as usize);
+        learned.sort_by(|a, b| a.0.cmp(&b.0));
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        (learned, all)
     }
 }

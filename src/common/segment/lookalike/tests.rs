@@ -1,8 +1,8 @@
 //! Laws of lookalikes: the solver's minimum, the measures, samples, features.
 
 use super::encode::{Column, LeftOut, WORDS_MAX};
-use super::measure::{Held, Weights, measure};
-use super::sample::Sample;
+use super::measure::Ranks;
+use super::sample::{Sample, is_held_out};
 use super::solve::{GRADIENT_MAX, Rows, fit, sigmoid};
 use super::{Options, Row, repeating, train};
 use crate::key::Key;
@@ -62,30 +62,32 @@ proptest! {
         }
     }
 
-    // Each held-out user copied as often as she counts, ties shared out: the same figures by counting.
+    // Each held-out user of the seed copied as often as she counts, ties shared out: the same figures by counting.
     #[test]
     fn measures_are_what_counting_says(
         logits in prop::collection::vec((0u8..6, any::<bool>()), 2..60),
-        others in 1u8..4,
+        weight in 1u8..4,
         share in 0.01f64..1.0,
     ) {
-        let mut held: Vec<Held> =
-            logits.iter().map(|(logit, is_seed)| Held { is_seed: *is_seed, logit: f64::from(*logit) }).collect();
-        (held[0].is_seed, held[1].is_seed) = (true, false);
-        let weights = Weights { seed: 1.0, others: f64::from(others) };
-        let all = held.iter().map(|one| if one.is_seed { 1 } else { u64::from(others) }).sum::<u64>();
+        let side = |of: bool, one: f64| {
+            let those = logits[2..].iter().filter(|(_, is_seed)| *is_seed == of).map(|(logit, _)| f64::from(*logit));
+            those.chain([one]).collect::<Vec<f64>>()
+        };
+        let (seeds, rest) = (side(true, f64::from(logits[0].0)), side(false, f64::from(logits[1].0)));
+        let weight = f64::from(weight);
+        let all = seeds.len() as u64 * weight as u64 + rest.len() as u64;
         let size = ((all as f64 * share).round() as u64).max(1);
-        let found = measure(held.clone(), weights, size, all);
-        let seeds: Vec<f64> = held.iter().filter(|one| one.is_seed).map(|one| one.logit).collect();
-        let rest: Vec<f64> = held.iter().filter(|one| !one.is_seed).map(|one| one.logit).collect();
+        let mut ranks = Ranks::new(seeds.clone());
+        rest.iter().for_each(|logit| ranks.count(*logit));
+        let found = ranks.measure(weight, size, all);
         let mut expected = 0.0;
         for own in &seeds {
             let count = |of: &[f64], than: fn(&f64, &f64) -> bool| of.iter().filter(|x| than(x, own)).count() as f64;
-            let above = count(&seeds, |x, own| x > own) + f64::from(others) * count(&rest, |x, own| x > own);
-            let equal = count(&seeds, |x, own| x == own) + f64::from(others) * count(&rest, |x, own| x == own);
+            let above = weight * count(&seeds, |x, own| x > own) + count(&rest, |x, own| x > own);
+            let equal = weight * count(&seeds, |x, own| x == own) + count(&rest, |x, own| x == own);
             expected += ((size as f64 - above) / equal).clamp(0.0, 1.0) / seeds.len() as f64;
         }
-        prop_assert_eq!(found.size, size);
+        prop_assert_eq!((found.size, found.seed, found.others), (size, seeds.len() as u64, rest.len() as u64));
         prop_assert!((found.recall - expected).abs() < 1e-9, "{} {expected}", found.recall);
         prop_assert!((found.lift - expected / (size as f64 / all as f64)).abs() < 1e-9);
         prop_assert!(found.lift_low <= found.lift + 1e-9 && found.lift <= found.lift_high + 1e-9);
@@ -119,6 +121,9 @@ fn another_seed_of_chance_takes_another_sample() {
         sample.split().1
     };
     assert_ne!(taken(1), taken(2));
+    let held = |chance| (0..5_000).filter(|i| is_held_out(chance, &key(*i))).collect::<Vec<usize>>();
+    assert!((900..1_100).contains(&held(1).len()), "{}", held(1).len());
+    assert_ne!(held(1), held(2));
 }
 
 #[test]
@@ -251,9 +256,11 @@ fn scores_are_probabilities_of_the_whole_however_small_the_sample_is() {
             let is_true = i % 10 == 0;
             let is_seed = if is_true { i % 100 != 0 } else { i % 10 == 1 };
             let part = if is_seed { &mut seed } else { &mut others };
-            part.offer(&key(i), || vec![Some(Value::Bool(is_true))]);
+            if is_seed || !is_held_out(3, &key(i)) {
+                part.offer(&key(i), || vec![Some(Value::Bool(is_true))]);
+            }
         }
-        let options = Options { l2: 1e-3, size: 100, as_of: AS_OF };
+        let options = Options { l2: 1e-3, as_of: AS_OF, others: 16_200 };
         train(&definitions, &[0], seed, others, options)
     };
     for size in [1_000_000, 2_000] {
@@ -267,9 +274,7 @@ fn scores_are_probabilities_of_the_whole_however_small_the_sample_is() {
         assert!((sigmoid(logit(true)) - 0.9).abs() < 0.02, "{size}: {}", sigmoid(logit(true)));
         assert!((sigmoid(logit(false)) - 1.0 / 9.0).abs() < 0.02, "{size}: {}", sigmoid(logit(false)));
         // Who is like the others on average has the intercept for a logit.
-        let mean = trained.model.means[0];
-        let average = trained.model.intercept + trained.model.weights[0] * 0.0;
-        let at_mean = logit(false) + trained.model.weights[0] * mean;
-        assert!((average - at_mean).abs() < 1e-9);
+        let at_mean = logit(false) + trained.model.weights[0] * trained.model.means[0];
+        assert!((trained.model.intercept - at_mean).abs() < 1e-9);
     }
 }

@@ -1,7 +1,7 @@
 //! `adprof segment lookalike`: the users outside of an audience who are most like it.
 //!
-//! Two scans of the store: the first takes samples to learn from and to measure by, the second scores everybody. Nothing
-//! is written before the model has been measured.
+//! Two scans of the store: the first takes samples to learn from, the second scores everybody, those that are held out to
+//! measure by among them. The list is written last, when it is known how good it is.
 
 mod list;
 mod seed;
@@ -12,31 +12,34 @@ use crate::given::{self, grouped};
 use crate::report::{self, Exit, Failure};
 use crate::whole::into_file;
 use adprof::profiles::Profiles;
-use adprof::segment::lookalike::sample::Sample;
+use adprof::segment::lookalike::measure::{Measured, Ranks};
+use adprof::segment::lookalike::sample::{Sample, is_held_out};
 use adprof::segment::lookalike::{Options, Row, SEED_MIN, Trained, repeating, train};
 use adprof::tag::{Definitions, Update};
+use adprof::time::Millis;
 use anyhow::Result;
-use list::{Best, Form, Lines};
+use list::{Best, Form};
 use seed::{Seed, SeedArgs};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// A list of fewer users among those held out shows little, however good it is.
 const FEW: u64 = 20;
 
-/// The users outside of an audience who are most like it
-///
-/// A logistic regression learns from the tags what sets the seed apart from all others, and scores everybody. It does not
-/// learn from the tags that the seed's own rule reads, nor from what is made of them: they would repeat the rule. A
-/// fifth of the seed and of the others is held out; how well the model finds them again is told each time, and a warning
-/// says when that is no better than a random list.
 #[derive(clap::Args)]
-#[command(after_help = r#"Examples:
+#[command(
+    after_help = r#"A logistic regression learns from the tags what sets the seed apart from all others, and scores everybody. It does not learn
+from the tags that the seed's own rule reads, nor from what is made of them: they would repeat the rule. A fifth of the seed
+and of the others is held out; how well the model finds them again is told each time, and a warning says when that is no
+better than a random list.
+
+Examples:
   adprof segment lookalike --seed buyers --size 1000
   adprof segment lookalike --seed buyers --size 1000 --format ids -o like-buyers.txt
   adprof segment lookalike --seed-file customers.txt --size 5000 --tags city,age,clicks_7d
   adprof segment lookalike --seed buyers --size 1000 --min-lift 1.5 --report report.json -o like.ndjson
-  adprof segment lookalike --seed buyers --size 10 --reasons all | jq .because"#)]
+  adprof segment lookalike --seed buyers --size 10 --reasons all | jq .because"#
+)]
 pub struct LookalikeArgs {
     #[command(flatten)]
     seed: SeedArgs,
@@ -51,7 +54,7 @@ pub struct LookalikeArgs {
     /// Learn from the tags that repeat the seed's rule, too
     #[arg(long, conflicts_with = "tags")]
     with_rule_tags: bool,
-    /// Users looked at, at most so many of the seed and so many others
+    /// Users learned from, at most so many of the seed and so many others
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     sample: u32,
     /// Chooses the sample and what is held out: the same number, the same result
@@ -104,14 +107,14 @@ fn lift(text: &str) -> Result<f64, String> {
 struct Found<'a> {
     definitions: &'a Definitions,
     seed: &'a Seed,
-    as_of: i64,
-    options: Options,
-    rng_seed: u64,
+    as_of: Millis,
+    args: &'a LookalikeArgs,
     /// The seed, and the others.
     sizes: (u64, u64),
     /// Tags that repeat the rule, and were left out.
     repeats: &'a [usize],
     trained: &'a Trained,
+    measured: Measured,
 }
 
 pub fn lookalike(args: LookalikeArgs) -> Result<()> {
@@ -126,29 +129,36 @@ pub fn lookalike(args: LookalikeArgs) -> Result<()> {
     }
     let mut seed = args.seed.read(&profiles, &of)?;
     let (tags, repeats) = args.learned(&definitions, &of, &seed)?;
-    let (ours, others) = args.samples(&mut profiles, &of, &mut seed, &tags)?;
-    let sizes = (ours.offered(), others.offered());
+    let (ours, others, outside) = args.samples(&mut profiles, &of, &mut seed, &tags)?;
+    let sizes = (ours.offered(), outside);
     seed.tell_unknown();
     check_sizes(&seed, sizes)?;
     let as_of = profiles.as_of();
-    let options = Options { l2: args.l2, size: args.size, as_of };
-    let trained = train(&definitions, &tags, ours, others, options);
-    let (rng_seed, trained) = (args.rng_seed, &trained);
-    let found =
-        Found { definitions: &definitions, seed: &seed, as_of, options, rng_seed, sizes, repeats: &repeats, trained };
+    let trained = train(&definitions, &tags, ours, others, Options { l2: args.l2, as_of, others: outside });
+    let (best, ranks) = match &args.held_out {
+        None => args.score(&mut profiles, &of, &mut seed, &trained, &mut io::sink())?,
+        Some(path) => into_file(path, |file| {
+            let mut out = BufWriter::new(file);
+            let done = args.score(&mut profiles, &of, &mut seed, &trained, &mut out)?;
+            out.flush()?;
+            Ok(done)
+        })?,
+    };
+    let measured = ranks.measure(trained.weight, args.size, sizes.0 + sizes.1);
+    let (definitions, seed, args, repeats, trained) = (&*definitions, &seed, &args, &repeats[..], &trained);
+    let found = Found { definitions, seed, as_of, args, sizes, repeats, trained, measured };
     found.tell();
     if let Some(path) = &args.report {
         into_file(path, |file| Ok(file.write_all(found.report().as_bytes())?))?;
     }
-    if let Some(path) = &args.held_out {
-        into_file(path, |file| Ok(file.write_all(found.held_out().as_bytes())?))?;
-    }
-    check_lift(args.min_lift, trained)?;
-    let lines = args.list(&mut profiles, &of, &seed, trained)?;
+    check_lift(args.min_lift, &found.measured)?;
+    let to_terminal = args.output.is_none() && io::stdout().is_terminal();
+    let form = args.format.unwrap_or(if to_terminal { Form::Table } else { Form::Ndjson });
+    let lines = best.lines(&found, form, to_terminal);
     lines.tell();
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
-        None => lines.write(&mut io::stdout().lock()),
-        Some(path) => into_file(path, |file| lines.write(file)),
+        None => lines.write(BufWriter::new(io::stdout().lock())),
+        Some(path) => into_file(path, |file| lines.write(BufWriter::new(file))),
     }
 }
 
@@ -166,8 +176,7 @@ fn check_sizes(seed: &Seed, (ours, others): (u64, u64)) -> Result<()> {
     Err(Failure::new(Exit::BadInput, message).hint(hint).into())
 }
 
-fn check_lift(min_lift: Option<f64>, trained: &Trained) -> Result<()> {
-    let measured = &trained.measured;
+fn check_lift(min_lift: Option<f64>, measured: &Measured) -> Result<()> {
     if !measured.is_better_than_random() {
         let why = match measured.size {
             size if size < FEW => format!("only {size} of those held out are listed: a larger --size tells more"),
@@ -227,38 +236,61 @@ impl LookalikeArgs {
         Ok((tags, repeats))
     }
 
-    /// The first scan: samples of the seed and of the others.
+    /// The first scan: samples of the seed and of those others that are not held out, and how many others there are.
     fn samples(
         &self,
         profiles: &mut Profiles,
         of: &Of,
         seed: &mut Seed,
         tags: &[usize],
-    ) -> Result<(Sample<Row>, Sample<Row>)> {
+    ) -> Result<(Sample<Row>, Sample<Row>, u64)> {
         let as_of = profiles.as_of();
         let sample = || Sample::new(self.sample as usize, self.rng_seed);
-        let (mut ours, mut others) = (sample(), sample());
+        let (mut ours, mut others, mut outside) = (sample(), sample(), 0);
         ask::members(profiles, of, None, HowArgs::default(), |profile| {
-            let part = if seed.meets(&profile, as_of) { &mut ours } else { &mut others };
-            part.offer(&profile.key, || tags.iter().map(|tag| profile.values[*tag].clone()).collect());
-            Ok(())
-        })?;
-        Ok((ours, others))
-    }
-
-    /// The second scan: the best of all others.
-    fn list<'s>(&self, profiles: &mut Profiles, of: &Of, seed: &'s Seed, trained: &Trained) -> Result<Lines<'s>> {
-        let (definitions, as_of) = (profiles.definitions().clone(), profiles.as_of());
-        let to_terminal = self.output.is_none() && io::stdout().is_terminal();
-        let form = self.format.unwrap_or(if to_terminal { Form::Table } else { Form::Ndjson });
-        let reasons = if form == Form::Ids { Reasons(Some(0)) } else { self.reasons };
-        let (mut best, mut rule) = (Best::new(self.size, reasons, &trained.model), seed.clone());
-        ask::members(profiles, of, None, HowArgs::default(), |profile| {
-            if !rule.meets(&profile, as_of) {
-                best.offer(profile);
+            let row = || tags.iter().map(|tag| profile.values[*tag].clone()).collect();
+            if seed.meets(&profile, as_of) {
+                ours.offer(&profile.key, row);
+                return Ok(());
+            }
+            outside += 1;
+            if !is_held_out(self.rng_seed, &profile.key) {
+                others.offer(&profile.key, row);
             }
             Ok(())
         })?;
-        Ok(best.lines(definitions, seed, as_of, form, to_terminal))
+        Ok((ours, others, outside))
+    }
+
+    /// The second scan: the best of all others, and the ranks of the held-out seed among those of them who are held out.
+    /// `out` takes the users who are.
+    fn score<'m>(
+        &self,
+        profiles: &mut Profiles,
+        of: &Of,
+        seed: &mut Seed,
+        trained: &'m Trained,
+        out: &mut impl Write,
+    ) -> Result<(Best<'m>, Ranks)> {
+        let as_of = profiles.as_of();
+        let reasons = if self.format == Some(Form::Ids) { Reasons(Some(0)) } else { self.reasons };
+        let (mut best, mut ranks) = (Best::new(self.size, reasons, &trained.model), trained.ranks());
+        for (key, logit) in &trained.held {
+            out.write_all(tell::held_out(key, true, *logit).as_bytes())?;
+        }
+        ask::members(profiles, of, None, HowArgs::default(), |profile| {
+            if seed.meets(&profile, as_of) {
+                return Ok(());
+            }
+            let is_held = is_held_out(self.rng_seed, &profile.key);
+            let key = is_held.then(|| profile.key.clone());
+            let logit = best.offer(profile);
+            if let Some(key) = key {
+                ranks.count(logit);
+                out.write_all(tell::held_out(&key, false, logit).as_bytes())?;
+            }
+            Ok(())
+        })?;
+        Ok((best, ranks))
     }
 }

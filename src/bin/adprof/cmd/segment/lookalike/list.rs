@@ -1,7 +1,6 @@
 //! The best of all who were scored, and how they are written.
 
-use super::Reasons;
-use super::seed::Seed;
+use super::{Found, Reasons};
 use crate::cmd::query::readable;
 use crate::cmd::segment::line::{Line, array};
 use crate::cmd::segment::list::columns;
@@ -11,14 +10,11 @@ use adprof::key::Key;
 use adprof::ndjson::shown;
 use adprof::profiles::Profile;
 use adprof::segment::lookalike::Model;
-use adprof::tag::Definitions;
-use adprof::time::Millis;
 use adprof::value::{Datum, Value};
 use anyhow::Result;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::io::Write;
-use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
@@ -76,18 +72,21 @@ impl<'a> Best<'a> {
         Best { size, reasons, model, kept: BinaryHeap::new() }
     }
 
-    pub fn offer(&mut self, mut profile: Profile) {
+    /// Takes a user if she is good enough. Her logit.
+    pub fn offer(&mut self, mut profile: Profile) -> f64 {
         let pulls = self.model.pulls(|column| profile.values[column.tag].as_ref());
+        let logit = self.model.logit(&pulls);
         let key = std::mem::replace(&mut profile.key, Key::new("", "", []));
-        let mut scored = Scored { logit: self.model.logit(&pulls), key, because: Vec::new() };
+        let mut scored = Scored { logit, key, because: Vec::new() };
         if self.kept.len() as u64 == self.size {
             match self.kept.peek() {
                 Some(worst) if scored < *worst => drop(self.kept.pop()),
-                _ => return,
+                _ => return logit,
             }
         }
         scored.because = self.because(&pulls, profile);
         self.kept.push(scored);
+        logit
     }
 
     /// The tags that pulled most; those that pulled away only where all are asked for.
@@ -104,27 +103,16 @@ impl<'a> Best<'a> {
     }
 
     /// All of them, best first.
-    pub fn lines<'s>(
-        self,
-        definitions: Arc<Definitions>,
-        seed: &'s Seed,
-        as_of: Millis,
-        form: Form,
-        to_terminal: bool,
-    ) -> Lines<'s> {
-        let (asked, scored) = (self.size, self.kept.into_sorted_vec());
-        Lines { definitions, seed, as_of, form, to_terminal, asked, scored }
+    pub fn lines<'f>(self, found: &'f Found<'f>, form: Form, to_terminal: bool) -> Lines<'f> {
+        Lines { found, form, to_terminal, scored: self.kept.into_sorted_vec() }
     }
 }
 
 /// What is to be written.
 pub struct Lines<'a> {
-    definitions: Arc<Definitions>,
-    seed: &'a Seed,
-    as_of: Millis,
+    found: &'a Found<'a>,
     form: Form,
     to_terminal: bool,
-    asked: u64,
     scored: Vec<Scored>,
 }
 
@@ -133,7 +121,7 @@ impl Lines<'_> {
     pub fn tell(&self) {
         let (Some(first), Some(last)) = (self.scored.first(), self.scored.last()) else { return };
         let n = self.scored.len() as u64;
-        let all = if n < self.asked { ", all there are outside of the seed" } else { "" };
+        let all = if n < self.found.args.size { ", all there are outside of the seed" } else { "" };
         report::say(format_args!(
             "listed: {} users{all}, scores {:.4} to {:.4}",
             grouped(n),
@@ -142,7 +130,7 @@ impl Lines<'_> {
         ));
     }
 
-    pub fn write(&self, out: &mut impl Write) -> Result<()> {
+    pub fn write(&self, mut out: impl Write) -> Result<()> {
         match self.form {
             Form::Table => out.write_all(self.table().as_bytes())?,
             Form::Ndjson => self.scored.iter().try_for_each(|one| out.write_all(self.line(one).as_bytes()))?,
@@ -156,7 +144,7 @@ impl Lines<'_> {
 
     fn line(&self, one: &Scored) -> String {
         let reason = |reason: &Reason| {
-            let line = Line::new().text("tag", &self.definitions.tags[reason.tag].code);
+            let line = Line::new().text("tag", &self.found.definitions.tags[reason.tag].code);
             line.json("value", json(reason.value.as_ref())).json("pull", number(reason.pull)).end()
         };
         Line::new()
@@ -164,9 +152,9 @@ impl Lines<'_> {
             .json("score", number(Model::score(one.logit)))
             .json("logit", number(one.logit))
             .json("because", array(one.because.iter().map(reason)))
-            .optional("segment", self.seed.segment())
-            .text("version", self.seed.version())
-            .json("asOf", self.as_of)
+            .optional("segment", self.found.seed.segment())
+            .text("version", self.found.seed.version())
+            .json("asOf", self.found.as_of)
             .line()
     }
 
@@ -175,7 +163,7 @@ impl Lines<'_> {
         rows.extend(self.scored.iter().map(|one| {
             let reason = |reason: &Reason| {
                 let value = reason.value.as_ref().map_or("missing".to_string(), readable);
-                format!("{} {value} ({:+.2})", self.definitions.tags[reason.tag].code, reason.pull)
+                format!("{} {value} ({:+.2})", self.found.definitions.tags[reason.tag].code, reason.pull)
             };
             let because: Vec<String> = one.because.iter().map(reason).collect();
             [shown(&one.key.text()).into_owned(), format!("{:.4}", Model::score(one.logit)), because.join(", ")]

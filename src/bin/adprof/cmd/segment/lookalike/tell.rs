@@ -5,6 +5,7 @@ use super::list::number;
 use crate::cmd::segment::line::{Line, array};
 use crate::given::grouped;
 use crate::report;
+use adprof::key::Key;
 use adprof::segment::lookalike::Model;
 use adprof::segment::lookalike::encode::LeftOut;
 use adprof::tag::Definitions;
@@ -18,7 +19,7 @@ pub fn codes(definitions: &Definitions, tags: &[usize]) -> String {
 
 impl Found<'_> {
     pub fn tell(&self) {
-        let (trained, measured) = (self.trained, &self.trained.measured);
+        let (trained, measured) = (self.trained, &self.measured);
         report::say(format_args!(
             "seed: {}, version {}, {} of {} users, as of {}",
             self.seed.name(),
@@ -35,8 +36,8 @@ impl Found<'_> {
             trained.model.columns.len(),
             grouped(trained.seed as u64),
             grouped(trained.others as u64),
-            grouped(measured.seed as u64),
-            grouped(measured.others as u64)
+            grouped(measured.seed),
+            grouped(measured.others)
         ));
         report::say(format_args!(
             "held out: recall {} among the top {}, at most {}, at random {}",
@@ -58,25 +59,24 @@ impl Found<'_> {
             those.map(|(tag, _)| *tag).collect::<Vec<usize>>()
         };
         let all = vec![
-            (self.repeats.to_vec(), "they repeat the seed's rule; --with-rule-tags takes them in"),
+            (self.repeats.to_vec(), "repeating the seed's rule: see --with-rule-tags"),
             (of(LeftOut::Identifier), "nearly every value is another one: an identifier"),
             (of(LeftOut::Missing), "no user has a value"),
-            (of(LeftOut::Constant), "all have the same value"),
+            (of(LeftOut::Constant), "the same for all"),
         ];
         all.into_iter().filter(|(tags, _)| !tags.is_empty()).collect()
     }
 
     /// All of it as one JSON object.
     pub fn report(&self) -> String {
-        let (trained, measured) = (self.trained, &self.trained.measured);
+        let (trained, measured) = (self.trained, &self.measured);
         let code = |tag: usize| &*self.definitions.tags[tag].code;
         let left_out = self.repeats.iter().map(|tag| (*tag, "rule"));
         let left_out = left_out.chain(trained.left_out.iter().map(|(tag, why)| (*tag, why.name())));
         let held = Line::new()
             .json("seed", measured.seed)
             .json("others", measured.others)
-            .json("seedWeight", number(trained.weights.seed))
-            .json("othersWeight", number(trained.weights.others))
+            .json("seedWeight", number(trained.weight))
             .json("size", measured.size)
             .json("recall", number(measured.recall))
             .json("recallAtMost", number(measured.at_most))
@@ -91,14 +91,14 @@ impl Found<'_> {
             .text("seed", &self.seed.name())
             .text("version", self.seed.version())
             .json("asOf", self.as_of)
-            .json("size", self.options.size)
+            .json("size", self.args.size)
             .json("seedUsers", self.sizes.0)
             .json("otherUsers", self.sizes.1)
-            .json("rngSeed", self.rng_seed)
+            .json("rngSeed", self.args.rng_seed)
             .json("heldOut", held.end())
             .json("learnedSeed", trained.seed)
             .json("learnedOthers", trained.others)
-            .json("l2", number(self.options.l2))
+            .json("l2", number(self.args.l2))
             .json("steps", trained.steps)
             .json("intercept", number(trained.model.intercept))
             .json("tags", self.tags())
@@ -121,19 +121,16 @@ impl Found<'_> {
             Line::new().text("tag", &self.definitions.tags[column.tag].code).json("features", features).end()
         }))
     }
+}
 
-    /// The users that were held out, one a line.
-    pub fn held_out(&self) -> String {
-        let line = |(key, held): &(adprof::key::Key, adprof::segment::lookalike::measure::Held)| {
-            Line::new()
-                .text("userId", &key.text())
-                .json("seed", held.is_seed)
-                .json("score", number(Model::score(held.logit)))
-                .json("logit", number(held.logit))
-                .line()
-        };
-        self.trained.held.iter().map(line).collect()
-    }
+/// A line of a user who was held out.
+pub fn held_out(key: &Key, is_seed: bool, logit: f64) -> String {
+    Line::new()
+        .text("userId", &key.text())
+        .json("seed", is_seed)
+        .json("score", number(Model::score(logit)))
+        .json("logit", number(logit))
+        .line()
 }
 
 fn percent(share: f64) -> String {
