@@ -187,6 +187,7 @@ fn the_same_profiles_give_the_same_bytes() {
     assert_eq!(all(&other), want);
     other.adprof("segment index").exits(0);
     assert_eq!(all(&other), want);
+    assert_eq!(run(&dir, &format!("{args} --tags all")).stdout, want.0);
     let chance = run(&dir, "--seed enrolled --size 100 --sample 300 --rng-seed 2");
     assert_ne!(chance.stdout, want.0);
 }

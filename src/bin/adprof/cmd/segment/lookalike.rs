@@ -48,8 +48,8 @@ pub struct LookalikeArgs {
     size: u64,
     #[command(flatten)]
     ask: AskArgs,
-    /// The tags to learn from [default: all but those that repeat the seed's rule]
-    #[arg(long, value_name = "CODE,...", value_delimiter = ',')]
+    /// The tags to learn from: codes, or all but those that repeat the seed's rule [default: all]
+    #[arg(long, value_name = "all|CODE,...", value_delimiter = ',')]
     tags: Vec<String>,
     /// Learn from the tags that repeat the seed's rule, too
     #[arg(long, conflicts_with = "tags")]
@@ -63,7 +63,7 @@ pub struct LookalikeArgs {
     /// How strongly weights are held down: the more, the less the model believes few users
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = penalty)]
     l2: f64,
-    /// Exit code 65 and no output, unless the lift is above this with 95 % certainty
+    /// Exit code 65 and no list, unless the lift is above this with 95 % certainty
     #[arg(long, value_name = "X", value_parser = lift)]
     min_lift: Option<f64>,
     /// Tags told of each user, those that pulled her in most; `all` tells those that pulled her away, too
@@ -196,7 +196,7 @@ fn check_lift(min_lift: Option<f64>, measured: &Measured) -> Result<()> {
                 measured.lift, measured.lift_low, measured.lift_high
             );
             let failure = Failure::new(Exit::BadInput, message);
-            Err(failure.hint("take other tags with --tags, or a larger seed; nothing was written").into())
+            Err(failure.hint("take other tags with --tags, or a larger seed; the list was not written").into())
         }
         _ => Ok(()),
     }
@@ -206,14 +206,15 @@ impl LookalikeArgs {
     /// The tags to learn from, and those that are left out as they repeat the rule.
     fn learned(&self, definitions: &Definitions, of: &Of, seed: &Seed) -> Result<(Vec<usize>, Vec<usize>)> {
         let mut repeats = repeating(definitions, &seed.tags());
-        let mut tags: Vec<usize> = match &self.tags[..] {
-            [] => {
+        let is_named = !self.tags.is_empty() && self.tags != ["all"];
+        let mut tags: Vec<usize> = match is_named {
+            false => {
                 let own =
                     |tag: &usize| definitions.tags[*tag].entity == of.place && !definitions.tags[*tag].is_hidden();
                 (0..definitions.tags.len()).filter(own).collect()
             }
-            codes => {
-                let tags = given::tags(definitions, codes, Update::Realtime)?;
+            true => {
+                let tags = given::tags(definitions, &self.tags, Update::Realtime)?;
                 of_entity(&tags, definitions, of)?;
                 tags
             }
@@ -221,7 +222,7 @@ impl LookalikeArgs {
         tags.sort_unstable();
         tags.dedup();
         repeats.retain(|tag| tags.contains(tag));
-        if self.with_rule_tags || !self.tags.is_empty() {
+        if self.with_rule_tags || is_named {
             if !repeats.is_empty() {
                 let codes = tell::codes(definitions, &repeats);
                 report::warn(format_args!("learned from what repeats the seed's rule, which flatters it: {codes}"));

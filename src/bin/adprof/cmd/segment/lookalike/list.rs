@@ -73,10 +73,10 @@ impl<'a> Best<'a> {
     }
 
     /// Takes a user if she is good enough. Her logit.
-    pub fn offer(&mut self, mut profile: Profile) -> f64 {
-        let pulls = self.model.pulls(|column| profile.values[column.tag].as_ref());
+    pub fn offer(&mut self, profile: Profile) -> f64 {
+        let Profile { key, values, .. } = profile;
+        let pulls = self.model.pulls(|column| values[column.tag].as_ref());
         let logit = self.model.logit(&pulls);
-        let key = std::mem::replace(&mut profile.key, Key::new("", "", []));
         let mut scored = Scored { logit, key, because: Vec::new() };
         if self.kept.len() as u64 == self.size {
             match self.kept.peek() {
@@ -84,20 +84,20 @@ impl<'a> Best<'a> {
                 _ => return logit,
             }
         }
-        scored.because = self.because(&pulls, profile);
+        scored.because = self.because(&pulls, values);
         self.kept.push(scored);
         logit
     }
 
     /// The tags that pulled most; those that pulled away only where all are asked for.
-    fn because(&self, pulls: &[f64], mut profile: Profile) -> Vec<Reason> {
+    fn because(&self, pulls: &[f64], mut values: Vec<Option<Value>>) -> Vec<Reason> {
         let Reasons(most) = self.reasons;
         let mut order: Vec<usize> = (0..pulls.len()).filter(|i| most.is_none() || pulls[*i] > 0.0).collect();
         order.sort_by(|a, b| pulls[*b].total_cmp(&pulls[*a]).then(a.cmp(b)));
         order.truncate(most.unwrap_or(usize::MAX));
         let reason = |i: usize| {
             let tag = self.model.columns[i].tag;
-            Reason { tag, value: profile.values[tag].take(), pull: pulls[i] }
+            Reason { tag, value: values[tag].take(), pull: pulls[i] }
         };
         order.into_iter().map(reason).collect()
     }
