@@ -160,7 +160,7 @@ fn the_figures_are_those_of_an_independent_count() {
 fn a_random_seed_is_told_to_be_no_better_than_random() {
     let people = People::new(1_500, 3);
     let dir = people.store();
-    let some: Vec<String> = people.ids().filter(|id| people::hash(id) % 5 == 0).collect();
+    let some: Vec<String> = people.ids().filter(|id| people::hash(id).is_multiple_of(5)).collect();
     dir.write("some.txt", some.join("\n"));
     let out = run(&dir, "--seed-file some.txt --size 150 -q");
     let figures = &report(&dir)["heldOut"];
@@ -266,7 +266,7 @@ fn members_of_the_seed_are_never_listed_and_everybody_else_is() {
     let ties = order(&run(&dir, "--seed enrolled --size 20 --tags vip").stdout);
     assert!(ties.windows(2).all(|two| two[0] < two[1]) && ties[0].0 == ties[1].0, "{ties:?}");
     // Twice as many of the seed as others.
-    let most: Vec<String> = people.ids().filter(|id| people::hash(id) % 3 > 0).collect();
+    let most: Vec<String> = people.ids().filter(|id| !people::hash(id).is_multiple_of(3)).collect();
     dir.write("most.txt", most.join("\r\n"));
     let rest = ids(&run(&dir, "--seed-file most.txt --size 10000").stdout);
     assert_eq!(rest.len(), 900 - most.len());
@@ -361,7 +361,7 @@ fn later_buyers_of_a_real_shop_are_found_by_what_they_did_before() {
     let later: BTreeSet<&str> = later.map(|event| event["userId"].as_str().expect("an id")).collect();
     let later: Vec<&str> = later.into_iter().filter(|id| known.contains(*id)).collect();
     // Half of them are the seed; the other half has to be found among all others.
-    let (seed, sought): (Vec<&str>, Vec<&str>) = later.into_iter().partition(|id| people::hash(id) % 2 == 0);
+    let (seed, sought): (Vec<&str>, Vec<&str>) = later.into_iter().partition(|id| people::hash(id).is_multiple_of(2));
     dir.write("seed.txt", seed.join("\n"));
     let out = dir.adprof("segment lookalike --seed-file seed.txt --size 200 --format ids").exits(0);
     let listed: Vec<&str> = out.stdout.lines().collect();

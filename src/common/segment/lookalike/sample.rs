@@ -7,6 +7,9 @@ use siphasher::sip::SipHasher13;
 use std::collections::BinaryHeap;
 use std::hash::Hasher;
 
+/// Keys, each with what is known of it.
+pub type Keyed<T> = Vec<(Key, T)>;
+
 /// One key in so many is held out.
 const HELD_OUT: u64 = 5;
 
@@ -81,14 +84,14 @@ impl<T> Sample<T> {
     }
 
     /// The sample in the order of keys.
-    pub fn sorted(self) -> Vec<(Key, T)> {
-        let mut all: Vec<(Key, T)> = self.kept.into_iter().map(|one| (one.key, one.value)).collect();
+    pub fn sorted(self) -> Keyed<T> {
+        let mut all: Keyed<T> = self.kept.into_iter().map(|one| (one.key, one.value)).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }
 
     /// The sample in two parts, each in the order of keys: what is learned from, and a fifth, rounded, that is held out.
-    pub fn split(self) -> (Vec<(Key, T)>, Vec<(Key, T)>) {
+    pub fn split(self) -> (Keyed<T>, Keyed<T>) {
         let chance = self.chance;
         let mut all = self.sorted();
         all.sort_by_cached_key(|(key, _)| number(chance, 1, key));

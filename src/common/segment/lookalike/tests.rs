@@ -18,8 +18,11 @@ fn key(i: usize) -> Key {
     Key::user("", &format!("u-{i:04}"))
 }
 
+/// The features of a row that are not zero.
+type Sparse = Vec<(u32, f64)>;
+
 /// A problem with few features, each present or not.
-fn problem() -> impl Strategy<Value = (Vec<Vec<(u32, f64)>>, Vec<bool>, f64)> {
+fn problem() -> impl Strategy<Value = (Vec<Sparse>, Vec<bool>, f64)> {
     let row = prop::collection::vec(prop::option::of(-3.0f64..3.0), 4);
     let rows = prop::collection::vec((row, any::<bool>()), 4..60);
     (rows, 0.01f64..10.0).prop_filter_map("both sides", |(rows, l2)| {
@@ -30,14 +33,14 @@ fn problem() -> impl Strategy<Value = (Vec<Vec<(u32, f64)>>, Vec<bool>, f64)> {
     })
 }
 
-fn rows(of: &[Vec<(u32, f64)>]) -> Rows {
+fn rows(of: &[Sparse]) -> Rows {
     let mut rows = Rows::default();
     of.iter().for_each(|row| rows.push(row));
     rows
 }
 
 /// The gradient of the objective, written down once more, densely.
-fn gradient(of: &[Vec<(u32, f64)>], labels: &[bool], at: &[f64], l2: f64) -> Vec<f64> {
+fn gradient(of: &[Sparse], labels: &[bool], at: &[f64], l2: f64) -> Vec<f64> {
     let width = at.len() - 1;
     let mut sums: Vec<f64> = at.iter().map(|w| l2 * w).collect();
     sums[width] = 0.0;
@@ -128,7 +131,7 @@ fn another_seed_of_chance_takes_another_sample() {
 
 #[test]
 fn sides_that_one_feature_parts_have_finite_weights() {
-    let of: Vec<Vec<(u32, f64)>> = (0..40).map(|i| vec![(0, if i < 20 { 1e6 } else { -1e6 })]).collect();
+    let of: Vec<Sparse> = (0..40).map(|i| vec![(0, if i < 20 { 1e6 } else { -1e6 })]).collect();
     let labels: Vec<bool> = (0..40).map(|i| i < 20).collect();
     let found = fit(&rows(&of), &labels, 1, 1.0);
     assert!(found.weights[0] > 0.0 && found.weights[0].is_finite() && found.intercept.abs() < 1e-3, "{found:?}");
@@ -144,7 +147,7 @@ fn imported(ty: &str) -> Definitions {
 }
 
 /// The column of some values, and the features of others.
-fn features(ty: &str, learned: &[Option<Value>], others: &[Option<Value>]) -> Vec<Vec<(u32, f64)>> {
+fn features(ty: &str, learned: &[Option<Value>], others: &[Option<Value>]) -> Vec<Sparse> {
     let rows: Vec<Row> = learned.iter().map(|value| vec![value.clone()]).collect();
     let rows: Vec<&Row> = rows.iter().collect();
     let column = Column::learn(&imported(ty), (0, 0), 10, &rows, AS_OF).expect("learned");
