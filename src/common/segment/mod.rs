@@ -30,6 +30,7 @@ pub mod lint;
 pub mod matching;
 #[cfg(test)]
 mod lint_tests;
+pub mod lookalike;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@ mod diff;
 mod index;
 mod line;
 mod list;
+mod lookalike;
 mod user;
 
 use crate::ask::{AskArgs, HowArgs, RuleArgs};
@@ -68,6 +69,8 @@ enum What {
     Diff(diff::DiffArgs),
     /// What activating a segment would do: its size, who joins and leaves, what it shares with others
     Plan(diff::PlanArgs),
+    /// The users outside of an audience who are most like it, and why
+    Lookalike(lookalike::LookalikeArgs),
 }
 
 #[derive(clap::Args)]
@@ -121,5 +124,6 @@ pub fn run(args: Args) -> Result<()> {
         What::History(args) => built::history(args),
         What::Diff(args) => diff::diff(args),
         What::Plan(args) => diff::plan(args),
+        What::Lookalike(args) => lookalike::lookalike(args),
     }
 }
