@@ -53,6 +53,7 @@ pages! {
     #[cfg_attr(feature = "kafka-tls", ignore = "it shows what a build without the feature says")]
     21 kafka "docs/kafka.md";
     22 maps "docs/maps.md";
+    23 insight "docs/insight.md";
 }
 
 #[test]
