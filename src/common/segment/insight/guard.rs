@@ -84,20 +84,26 @@ impl Guard {
         if cells.iter().all(|cell| safe(*cell)) {
             return merged;
         }
-        let mut by_size: Vec<usize> =
-            (0..cells.len()).filter(|i| !merged[*i] && cells[*i] != Count::default()).collect();
-        by_size.sort_by_key(|i| (cells[*i].base(), cells[*i].audience()));
-        let mut rest = by_size.into_iter();
-        while !self.hides(cells.iter().zip(&merged).filter(|(_, merged)| **merged).map(|(cell, _)| *cell)) {
-            let Some(next) = rest.next() else { break };
-            merged[next] = true;
+        let size = |i: &usize| (cells[*i].base(), cells[*i].audience());
+        loop {
+            let hidden: Vec<Count> = (0..cells.len()).filter(|i| merged[*i]).map(|i| cells[i]).collect();
+            let others = (0..cells.len()).filter(|i| !merged[*i] && cells[*i] != Count::default());
+            let Some(least) = others.clone().map(|i| size(&i)).min() else { return merged };
+            if self.hides(&hidden, least.0) {
+                return merged;
+            }
+            // All that are alike: which of them it is would tell something of the hidden ones.
+            others.filter(|i| size(i) == least).collect::<Vec<usize>>().into_iter().for_each(|i| merged[i] = true);
         }
-        merged
     }
 
     /// Whether what these cells add up to tells nothing of any of them.
-    fn hides(&self, cells: impl Iterator<Item = Count> + Clone) -> bool {
-        cells.clone().count() >= 2 && self.is_safe(cells.sum())
+    ///
+    /// Who knows that the smallest cells are hidden, and that the smallest other one has `next` people of the base, knows how
+    /// large a hidden one is at most: they may not all be so large.
+    fn hides(&self, cells: &[Count], next: u64) -> bool {
+        let most = next.max(self.least).saturating_sub(1);
+        cells.len() >= 2 && self.is_safe(cells.iter().copied().sum()) && cells.iter().any(|cell| cell.base() != most)
     }
 
     /// Joins neighbours until each may be told, as far as that goes.
@@ -120,5 +126,73 @@ impl Guard {
             };
         }
         cells.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn too_few_people_are_refused() {
+        let refused = |only, both, rest| Guard::new(10, Count { only, both, rest }).check();
+        assert_eq!(refused(0, 0, 5), Err(Refusal::EmptyAudience));
+        assert_eq!(refused(50, 0, 0), Err(Refusal::EmptyBase));
+        assert_eq!(refused(0, 9, 100), Err(Refusal::FewInAudience));
+        assert_eq!(refused(50, 0, 9), Err(Refusal::FewInBase));
+        // All but three: who they are would follow by subtraction.
+        assert_eq!(refused(0, 100, 3), Err(Refusal::FewBetween));
+        assert_eq!(refused(3, 100, 0), Err(Refusal::FewBetween));
+        assert_eq!(refused(0, 100, 10), Ok(()));
+        assert_eq!(refused(3, 100, 100), Ok(()));
+        assert_eq!(refused(0, 100, 0), Ok(()));
+    }
+
+    #[test]
+    fn one_hidden_cell_takes_another_with_it() {
+        let total = Count { only: 0, both: 100, rest: 900 };
+        let guard = Guard::new(10, total);
+        let cell = |both, rest| Count { only: 0, both, rest };
+        let cells = [cell(50, 500), cell(30, 300), cell(17, 93), cell(3, 7), cell(0, 0)];
+        let merged = guard.merged(&cells, 15, |count| guard.is_safe(count));
+        assert_eq!(merged, [false, false, true, true, false]);
+        // Nine of the base and nobody of the audience: the rest of the base is told by the two, too.
+        let cells = [cell(91, 891), cell(9, 9), cell(0, 0)];
+        assert_eq!(guard.merged(&cells, 15, |count| guard.is_safe(count)), [true, true, false]);
+        // All but three of those who live there are in the audience.
+        let cells = [cell(60, 3), cell(25, 500), cell(15, 397)];
+        assert_eq!(guard.merged(&cells, 15, |count| guard.is_safe(count)), [true, false, true]);
+        let all_well = [cell(60, 600), cell(40, 300)];
+        assert_eq!(guard.merged(&all_well, 1, |count| guard.is_safe(count)), [false, true]);
+    }
+
+    /// A reader who knows how cells are merged, and how many there are, tries every table that would be told in the same way.
+    #[test]
+    fn not_even_who_knows_the_rules_can_tell_a_hidden_cell() {
+        const CELLS: u32 = 4;
+        const MOST: u64 = 9;
+        let tables =
+            (0..(MOST + 1).pow(CELLS)).map(|n| (0..CELLS).map(|i| n / (MOST + 1).pow(i) % (MOST + 1)).collect());
+        let mut told: BTreeMap<Vec<Option<u64>>, Vec<Vec<u64>>> = BTreeMap::new();
+        for table in tables {
+            let table: Vec<u64> = table;
+            let cells: Vec<Count> = table.iter().map(|both| Count { both: *both, ..Count::default() }).collect();
+            let guard = Guard::new(4, cells.iter().copied().sum());
+            if guard.check().is_ok() {
+                let merged = guard.merged(&cells, cells.len(), |cell| guard.is_safe(cell));
+                // What is told: the cells that have people, and what the others come to.
+                let seen = |(both, merged): (&u64, &bool)| (*both > 0 && !merged).then_some(*both);
+                let mut seen: Vec<Option<u64>> = table.iter().zip(&merged).map(seen).collect();
+                seen.push(Some(guard.total().both));
+                told.entry(seen).or_default().push(table);
+            }
+        }
+        for (seen, tables) in told {
+            for i in (0..CELLS as usize).filter(|i| seen[*i].is_none()) {
+                let possible: BTreeSet<u64> = tables.iter().map(|table| table[i]).collect();
+                assert!(possible.len() > 1 || possible.contains(&0), "{seen:?}: {tables:?}");
+            }
+        }
     }
 }

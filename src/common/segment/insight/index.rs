@@ -102,7 +102,7 @@ fn score((x, n): (f64, f64), (y, m): (f64, f64), r: f64) -> f64 {
 fn correlated((x, n): (f64, f64), (y, m): (f64, f64), r: f64) -> (f64, f64) {
     let ((p, l, u), (q, k, v)) = (wilson(x, n), wilson(y, m));
     let end = |side: f64, own: f64, other: f64| {
-        let middle = p * q - r * (p - own) * (q - other);
+        let middle = p * q + r * (p - own) * (q - other);
         let under = middle * middle - own * other * (2.0 * p - own) * (2.0 * q - other);
         (middle + side * under.max(0.0).sqrt()) / (other * (2.0 * q - other))
     };

@@ -74,9 +74,11 @@ fn a_base_apart_or_inside_the_audience_is_covered_as_promised() {
 }
 
 #[test]
-fn of_two_that_overlap_the_interval_is_never_too_narrow() {
+fn of_two_that_overlap_the_interval_is_about_as_wide_as_it_must_be() {
     for (i, (only, both, rest, shares)) in [
         (200, 300, 500, [0.3, 0.3, 0.3]),
+        (50, 400, 50, [0.3, 0.3, 0.3]),
+        (400, 40, 400, [0.3, 0.3, 0.3]),
         (200, 300, 500, [0.5, 0.3, 0.1]),
         (50, 400, 50, [0.2, 0.4, 0.6]),
         (400, 40, 400, [0.2, 0.5, 0.1]),
@@ -86,7 +88,9 @@ fn of_two_that_overlap_the_interval_is_never_too_narrow() {
     .enumerate()
     {
         let covered = coverage(Count { only, both, rest }, shares, 200 + i as u64);
-        assert!(covered >= 0.93, "{only} {both} {rest}: {covered}");
+        // Where the three parts differ, it is wider than it must be.
+        let most = if i < 3 { 0.97 } else { 1.0 };
+        assert!((0.93..=most).contains(&covered), "{only} {both} {rest}: {covered}");
     }
 }
 

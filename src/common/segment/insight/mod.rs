@@ -57,8 +57,8 @@ pub struct Told {
     pub untold: u64,
     /// There were more different values than are counted one by one.
     pub full: bool,
-    /// Values that are not of the tag's type, and count as missing.
-    pub wrong: u64,
+    /// There are values that are not of the tag's type; they count as missing.
+    pub wrong: bool,
 }
 
 impl Insight {
@@ -98,11 +98,12 @@ fn tell(tag: usize, tally: &Tally, guard: Guard) -> Told {
             (cells, untold, texts.beyond != Count::default())
         }
         Values::Texts(texts) => {
-            let rest = (texts.beyond != Count::default()).then_some((What::Rest, texts.beyond));
-            let cells = sorted(texts).into_iter().chain(rest).chain([(What::Missing, tally.missing)]).collect();
-            (parts(cells, guard), 0, texts.beyond != Count::default())
+            let rest_is_there = texts.beyond != Count::default();
+            let rest = rest_is_there.then_some((What::Rest, texts.beyond));
+            let values = sorted(texts).into_iter().chain(rest).collect();
+            (parts(values, tally.missing, guard), 0, rest_is_there)
         }
-        Values::Numbers(numbers) => (parts(of_numbers(numbers, tally.missing, guard), guard), 0, false),
+        Values::Numbers(numbers) => (parts(of_numbers(numbers, guard), tally.missing, guard), 0, false),
     };
     let cells: Vec<Cell> = cells.into_iter().map(|(what, count)| Cell::new(what, count, guard.total())).collect();
     let differences = cells.iter().map(|cell| (cell.share - cell.base_share).abs());
@@ -122,8 +123,8 @@ fn sorted(texts: &Texts) -> Vec<(What, Count)> {
 
 /// A few whole numbers one by one, others in intervals. Neighbours of too few people are joined first: that tells more
 /// than hiding them.
-fn of_numbers(numbers: &Numbers, missing: Count, guard: Guard) -> Vec<(What, Count)> {
-    let mut cells: Vec<(What, Count)> = match numbers.few() {
+fn of_numbers(numbers: &Numbers, guard: Guard) -> Vec<(What, Count)> {
+    match numbers.few() {
         Some(few) => {
             let mut few: Vec<(i128, Count)> = few.iter().map(|(n, count)| (*n, *count)).collect();
             few.sort_by_key(|(n, count)| (Reverse(count.audience()), Reverse(count.base()), *n));
@@ -133,41 +134,30 @@ fn of_numbers(numbers: &Numbers, missing: Count, guard: Guard) -> Vec<(What, Cou
             let intervals = guard.widened(numbers.intervals(), Interval::join);
             intervals.into_iter().map(|(interval, count)| (What::Interval(interval), count)).collect()
         }
-    };
-    cells.push((What::Missing, missing));
-    cells
+    }
 }
 
-/// The cells that everybody is in one of, `Missing` last: as many as are shown, and one for those that are not.
-fn parts(cells: Vec<(What, Count)>, guard: Guard) -> Vec<(What, Count)> {
+/// The cells that everybody is in one of: as many as are shown, one for those that are not, and one for who has no value.
+fn parts(values: Vec<(What, Count)>, missing: Count, guard: Guard) -> Vec<(What, Count)> {
+    // Who has no value is told apart however many values there are, so that cell comes first.
+    let cells: Vec<(What, Count)> = [(What::Missing, missing)].into_iter().chain(values).collect();
     let counts: Vec<Count> = cells.iter().map(|(_, count)| *count).collect();
-    let last = cells.len() - 1;
-    // Who has no value is told apart however many values there are: the places of the others are counted without it.
-    let order: Vec<usize> = std::iter::once(last).chain(0..last).collect();
-    let placed: Vec<Count> = order.iter().map(|i| counts[*i]).collect();
-    let merged = guard.merged(&placed, 1 + SHOWN, |count| guard.is_safe(count));
-    let merged: Vec<bool> = (0..cells.len()).map(|i| merged[(i + 1) % cells.len()]).collect();
-    let is_rest = |what: &What| *what == What::Rest;
+    let merged = guard.merged(&counts, 1 + SHOWN, |count| guard.is_safe(count));
     // What has no name cannot stand by itself.
-    let merged: Vec<bool> = cells.iter().zip(merged).map(|((what, _), merged)| merged || is_rest(what)).collect();
-    let few = counts.iter().zip(&merged).any(|(count, merged)| *merged && !guard.is_safe(*count));
-    let (mut told, mut missing) = (Vec::new(), None);
-    let (mut other, mut values, mut with_missing) = (Count::default(), 0, false);
-    for ((what, count), merged) in cells.into_iter().zip(merged) {
-        match what {
-            _ if merged => {
-                other += count;
-                values += 1;
-                with_missing |= what == What::Missing;
-            }
-            What::Missing => missing = Some((what, count)),
-            _ => told.push((what, count)),
-        }
+    let (mut told, mut other) = (Vec::new(), Vec::new());
+    for (cell, merged) in cells.into_iter().zip(&merged) {
+        if *merged || cell.0 == What::Rest { other.push(cell) } else { told.push(cell) }
     }
-    if values > 0 {
-        told.push((What::Other { few, with_missing }, other));
+    let few = other.iter().any(|(_, count)| !guard.is_safe(*count));
+    let with_missing = merged[0];
+    if !with_missing {
+        told.rotate_left(1);
     }
-    told.extend(missing.filter(|(_, count)| *count != Count::default()));
+    if !other.is_empty() {
+        let sum = other.into_iter().map(|(_, count)| count).sum();
+        told.insert(told.len() - usize::from(!with_missing), (What::Other { few, with_missing }, sum));
+    }
+    told.retain(|(_, count)| *count != Count::default());
     told
 }
 

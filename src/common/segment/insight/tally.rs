@@ -21,8 +21,8 @@ pub struct Tally {
     ty: Type,
     as_of: Millis,
     pub missing: Count,
-    /// Values that are not of the tag's type (any more): they are among the missing ones.
-    pub wrong: u64,
+    /// There are values that are not of the tag's type (any more): they are among the missing ones.
+    pub wrong: bool,
     pub values: Values,
 }
 
@@ -65,7 +65,7 @@ impl Tally {
             Type::Datetime => Values::Numbers(Numbers::new(Grid::Hours, false)),
             Type::List(_) | Type::Map(_) => Values::Many(Texts::default()),
         };
-        Tally { ty, as_of, missing: Count::default(), wrong: 0, values }
+        Tally { ty, as_of, missing: Count::default(), wrong: false, values }
     }
 
     pub fn ty(&self) -> Type {
@@ -77,7 +77,7 @@ impl Tally {
         let taken = value.is_some_and(|value| self.values.take(value, self.ty, self.as_of, side));
         if !taken {
             self.missing.take(side);
-            self.wrong += u64::from(value.is_some());
+            self.wrong |= value.is_some();
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::report::{self, Exit, Failure};
 use crate::whole;
 use adprof::profiles::Profiles;
 use adprof::segment::Rule;
-use adprof::segment::insight::{Count, Insight, Refusal, SHOWN, Side, Told, VALUES_MAX};
+use adprof::segment::insight::{Count, Insight, Refusal, SHOWN, Side, Told, VALUES_MAX, What};
 use adprof::tag::Definitions;
 use adprof::time::{self, Millis};
 use anyhow::Result;
@@ -137,8 +137,11 @@ impl Page {
                 grouped(VALUES_MAX as u64)
             ));
         }
-        if told.wrong > 0 {
-            remarks.push(format!("{} values are not of the tag's type: they count as missing", grouped(told.wrong)));
+        if told.wrong {
+            remarks.push("values that are not of the tag's type count as missing".into());
+        }
+        if told.cells.iter().any(|cell| matches!(cell.what, What::Other { few: true, .. })) {
+            remarks.push(format!("other: some of it is of fewer than {} people", self.min_cell));
         }
         remarks
     }
@@ -155,13 +158,21 @@ pub fn insight(args: InsightArgs) -> Result<()> {
     };
     let rules: Vec<&Rule> = [Some(&audience), base.as_ref()].into_iter().flatten().map(|named| &named.rule).collect();
     rules.iter().try_for_each(|rule| ask::doubts(&profiles, rule))?;
-    let named = rules.iter().flat_map(|rule| rule.tags()).collect();
+    let named: Vec<usize> = rules.iter().flat_map(|rule| rule.tags()).collect();
     let tags = args.tags.choose(&definitions, &of)?;
     let tags: Vec<usize> = (0..definitions.tags.len())
         .filter(|tag| {
             definitions.tags[*tag].entity == of.place && tags.keeps(&definitions, &definitions.tags[*tag].code)
         })
         .collect();
+    let doubtful: Vec<&str> = tags
+        .iter()
+        .filter(|tag| profiles.doubt(**tag).is_some() && !named.contains(*tag))
+        .map(|tag| &*definitions.tags[*tag].code)
+        .collect();
+    if !doubtful.is_empty() {
+        report::warn(format_args!("not whole yet, or not counted by this store: {}", doubtful.join(", ")));
+    }
     let (mut of_audience, mut of_base) = (Group::new(&audience), base.as_ref().map(Group::new));
     let (found, all) = count(&mut profiles, &of, &tags, audience.rule, base.map(|base| base.rule))?;
     of_audience.size = found.total().audience();

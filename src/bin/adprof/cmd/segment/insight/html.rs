@@ -123,9 +123,10 @@ fn section(page: &Page, told: &Told, i: usize) -> String {
     format!(
         "<section id=\"tag-{i}\">\n<h2>{heading}</h2>\n<p class=\"about\">{about}</p>\n{note}<table>\n\
          <caption>{code}: shares of the audience and of the base</caption>\n\
-         <thead><tr><th scope=\"col\">Value</th><th scope=\"col\" class=\"picture\">Audience <i>over</i> base</th>\
-         <th scope=\"col\">Audience</th><th scope=\"col\">Base</th><th scope=\"col\" class=\"picture\">Index, 95&#160;%</th>\
-         <th scope=\"col\">Index</th><th scope=\"col\">Interval</th><th scope=\"col\">People</th><th scope=\"col\">of base</th>\
+         <thead><tr><th scope=\"col\">Value</th><th scope=\"col\" class=\"picture\"><span class=\"key\">audience</span>\
+         <span class=\"key\">base</span></th><th scope=\"col\">Audience</th><th scope=\"col\">Base</th>\
+         <th scope=\"col\" class=\"picture\"><span class=\"scale\"><span>12.5</span><span>100</span><span>800</span></span></th>\
+         <th scope=\"col\">Index</th><th scope=\"col\">95&#160;%</th><th scope=\"col\">People</th><th scope=\"col\">of base</th>\
          </tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{remarks}</section>\n"
     )
 }
@@ -197,7 +198,7 @@ fn foot(page: &Page) -> String {
         "<footer>\n<h2>How to read it</h2>\n<p>The <b>index</b> is 100 times the share of the audience by the share of the \
          base: 200 is twice as frequent. The <b>interval</b> holds what the index would be in the long run, in 95 of 100 cells; \
          ▲ and ▼ mark those that do not hold 100. Among twenty cells that are alike one is marked by chance. Pictures of the index \
-         reach from an eighth to eight times the share of the base.</p>\n{few}</footer>\n"
+         reach from an eighth of the share of the base to eight times it.</p>\n{few}</footer>\n"
     )
 }
 
