@@ -13,7 +13,7 @@ const SIZES: &str = r#"
 import duckdb, json, sys
 db = duckdb.connect()
 rows = db.execute("""
-WITH e AS (SELECT userId, eventType, timestamp, amount FROM read_json(?, format='newline_delimited',
+WITH e AS (SELECT userId, eventType, timestamp, amount FROM read_json($1, format='newline_delimited',
              columns={'userId': 'VARCHAR', 'eventType': 'VARCHAR', 'timestamp': 'BIGINT', 'amount': 'DECIMAL(18,6)'})),
      b AS (SELECT userId, max(timestamp) last, count(*) n, sum(amount) spent FROM e WHERE eventType = 'purchase' GROUP BY userId),
      m AS (SELECT CASE WHEN last >= $2 - 90 * 86400000 THEN 3 WHEN last >= $2 - 270 * 86400000 THEN 2 ELSE 1 END r,

@@ -24,8 +24,11 @@ fn profile(values: Vec<Option<Value>>) -> Profile {
 
 /// One profile: a value of each type or none, and where it is.
 fn people() -> impl Strategy<Value = Vec<(Vec<Option<Value>>, u8)>> {
+    // The first letter is nearly everybody's, the last ones hardly anybody's.
     let letters = || {
-        vec(0u8..5, 0..4).prop_map(|mut letters| {
+        (0u8..40, vec(0u8..5, 0..3), 0u8..60).prop_map(|(often, mut letters, rarely)| {
+            letters.extend((often > 0).then_some(5));
+            letters.extend((rarely == 0).then_some(6));
             letters.sort_unstable();
             letters.dedup();
             letters
@@ -48,12 +51,13 @@ fn people() -> impl Strategy<Value = Vec<(Vec<Option<Value>>, u8)>> {
         proptest::option::of(map),
     );
     let one = one.prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]);
-    (0u8..4, 20usize..400).prop_flat_map(move |(kind, n)| {
-        // Inside the base, apart from it, overlapping, or with few outside.
+    (0u8..5, 20usize..400).prop_flat_map(move |(kind, n)| {
+        // The audience inside the base, apart from it, overlapping, around it, or with few outside.
         let side = match kind {
             0 => prop_oneof![2 => Just(1u8), 3 => Just(2)].boxed(),
             1 => prop_oneof![2 => Just(0u8), 3 => Just(2)].boxed(),
             2 => (0u8..3).boxed(),
+            3 => prop_oneof![2 => Just(0u8), 3 => Just(1)].boxed(),
             _ => prop_oneof![1 => Just(0u8), 40 => Just(1), 60 => Just(2)].boxed(),
         };
         vec((one.clone(), side), n)
@@ -142,10 +146,8 @@ proptest! {
 #[test]
 fn beyond_the_table_values_are_told_as_one() {
     let mut insight = Insight::new([(0, Type::String)], AS_OF);
-    let long = "x".repeat(1000);
     for i in 0..3 * VALUES_MAX {
         let text = if i % 3 == 0 { "often".to_string() } else { format!("v{i}") };
-        let text = if i == 1 { long.clone() } else { text };
         insight.take(&profile(vec![Some(Value::Str(text.into()))]), if i % 2 == 0 { Side::Both } else { Side::Base });
     }
     let told = insight.tell(10).expect("told").remove(0);
@@ -166,4 +168,48 @@ fn values_of_another_type_are_missing_and_counted() {
     }
     let told = insight.tell(10).expect("told").remove(0);
     assert_eq!((told.wrong, told.cells.len(), told.cells[1].what.clone()), (true, 2, What::Missing));
+}
+
+#[test]
+fn long_texts_are_told_as_one() {
+    let mut insight = Insight::new([(0, Type::String)], AS_OF);
+    for i in 0..40 {
+        let text = if i % 2 == 0 { "short".into() } else { "x".repeat(1000) };
+        insight.take(&profile(vec![Some(Value::Str(text.into()))]), Side::Both);
+    }
+    let told = insight.tell(10).expect("told").remove(0);
+    assert_eq!(told.cells[1].what, What::Other { few: false, with_missing: false });
+    assert!(told.full);
+}
+
+#[test]
+fn who_has_it_not_may_be_few_too() {
+    let mut insight = Insight::new([(0, Type::List(&Type::String))], AS_OF);
+    for i in 0..100 {
+        let list = if i < 3 {
+            "[\"b\"]"
+        } else if i < 45 {
+            "[\"a\",\"b\"]"
+        } else {
+            "[\"a\",\"c\"]"
+        };
+        insight.take(&profile(vec![Some(Value::Json(list.into()))]), if i % 2 == 0 { Side::Both } else { Side::Base });
+    }
+    // Three have no `a`; told alone, the others would say how many have it.
+    let told = insight.tell(4).expect("told").remove(0);
+    let items: Vec<&What> = told.cells.iter().map(|cell| &cell.what).collect();
+    assert!(items.len() == 1 && !items.contains(&&What::Value("a".into())), "{items:?}");
+    assert_eq!(told.untold, 2);
+}
+
+#[test]
+fn intervals_of_too_few_people_are_joined_and_not_hidden() {
+    let mut insight = Insight::new([(0, Type::Decimal)], AS_OF);
+    for i in 0..400i128 {
+        let side = if i >= 100 || i < 5 { Side::Both } else { Side::Base };
+        insight.take(&profile(vec![Some(Value::Decimal(Decimal((i + 1) * 1_000_000)))]), side);
+    }
+    let told = insight.tell(10).expect("told").remove(0);
+    assert!(told.cells.len() >= 5, "{told:?}");
+    assert!(told.cells.iter().all(|cell| matches!(cell.what, What::Interval(_)) && cell.audience >= 10), "{told:?}");
 }

@@ -111,9 +111,21 @@ fn tag(page: &Page, told: &Told, manner: &Manner) -> String {
         out += &columns.row(cell, label, most, manner);
     }
     for remark in page.remarks(told) {
-        let _ = writeln!(out, "  {remark}");
+        out += &wrapped(&remark, manner.width);
     }
     out
+}
+
+/// Words in lines that fit, each with two blanks in front.
+fn wrapped(text: &str, width: usize) -> String {
+    let (mut out, mut line) = (String::new(), String::from(" "));
+    for word in text.split(' ') {
+        if line.len() > 1 && line.chars().count() + 1 + word.chars().count() > width {
+            out += &(std::mem::replace(&mut line, " ".into()) + "\n");
+        }
+        line = line + " " + word;
+    }
+    out + &line + "\n"
 }
 
 fn label(cell: &Cell, told: &Told) -> String {
