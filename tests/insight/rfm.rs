@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-/// The segments as SQL over the events alone.
+/// The segments as SQL over the events alone; 90 and 270 days in milliseconds.
 const SIZES: &str = r#"
 import duckdb, json, sys
 db = duckdb.connect()
@@ -16,7 +16,7 @@ rows = db.execute("""
 WITH e AS (SELECT userId, eventType, timestamp, amount FROM read_json($1, format='newline_delimited',
              columns={'userId': 'VARCHAR', 'eventType': 'VARCHAR', 'timestamp': 'BIGINT', 'amount': 'DECIMAL(18,6)'})),
      b AS (SELECT userId, max(timestamp) last, count(*) n, sum(amount) spent FROM e WHERE eventType = 'purchase' GROUP BY userId),
-     m AS (SELECT CASE WHEN last >= $2 - 90 * 86400000 THEN 3 WHEN last >= $2 - 270 * 86400000 THEN 2 ELSE 1 END r,
+     m AS (SELECT CASE WHEN last >= $2 - 7776000000 THEN 3 WHEN last >= $2 - 23328000000 THEN 2 ELSE 1 END r,
              CASE WHEN n >= 4 THEN 3 WHEN n >= 2 THEN 2 ELSE 1 END f,
              CASE WHEN spent >= 150 THEN 3 WHEN spent >= 40 THEN 2 ELSE 1 END m FROM b)
 SELECT CASE WHEN r = 3 AND f = 3 AND m = 3 THEN 'champions' WHEN r >= 2 AND f >= 2 THEN 'loyal' WHEN r >= 2 THEN 'new'
