@@ -206,7 +206,7 @@ fn who_has_it_not_may_be_few_too() {
 fn intervals_of_too_few_people_are_joined_and_not_hidden() {
     let mut insight = Insight::new([(0, Type::Decimal)], AS_OF);
     for i in 0..400i128 {
-        let side = if i >= 100 || i < 5 { Side::Both } else { Side::Base };
+        let side = if (5..100).contains(&i) { Side::Base } else { Side::Both };
         insight.take(&profile(vec![Some(Value::Decimal(Decimal((i + 1) * 1_000_000)))]), side);
     }
     let told = insight.tell(10).expect("told").remove(0);
