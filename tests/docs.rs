@@ -53,7 +53,8 @@ pages! {
     #[cfg_attr(feature = "kafka-tls", ignore = "it shows what a build without the feature says")]
     21 kafka "docs/kafka.md";
     22 maps "docs/maps.md";
-    23 lookalike "docs/lookalike.md";
+    23 insight "docs/insight.md";
+    24 lookalike "docs/lookalike.md";
 }
 
 #[test]

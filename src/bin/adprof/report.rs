@@ -140,6 +140,11 @@ pub fn strong(text: &str) -> String {
     if manner().color_data { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
 }
 
+/// Whether data on stdout may be coloured.
+pub fn is_colored() -> bool {
+    manner().color_data
+}
+
 /// A bar for things counted one by one, on a terminal only. `total` is 0 when unknown.
 pub fn counting(total: u64, what: &'static str) -> ProgressBar {
     if manner().quiet || !io::stderr().is_terminal() {

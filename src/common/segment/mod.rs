@@ -24,6 +24,7 @@
 pub mod audience;
 pub mod explain;
 pub mod index;
+pub mod insight;
 #[cfg(test)]
 mod explain_tests;
 pub mod lint;

@@ -6,6 +6,7 @@ mod built;
 mod count;
 mod diff;
 mod index;
+mod insight;
 mod line;
 mod list;
 mod lookalike;
@@ -29,6 +30,7 @@ const EXAMPLES: &str = r#"Examples:
   adprof segment match u-001
   adprof segment explain u-001 sports_fans
   adprof segment plan sports_fans
+  adprof segment insight sports_fans
   adprof segment convert --where "ltv_total >= 100"        the same as JSON"#;
 
 /// Audiences: define, check, count and list them
@@ -69,6 +71,8 @@ enum What {
     Diff(diff::DiffArgs),
     /// What activating a segment would do: its size, who joins and leaves, what it shares with others
     Plan(diff::PlanArgs),
+    /// Who is in an audience: how its tags are distributed, compared with all profiles or with another segment
+    Insight(insight::InsightArgs),
     /// The users outside of an audience who are most like it, and why
     Lookalike(lookalike::LookalikeArgs),
 }
@@ -124,6 +128,7 @@ pub fn run(args: Args) -> Result<()> {
         What::History(args) => built::history(args),
         What::Diff(args) => diff::diff(args),
         What::Plan(args) => diff::plan(args),
+        What::Insight(args) => insight::insight(args),
         What::Lookalike(args) => lookalike::lookalike(args),
     }
 }
