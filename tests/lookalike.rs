@@ -99,6 +99,11 @@ fn a_hidden_rule_is_found_again() {
     let version = dir.adprof("segment size enrolled --format ndjson --as-of").arg(AS_OF.to_string()).ok();
     assert_eq!((&first["version"], &first["asOf"]), (&lines(&version)[0]["version"], &Value::from(AS_OF)));
     assert_eq!(first["segment"], "enrolled");
+    // What is asked for has to be certain: an estimate above it is not enough.
+    let between = (float(&figures["liftLow"]) + float(&figures["lift"])) / 2.0;
+    let asked = format!("segment lookalike --as-of {AS_OF} --seed enrolled --size 120 --min-lift {between}");
+    let out = dir.adprof(&asked).exits(65);
+    assert!(out.stderr.contains("nothing was written"), "{}", out.stderr);
 }
 
 /// What a script of this folder prints; `None`, and a word, where there is no Python.

@@ -43,7 +43,8 @@ use std::time::{Duration, Instant};
 use stored::Stored;
 
 const TICK: Duration = Duration::from_millis(20);
-const CHECKPOINT: Duration = Duration::from_secs(1);
+/// How often what was absorbed is put on the disk.
+pub const CHECKPOINT: Duration = Duration::from_secs(1);
 /// How often it looks for patches that other processes have put into the store, and how many keys it takes in at once:
 /// few enough that events do not wait long.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -71,6 +72,8 @@ pub struct Setup {
     pub audiences: bool,
     /// Where enters and leaves are told.
     pub derived: Option<Target>,
+    /// How often a checkpoint is made: it packs every state that has changed, and the next event of its key unpacks it.
+    pub every: Duration,
 }
 
 /// Where the events of a state come from.
@@ -120,6 +123,7 @@ pub struct Keep {
     renumbered: bool,
     dirty: bool,
     saved: Instant,
+    every: Duration,
     bases: Bases,
     stored: Arc<Stored>,
     people: People,
@@ -172,7 +176,7 @@ impl Keep {
                 // What a checkpoint on its way has of them could not be taken out of it.
                 self.look_for_forgotten(observer)?;
             }
-            if free && self.dirty && self.saved.elapsed() >= CHECKPOINT {
+            if free && self.dirty && self.saved.elapsed() >= self.every {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
             self.look_for_base(observer)?;

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 use std::{fs, io, thread};
 
 /// Make the state of a stream anew from the log, and the profiles in Redis from that
@@ -118,6 +119,9 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Nobody goes on with a state that is not whole yet, so checkpoints are for bounding what waits for them only.
+const CHECKPOINT: Duration = Duration::from_secs(10);
+
 /// The end of each partition, and how many there are.
 struct Ends {
     partitions: i32,
@@ -199,6 +203,7 @@ impl Args {
             // Those of the old state are carried over: the stream finds out who enters and leaves.
             audiences: false,
             derived: None,
+            every: CHECKPOINT,
         }
     }
 

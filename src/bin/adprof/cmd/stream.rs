@@ -20,7 +20,7 @@ use adprof::run::emit::Target;
 use adprof::run::feed::{self, News, Parser};
 use adprof::run::filter::{self, Emit};
 use adprof::run::forget::renew_if_marked;
-use adprof::run::keep::{Input, Keep, PATIENCE, Projection, Setup};
+use adprof::run::keep::{CHECKPOINT, Input, Keep, PATIENCE, Projection, Setup};
 use adprof::run::stream::{Clock, Error, Report};
 use adprof::store::redis::Redis;
 use adprof::store::{Embedded, Location, RedisUrl};
@@ -331,6 +331,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         forgotten: args.forgotten()?,
         audiences: true,
         derived: args.derived()?,
+        every: CHECKPOINT,
     };
     // A topic that is not there should not leave one behind either.
     let early =

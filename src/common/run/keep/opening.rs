@@ -86,6 +86,7 @@ impl Keep {
             renumbered: true,
             dirty: true,
             saved: Instant::now(),
+            every: setup.every,
             bases: Bases::of(dir),
             stored,
             people,

@@ -14,7 +14,7 @@ use adprof::rollup::offer::Shelf;
 use adprof::run::base::{self, Make};
 use adprof::run::batch::{Job, Range};
 use adprof::run::feed::Letter;
-use adprof::run::keep::{Input, Keep, Setup, bases};
+use adprof::run::keep::{CHECKPOINT, Input, Keep, Setup, bases};
 use adprof::run::stream::{Clock, Error, Observer, Report};
 use adprof::store::{Kind, Location};
 use adprof::time::{Day, day_bounds, show_day, utc_day};
@@ -193,6 +193,7 @@ impl Base {
             forgotten: Arc::default(),
             audiences: false,
             derived: None,
+            every: CHECKPOINT,
         };
         let keep = match Keep::open(&self.dir, setup, &mut Words) {
             Err(Error::Store(e)) if e.kind == Kind::Busy => {
