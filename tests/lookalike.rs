@@ -103,7 +103,7 @@ fn a_hidden_rule_is_found_again() {
     let between = (float(&figures["liftLow"]) + float(&figures["lift"])) / 2.0;
     let asked = format!("segment lookalike --as-of {AS_OF} --seed enrolled --size 120 --min-lift {between}");
     let out = dir.adprof(&asked).exits(65);
-    assert!(out.stderr.contains("nothing was written"), "{}", out.stderr);
+    assert!(out.stderr.contains("the list was not written"), "{}", out.stderr);
 }
 
 /// What a script of this folder prints; `None`, and a word, where there is no Python.
