@@ -1,8 +1,7 @@
 //! Scans of the embedded store: every key of one entity, or of all, in key order.
 //!
 //! A scan reads in chunks, each from a snapshot of its own: it never keeps old pages
-//! alive, and a key is seen as of the moment its chunk was read. One core decodes what
-//! is stored while another does with it what is wanted.
+//! alive, and a key is seen as of the moment its chunk was read.
 
 use super::env::{Shared, corrupt};
 use super::index::behind;
@@ -12,8 +11,6 @@ use super::{Embedded, Snapshot};
 use crate::key::{Key, USER};
 use crate::store::error::Error;
 use std::ops::Bound;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::JoinHandle;
 
 /// A chunk ends at this many keys or bytes, whichever comes first.
 const CHUNK_KEYS: usize = 8192;
@@ -32,27 +29,12 @@ pub struct Entry {
 /// An iterator over entries; after an error it ends.
 ///
 /// Keys come in byte order, except that keys over 510 bytes which agree in the first 495 come in order of their hash.
-/// Where there is more than one chunk a thread reads ahead, two chunks at most.
 pub struct Scan {
-    chunk: std::vec::IntoIter<Entry>,
-    rest: Rest,
-}
-
-/// What is not read yet.
-enum Rest {
-    /// All that is behind a place.
-    Behind(Cursor),
-    /// What a thread reads meanwhile.
-    Ahead(Receiver<Result<Vec<Entry>, Error>>, JoinHandle<()>),
-    Over,
-}
-
-/// Reads chunk by chunk.
-#[derive(Clone)]
-struct Cursor {
     store: Embedded,
     prefix: String,
-    after: After,
+    after: Option<Vec<u8>>,
+    chunk: std::vec::IntoIter<Entry>,
+    done: bool,
 }
 
 impl Embedded {
@@ -68,37 +50,7 @@ impl Embedded {
     }
 
     fn scan_prefix(&self, prefix: String) -> Scan {
-        let rest = Rest::Behind(Cursor { store: self.clone(), prefix, after: None });
-        Scan { chunk: Vec::new().into_iter(), rest }
-    }
-}
-
-impl Cursor {
-    /// The next chunk, and whether there are more.
-    fn read(&mut self) -> Result<(Vec<Entry>, bool), Error> {
-        let (entries, after) = self.store.snapshot()?.chunk(&self.prefix, self.after.as_deref())?;
-        self.after = after;
-        Ok((entries, self.after.is_some()))
-    }
-
-    /// The rest, read by a thread of its own where there can be one.
-    fn go_ahead(self) -> Rest {
-        let (sender, chunks) = sync_channel(1);
-        let mut ahead = self.clone();
-        let run = move || {
-            loop {
-                let read = ahead.read();
-                let more = matches!(read, Ok((_, true)));
-                // Whoever has enough does not listen any more.
-                if sender.send(read.map(|(entries, _)| entries)).is_err() || !more {
-                    break;
-                }
-            }
-        };
-        match std::thread::Builder::new().name("scan".into()).spawn(run) {
-            Ok(thread) => Rest::Ahead(chunks, thread),
-            Err(_) => Rest::Behind(self),
-        }
+        Scan { store: self.clone(), prefix, after: None, chunk: Vec::new().into_iter(), done: false }
     }
 }
 
@@ -110,41 +62,21 @@ impl Iterator for Scan {
             if let Some(entry) = self.chunk.next() {
                 return Some(Ok(entry));
             }
-            let read = match std::mem::replace(&mut self.rest, Rest::Over) {
-                Rest::Over => return None,
-                Rest::Behind(mut cursor) => cursor.read().map(|(entries, more)| {
-                    if more {
-                        self.rest = cursor.go_ahead();
-                    }
-                    entries
-                }),
-                Rest::Ahead(chunks, thread) => match chunks.recv() {
-                    Ok(read) => {
-                        if read.is_ok() {
-                            self.rest = Rest::Ahead(chunks, thread);
-                        }
-                        read
-                    }
-                    Err(_) => match thread.join() {
-                        Ok(()) => return None,
-                        Err(panic) => std::panic::resume_unwind(panic),
-                    },
-                },
-            };
-            match read {
-                Ok(entries) => self.chunk = entries.into_iter(),
-                Err(error) => return Some(Err(error)),
+            if self.done {
+                return None;
             }
-        }
-    }
-}
-
-impl Drop for Scan {
-    /// The store is not in use any more when a scan that was left early is gone.
-    fn drop(&mut self) {
-        if let Rest::Ahead(chunks, thread) = std::mem::replace(&mut self.rest, Rest::Over) {
-            drop(chunks);
-            let _ = thread.join();
+            let read = self.store.snapshot().and_then(|s| s.chunk(&self.prefix, self.after.as_deref()));
+            match read {
+                Ok((entries, after)) => {
+                    self.done = after.is_none();
+                    self.after = after;
+                    self.chunk = entries.into_iter();
+                }
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
+            }
         }
     }
 }
