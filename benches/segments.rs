@@ -8,6 +8,7 @@
 
 use adprof::key::Key;
 use adprof::money::Decimal;
+use adprof::parallel;
 use adprof::patch::Patch;
 use adprof::profiles::{AsOf, Profiles};
 use adprof::segment::Rule;
@@ -144,7 +145,7 @@ fn times(runs: usize, mut run: impl FnMut() -> u64) -> (u64, Vec<f64>) {
 fn size(profiles: &Profiles, rule: &Rule) -> u64 {
     let snapshot = profiles.embedded_store().expect("embedded").snapshot().expect("a snapshot");
     let indexed = profiles.indexed(snapshot.index().expect("read"), 0).expect("read").expect("an index");
-    Members::find(&indexed, profiles.definitions(), &mut rule.clone()).expect("found").size
+    Members::find(&indexed, profiles.definitions(), &mut rule.clone(), parallel::cores()).expect("found").size
 }
 
 fn scan(profiles: &mut Profiles, rule: &Rule) -> u64 {

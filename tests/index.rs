@@ -50,7 +50,7 @@ pub fn by_index(profiles: &Profiles, rule: &Rule) -> Result<(Answer, u64), Unuse
     let store = profiles.embedded_store().expect("embedded");
     let snapshot = store.snapshot().expect("a snapshot");
     let indexed = profiles.indexed(snapshot.index().expect("read"), 0).expect("read")?;
-    let found = Members::find(&indexed, profiles.definitions(), &mut rule.clone()).expect("found");
+    let found = Members::find(&indexed, profiles.definitions(), &mut rule.clone(), 3).expect("found");
     let mut members = Vec::new();
     let listed = found.keys(&indexed.dictionary(), |key| {
         members.push(key.clone());

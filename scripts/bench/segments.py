@@ -101,7 +101,7 @@ def arguments():
     parser.add_argument("--dir", required=True)
     parser.add_argument("--users", type=int, default=10_000_000)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=2, help="of DuckDB and ClickHouse; adprof asks with one")
+    parser.add_argument("--threads", type=int, default=2, help="of DuckDB and ClickHouse; adprof's index has all cores, its scan one")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
     return parser.parse_args()
 
@@ -187,7 +187,7 @@ def main():
         machine.versions(str(Path(args.program).resolve()), [f"DuckDB {duckdb['version']}", f"chdb {chdb['version']}"]),
         f"- input: {args.users:,} profiles of eight tags, each missing for one user in ten; {ours['size']:,} users found by all",
         machine.day("the named", load),
-        f"- threads: one of adprof, {args.threads} of DuckDB and of ClickHouse",
+        f"- threads: {os.cpu_count()} of adprof's index, one of its scan and of what matches, {args.threads} of DuckDB and of ClickHouse",
         f"- index: made in {ours['index_built_s']:.1f} s, {mib(ours['index_bytes'])} on the disk beside {mib(ours['store_bytes'])} of "
         f"profiles, {mib(ours['resident_bytes'])} of memory of its own; bitmaps of ClickHouse: {chdb['built_s']:.1f} s, "
         f"{mib(chdb['bytes'])}; Parquet: {mib(file.stat().st_size)}",

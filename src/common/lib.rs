@@ -22,6 +22,7 @@ pub mod bits;
 pub mod patch;
 
 // carriers: bytes in motion and at rest; they know no tags
+pub mod parallel;
 pub mod disk;
 pub mod forgotten;
 pub mod columns;

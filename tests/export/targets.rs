@@ -7,7 +7,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What `redis-cli` says.
@@ -129,6 +133,71 @@ fn killed_in_the_middle_readers_keep_the_former_set_and_what_is_left_goes_by_its
     dir.adprof(&format!("export -q --to redis --set {set}")).env("REDIS_URL", &url).ok();
     assert_eq!(ask(&url, &["SCARD", &set]), [USERS.to_string()]);
     ask(&url, &["DEL", &set]);
+}
+
+/// An address before the server: so many bytes get through to it, and then nothing more, for as long as a client waits.
+fn passing(bytes: usize, url: &str) -> String {
+    let server = url.trim_start_matches("redis://").trim_end_matches('/').to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let own = format!("redis://{}", listener.local_addr().expect("bound"));
+    thread::spawn(move || {
+        let left = Arc::new(Mutex::new(bytes));
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(&server) else { continue };
+            let copy = |stream: &TcpStream| stream.try_clone().expect("a copy");
+            let (mut from, mut to, left) = (copy(&client), copy(&server), left.clone());
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(n @ 1..) = from.read(&mut buffer) {
+                    let mut left = left.lock().expect("no panic");
+                    let pass = n.min(*left);
+                    *left -= pass;
+                    if to.write_all(&buffer[..pass]).is_err() {
+                        return;
+                    }
+                }
+            });
+            let (mut from, mut to) = (server, client);
+            thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+    });
+    own
+}
+
+#[test]
+fn wherever_a_writer_is_cut_off_what_it_leaves_goes_by_itself() {
+    let Some(url) = redis() else { return };
+    let (dir, set) = (many(9_000), unique());
+    let temporary = format!("{set}:adprof-tmp:*");
+    let mut left_by = 0;
+    for step in 1..12 {
+        let mut child = Command::new(adprof_path())
+            .args(["export", "-q", "--to", "redis", "--set", &set])
+            .current_dir(dir.path())
+            .env_clear()
+            .envs(clean_environment())
+            .env("REDIS_URL", passing(step * 16_000, &url))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        let until = Instant::now() + Duration::from_secs(2);
+        let found = loop {
+            let found = ask(&url, &["KEYS", &temporary]);
+            if found != [""] || Instant::now() > until || child.try_wait().expect("asked").is_some() {
+                break found;
+            }
+        };
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        for key in found.iter().filter(|key| !key.is_empty()) {
+            let ms: i64 = ask(&url, &["PTTL", key])[0].parse().expect("ms");
+            assert!(ms > 0 && ms <= 3_600_000, "after {} bytes: {ms}", step * 16_000);
+            ask(&url, &["DEL", key]);
+            left_by += 1;
+        }
+    }
+    assert!(left_by > 5, "{left_by} of 11 writers left ids");
+    assert_eq!(ask(&url, &["EXISTS", &set]), ["0"]);
 }
 
 /// Everything in a topic.

@@ -283,7 +283,7 @@ fn an_instant_that_a_patch_is_newer_than_is_refused_as_a_scan_refuses_it() {
     let snapshot = profiles.embedded_store().expect("embedded").snapshot().expect("a snapshot");
     let indexed = profiles.indexed(snapshot.index().expect("read"), 0).expect("read").expect("an index");
     let mut rule = Rule::from_sql("vip", "test", profiles.definitions()).expect("well formed");
-    let found = adprof::segment::index::Members::find(&indexed, profiles.definitions(), &mut rule);
+    let found = adprof::segment::index::Members::find(&indexed, profiles.definitions(), &mut rule, 3);
     let error = found.err().expect("refused");
     assert!(error.message.contains("`age` of u-1 is known as of"), "{error}");
 }

@@ -10,6 +10,7 @@ use crate::report::{self, Exit, Failure};
 use adprof::key::{Key, USER};
 use adprof::limits::{FIELD_MAX, USER_ID_MAX};
 use adprof::ndjson::shown;
+use adprof::parallel;
 use adprof::patch::is_hidden;
 use adprof::profiles::index::Indexed;
 use adprof::profiles::{AsOf, Profile, Profiles};
@@ -351,7 +352,7 @@ fn by_index<T>(
                 return Ok(None);
             }
         };
-        let members = Members::find(&indexed, profiles.definitions(), &mut rule.clone())?;
+        let members = Members::find(&indexed, profiles.definitions(), &mut rule.clone(), parallel::cores())?;
         report::detail(format_args!("by the index, and {} keys one by one", given::grouped(members.looked_up)));
         answer(&indexed, &members).map(Some)
     };

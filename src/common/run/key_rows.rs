@@ -1,7 +1,6 @@
 //! The rows that touch one key out of a log, in its order, duplicates and all.
 
 use super::batch::Refused;
-use super::history::parallel;
 use crate::engine::keys::Keys;
 use crate::engine::plan::Plan;
 use crate::event::{Refusal, Rules, too_long};
@@ -9,6 +8,7 @@ use crate::expr::Scratch;
 use crate::key::Key;
 use crate::lines::Text;
 use crate::log::{Chunk, Error, Log};
+use crate::parallel;
 use crate::reader::Reader;
 use crate::rows::Block;
 use crate::time::Millis;

@@ -7,6 +7,7 @@ use super::Rule;
 use super::index::Members;
 use crate::bits::Bits;
 use crate::key::USER;
+use crate::parallel;
 use crate::profiles::Profiles;
 use crate::profiles::index::{Dictionary, Unused};
 use crate::store::embedded::View;
@@ -78,7 +79,7 @@ pub fn build(profiles: &Profiles, code: &str, rule: &Rule, built_at: Millis) -> 
     store.index(|index| {
         let view = index.view();
         let members = match profiles.indexed_now(view, 0)? {
-            Ok(indexed) => Members::find(&indexed, profiles.definitions(), &mut rule.clone())?,
+            Ok(indexed) => Members::find(&indexed, profiles.definitions(), &mut rule.clone(), parallel::cores())?,
             Err(why) => return Ok(Err(why)),
         };
         if !members.unnumbered.is_empty() {

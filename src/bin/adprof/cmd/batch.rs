@@ -13,6 +13,7 @@ use crate::whole_log;
 use adprof::engine::plan::Plan;
 use adprof::engine::plans::Plans;
 use adprof::event::Rules;
+use adprof::parallel::cores;
 use adprof::run::batch::{self, Job, Range, Summary};
 use adprof::run::imports;
 use adprof::tag::Update;
@@ -167,10 +168,6 @@ fn advise(error: anyhow::Error) -> anyhow::Error {
         Ok(failure) => failure.hint("--dead FILE keeps each refused line with its code and its reason").into(),
         Err(error) => error,
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The error of a file of imports.

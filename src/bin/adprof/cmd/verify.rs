@@ -14,6 +14,7 @@ use adprof::event::Rules;
 use adprof::ledger::Ledger;
 use adprof::log::{Error, Log};
 use adprof::ndjson::shown;
+use adprof::parallel::cores;
 use adprof::profiles::AsOf;
 use adprof::run::verify::{self, Difference, Job, Report, Store};
 use adprof::store::redis::{Patience, Redis};
@@ -206,10 +207,6 @@ fn again(paths: &[PathBuf]) -> Result<Log, Error> {
     let mut logs = paths.iter().map(|path| Log::open(path));
     let first = logs.next().expect("a log is asked for by its paths")?;
     logs.try_fold(first, |all, log| Ok(all.and(log?)))
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Args {

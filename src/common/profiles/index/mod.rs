@@ -14,7 +14,7 @@ use crate::engine::explain::Course;
 use crate::engine::plan::Plan;
 use crate::key::Key;
 use crate::ledger::Decoder;
-use crate::store::embedded::{Entry, Tag, View};
+use crate::store::embedded::{Entry, StoredColumn, Tag, View};
 use crate::store::{Embedded, Error};
 use crate::time::Millis;
 use block::{About, Head, NEXT, broken};
@@ -357,13 +357,34 @@ impl<'a> Indexed<'a> {
     }
 }
 
+/// Columns of one block, found and not yet read: any thread may look into them.
+#[derive(Default)]
+pub struct Columns<'a>(Vec<(usize, StoredColumn<'a>)>);
+
+impl<'a> Columns<'a> {
+    /// What the keys of the block have of a tag.
+    pub fn of(&self, tag: usize) -> Result<Column<'a>, Error> {
+        let (_, stored) = self.0.iter().find(|(of, _)| *of == tag).ok_or_else(broken)?;
+        stored.read()
+    }
+}
+
 impl<'a> Block<'_, 'a> {
     /// What its keys have of a tag; only of a tag that has columns.
     pub fn column(&self, tag: usize) -> Result<Column<'a>, Error> {
+        self.columns(&[tag])?.of(tag)
+    }
+
+    /// The same of several tags. Those that are missing or broken are an error for whoever looks at them.
+    pub fn columns(&self, tags: &[usize]) -> Result<Columns<'a>, Error> {
         let sight = self.indexed.sight.borrow();
-        let code = &sight.reader.definitions.tags[tag].code;
-        let name = block::column(&self.indexed.entity, self.number, code);
-        self.indexed.view.column(&name)?.ok_or_else(broken)
+        let mut columns = Vec::with_capacity(tags.len());
+        for tag in tags {
+            let code = &sight.reader.definitions.tags[*tag].code;
+            let name = block::column(&self.indexed.entity, self.number, code);
+            columns.extend(self.indexed.view.stored_column(&name)?.map(|stored| (*tag, stored)));
+        }
+        Ok(Columns(columns))
     }
 
     /// Whether its columns were made under this signature.

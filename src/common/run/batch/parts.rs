@@ -1,12 +1,12 @@
 //! Parts: the rows of a log, partition by partition, or what they come to, for those who want more than patches.
 
-use super::super::history::parallel;
 use super::again::{Again, Writer, pile};
 use super::pile::Piles;
 use super::scatter::{self, Scattered};
 use super::{Failure, Job, PARTITIONS, Summary, partition};
 use crate::engine::fold::Fold;
 use crate::packed::{Packed, Packing, Unpacker};
+use crate::parallel;
 use crate::rows::Block;
 use std::io;
 use std::sync::Mutex;

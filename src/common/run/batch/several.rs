@@ -2,7 +2,6 @@
 //!
 //! What comes of it is the patches of `batch`, byte for byte, handed over partition by partition instead of written.
 
-use super::super::history::parallel;
 use super::again::{Again, Writer, pile};
 use super::pile::Piles;
 use super::scatter::{self, Scattered};
@@ -11,6 +10,7 @@ use crate::engine::columns::{Columns, Touched};
 use crate::engine::fold::{Range, Tally};
 use crate::engine::plan::Plan;
 use crate::packed::{Packing, Unpacker};
+use crate::parallel;
 use crate::sheet::Sheet;
 use crate::time::Millis;
 use std::collections::BTreeMap;

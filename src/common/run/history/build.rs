@@ -3,17 +3,18 @@
 //! The days rolled up are always the first ones of the log without a gap: a day that cannot be rolled up yet is read,
 //! and so are those behind it, because what they leave out as seen before may stand in it.
 
+use super::Failure;
 use super::day::{Live, counts};
 use super::rows::{self, DayRows};
 use super::seen::{self, Ids};
 use super::work::{Work, cutoff, days, finish, place};
-use super::{Failure, parallel};
 use crate::engine::dedup::Identity;
 use crate::engine::fold::Tally;
 use crate::engine::plan::Plan;
 use crate::engine::state::State;
 use crate::key::Key;
 use crate::log::Log;
+use crate::parallel;
 use crate::rollup::file::{Reader, Section, Stored, Writer};
 use crate::rollup::part::{self, States};
 use crate::rollup::{Day, Error, FileRef, Marks, PARTS, checksum, filter, ids};

@@ -3,7 +3,6 @@
 //! A row is judged once, among those of its user; where it counts, every key that it touches sees it.
 
 use super::super::batch::{Range, partition};
-use super::parallel;
 use super::rows::{DayRows, Piece};
 use super::seen::Ids;
 use super::work::Work;
@@ -14,6 +13,7 @@ use crate::engine::plan::Plan;
 use crate::engine::state::State;
 use crate::expr::Scratch;
 use crate::key::Key;
+use crate::parallel;
 use crate::rollup::{Counts, PARTS};
 use crate::time::Millis;
 

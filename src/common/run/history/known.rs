@@ -3,9 +3,9 @@
 //! Each id leaves 32 of its bits and its day; where they are met again, the ids of that day are looked at. The first roll-up
 //! of many days is linear by it. Days that find no room are asked by their filters.
 
-use super::parallel;
 use super::seen::Ids;
 use crate::engine::dedup::Identity;
+use crate::parallel;
 use crate::rollup::file::Reader;
 use crate::rollup::{Day, Error, PARTS, ids};
 use hashbrown::HashTable;

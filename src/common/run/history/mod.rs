@@ -8,7 +8,6 @@ mod day;
 mod explain;
 mod known;
 mod merge;
-pub(super) mod parallel;
 mod rows;
 mod seen;
 pub mod states;

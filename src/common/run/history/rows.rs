@@ -1,12 +1,12 @@
 //! The rows of one day of the log, by part, with the whole lines of those later than the day.
 
 use super::super::batch::{Job, PARTITIONS, Refused, partition};
-use super::parallel;
 use crate::engine::dedup::{HashKey, Identity, identity};
 use crate::event::{Event, Refusal, Rules, too_long};
 use crate::limits::FUTURE_MS;
 use crate::lines::Text;
 use crate::log::{self, Chunk, Error, Log, Torn};
+use crate::parallel;
 use crate::reader::{Line, Reader};
 use crate::rollup::{Counts, PARTS};
 use crate::rows::{Block, Projection};

@@ -3,8 +3,8 @@
 //! Each other day is asked by its filter, and its ids are looked at only where the filter says so: days side by side.
 
 use super::known::Known;
-use super::parallel;
 use crate::engine::dedup::Identity;
+use crate::parallel;
 use crate::rollup::file::{Reader, Section, filter};
 use crate::rollup::filter::Filter;
 use crate::rollup::{Day, Error, PARTS, ids};

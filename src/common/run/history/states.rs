@@ -3,9 +3,10 @@
 use super::build::Current;
 use super::merge::Sources;
 use super::work::{Work, cutoff};
-use super::{Failure, History, manifest, parallel};
+use super::{Failure, History, manifest};
 use crate::engine::state::State;
 use crate::key::Key;
+use crate::parallel;
 use crate::rollup::{Counts, PARTS, lock};
 use crate::time::Millis;
 

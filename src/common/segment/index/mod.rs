@@ -10,14 +10,16 @@ mod step;
 use super::Rule;
 use crate::bits::Bits;
 use crate::key::Key;
+use crate::parallel;
 use crate::profiles::Profile;
-use crate::profiles::index::{Dictionary, Indexed, stored_order};
+use crate::profiles::index::{Block, Columns, Dictionary, Indexed, stored_order};
 use crate::store::Error;
 use crate::tag::Definitions;
-use sets::Asking;
+use sets::{Asking, Found};
 use step::Maker;
 
 /// The members of an audience, as of one instant and one transaction.
+#[derive(Default)]
 pub struct Members {
     /// By block.
     pub blocks: Vec<Bits>,
@@ -31,41 +33,32 @@ pub struct Members {
 }
 
 impl Members {
-    /// Asks the index.
-    pub fn find(indexed: &Indexed<'_>, definitions: &Definitions, rule: &mut Rule) -> Result<Members, Error> {
+    /// Asks the index: its columns by so many threads, then the store for each key that they do not tell.
+    pub fn find(
+        indexed: &Indexed<'_>,
+        definitions: &Definitions,
+        rule: &mut Rule,
+        threads: usize,
+    ) -> Result<Members, Error> {
         let as_of = indexed.as_of();
         let maker = Maker { definitions, as_of, has_columns: &|tag| indexed.has_columns(tag) };
         let step = maker.step(&rule.expr().node);
-        let types = |tag: usize| definitions.tags[tag].ty;
-        let (blocks, unnumbered) = (Vec::with_capacity(indexed.blocks() as usize), Vec::new());
-        let mut members = Members { blocks, unnumbered, size: 0, all: 0, looked_up: 0 };
-        for number in 0..indexed.blocks() {
-            let block = indexed.block(number)?;
-            let mut ask = block.others.clone();
-            let mut found = Bits::default();
-            if !block.clean.is_empty() {
-                let asked = Asking { block: &block, types: &types, as_of }.having(&step, true, None)?;
-                found = asked.sure;
-                found.and(&block.clean);
-                if let Some(mut open) = asked.open {
-                    open.and(&block.clean);
-                    ask.or(&open);
-                }
-            }
-            members.all += block.clean.count() as u64;
-            if !ask.is_empty() {
-                let keys = block.keys()?;
-                for place in ask.iter() {
-                    let profile = indexed.profile(&keys[usize::from(place)])?;
-                    members.looked_up += 1;
-                    members.all += u64::from(!profile.is_empty() && block.others.contains(place));
-                    if !profile.is_empty() && rule.matches(&profile, as_of) {
-                        found.insert(place);
-                    }
-                }
-            }
-            members.size += found.count() as u64;
-            members.blocks.push(found);
+        let tags = step.tags();
+        let blocks: Vec<Block> = (0..indexed.blocks()).map(|number| indexed.block(number)).collect::<Result<_, _>>()?;
+        let speaks = |block: &&Block| !block.clean.is_empty();
+        let columns = blocks.iter().filter(speaks).map(|block| Ok((block.columns(&tags)?, block.clean.clone())));
+        let columns: Vec<(Columns, Bits)> = columns.collect::<Result<_, Error>>()?;
+        let told = parallel::all(threads, columns.len(), |i| {
+            let (columns, clean) = &columns[i];
+            let mut found = Asking { columns, clean, definitions, as_of }.having(&step, true, None)?;
+            found.keep(clean);
+            Ok::<Found, Error>(found)
+        })?;
+        let mut told = told.into_iter();
+        let mut members = Members::default();
+        for block in &blocks {
+            let Found { sure, open } = Some(block).filter(speaks).and_then(|_| told.next()).unwrap_or_default();
+            members.ask(indexed, block, rule, sure, open)?;
         }
         for key in indexed.unnumbered() {
             let profile = indexed.profile(key)?;
@@ -77,6 +70,34 @@ impl Members {
             }
         }
         Ok(members)
+    }
+
+    /// Takes in a block: those its columns found, and of the others and the open ones whoever it is true of in the store.
+    fn ask(
+        &mut self,
+        indexed: &Indexed<'_>,
+        block: &Block<'_, '_>,
+        rule: &mut Rule,
+        mut found: Bits,
+        open: Option<Bits>,
+    ) -> Result<(), Error> {
+        self.all += block.clean.count() as u64;
+        let asked = [Some(&block.others), open.as_ref()].into_iter().flatten().flat_map(Bits::iter);
+        let mut asked = asked.peekable();
+        if asked.peek().is_some() {
+            let keys = block.keys()?;
+            for place in asked {
+                let profile = indexed.profile(&keys[usize::from(place)])?;
+                self.looked_up += 1;
+                self.all += u64::from(!profile.is_empty() && block.others.contains(place));
+                if !profile.is_empty() && rule.matches(&profile, indexed.as_of()) {
+                    found.insert(place);
+                }
+            }
+        }
+        self.size += found.count() as u64;
+        self.blocks.push(found);
+        Ok(())
     }
 
     /// Gives each key in the order of a scan. Those whose number does not follow it are in memory meanwhile.

@@ -3,8 +3,9 @@
 use super::step::{One, Step};
 use crate::bits::{Bits, Body, Column};
 use crate::expr::{Scratch, truth_of};
-use crate::profiles::index::Block;
+use crate::profiles::index::Columns;
 use crate::store::{Error, Kind};
+use crate::tag::Definitions;
 use crate::time::Millis;
 use crate::value::{Datum, Type};
 
@@ -67,19 +68,27 @@ impl Found {
         self
     }
 
+    /// Only those of them that are among these.
+    pub fn keep(&mut self, among: &Bits) {
+        self.sure.and(among);
+        self.open.iter_mut().for_each(|open| open.and(among));
+    }
+
     fn is_none(&self) -> bool {
         self.open.is_none() && self.sure.is_empty()
     }
 }
 
 /// Asks the columns of one block.
-pub(super) struct Asking<'b, 'i, 'a> {
-    pub block: &'b Block<'i, 'a>,
-    pub types: &'b dyn Fn(usize) -> Type,
+pub(super) struct Asking<'b, 'a> {
+    pub columns: &'b Columns<'a>,
+    /// Keys that it speaks for.
+    pub clean: &'b Bits,
+    pub definitions: &'b Definitions,
     pub as_of: Millis,
 }
 
-impl Asking<'_, '_, '_> {
+impl Asking<'_, '_> {
     /// The keys of which a part has this truth. Only places `among` these are asked for, where some are given: of the
     /// others nothing is said. Places that are no key's may be in it.
     pub fn having(&self, step: &Step, truth: bool, among: Option<&Bits>) -> Result<Found, Error> {
@@ -97,12 +106,12 @@ impl Asking<'_, '_, '_> {
                 if truth == *negated { known } else { known.others() }
             }
             Step::Missing { tag, negated } => {
-                let has = Found::sure(self.block.column(*tag)?.has());
+                let has = Found::sure(self.columns.of(*tag)?.has());
                 if truth == *negated { has } else { has.others() }
             }
             Step::Constant(known) => Found::of_all(*known == Some(truth)),
             Step::Within { tag, range, domain } => {
-                let Column { odd, body: Body::Numbers(numbers) } = self.block.column(*tag)? else {
+                let Column { odd, body: Body::Numbers(numbers) } = self.columns.of(*tag)? else {
                     return Err(broken());
                 };
                 let (low, high) = numbers.bounds();
@@ -124,7 +133,7 @@ impl Asking<'_, '_, '_> {
                 Found::with_open(sure, odd)
             }
             Step::Each { tag, node, missing } => {
-                let is_bool = (self.types)(*tag) == Type::Bool;
+                let is_bool = self.definitions.tags[*tag].ty == Type::Bool;
                 let mut scratch = Scratch::new();
                 self.texts(*tag, *missing == Some(truth), &mut |text| {
                     let value = if is_bool { Datum::Bool(text == "true") } else { Datum::Str(text) };
@@ -147,14 +156,14 @@ impl Asking<'_, '_, '_> {
                         truth_of(node, &One { tag: *tag, value: Datum::Json("[]"), as_of: self.as_of }, &scratch);
                     match is_null {
                         None => return Ok(Found::default()),
-                        Some(_) => has_item.and(Found::sure(self.block.column(*tag)?.has())),
+                        Some(_) => has_item.and(Found::sure(self.columns.of(*tag)?.has())),
                     }
                 }
                 has_item
             }
-            Step::Open { tag: None } => Found::with_open(Bits::default(), self.everyone()),
+            Step::Open { tag: None } => Found::with_open(Bits::default(), self.clean.clone()),
             Step::Open { tag: Some((tag, missing)) } => {
-                let has = self.block.column(*tag)?.has();
+                let has = self.columns.of(*tag)?.has();
                 let mut sure = Bits::default();
                 if *missing == Some(truth) {
                     sure = has.clone();
@@ -190,7 +199,7 @@ impl Asking<'_, '_, '_> {
 
     /// Those with a text that is wanted, and those without any if these are.
     fn texts(&self, tag: usize, missing: bool, wanted: &mut dyn FnMut(&str) -> bool) -> Result<Found, Error> {
-        let Column { odd, body: Body::Texts(texts) } = self.block.column(tag)? else { return Err(broken()) };
+        let Column { odd, body: Body::Texts(texts) } = self.columns.of(tag)? else { return Err(broken()) };
         let mut sure = texts.with(|text| std::str::from_utf8(text).is_ok_and(&mut *wanted)).ok_or_else(broken)?;
         if missing {
             let mut without = texts.has();
@@ -199,10 +208,6 @@ impl Asking<'_, '_, '_> {
         }
         sure.and_not(&odd);
         Ok(Found::with_open(sure, odd))
-    }
-
-    fn everyone(&self) -> Bits {
-        self.block.clean.clone()
     }
 }
 

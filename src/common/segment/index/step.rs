@@ -287,6 +287,23 @@ fn course(node: &Node) -> Option<Course> {
 }
 
 impl Step {
+    /// The tags whose columns it asks.
+    pub fn tags(&self) -> Vec<usize> {
+        let mut tags = match self {
+            Step::Constant(_) | Step::Open { tag: None } => Vec::new(),
+            Step::Missing { tag, .. }
+            | Step::Within { tag, .. }
+            | Step::Each { tag, .. }
+            | Step::Item { tag, .. }
+            | Step::Open { tag: Some((tag, _)) } => vec![*tag],
+            Step::Not(part) | Step::Is { part, .. } | Step::IsNull { part, .. } => part.tags(),
+            Step::And(parts) | Step::Or(parts) => parts.iter().flat_map(Step::tags).collect(),
+        };
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
     /// Roughly how much it reads.
     fn cost(&self) -> usize {
         match self {

@@ -15,6 +15,7 @@ use crate::key::{Key, USER};
 use crate::store::error::Error;
 use heed::{PutFlags, RoTxn, RwTxn};
 use std::ops::Bound;
+use std::path::Path;
 
 /// The number of the last transaction that knew of the index.
 const SIGNED: &str = "signed";
@@ -36,6 +37,20 @@ pub struct View<'t> {
     shared: &'t Shared,
     txn: &'t RoTxn<'t>,
     tables: Indexed,
+}
+
+/// The bytes of a column, which any thread may read as long as the transaction lives.
+pub struct StoredColumn<'t> {
+    dir: &'t Path,
+    name: String,
+    bytes: &'t [u8],
+}
+
+impl<'t> StoredColumn<'t> {
+    /// Errors: `Corrupt` when it is broken.
+    pub fn read(&self) -> Result<Column<'t>, Error> {
+        Column::read(&self.name, self.bytes).ok_or_else(|| broken(self.dir))
+    }
 }
 
 impl Snapshot<'_> {
@@ -126,17 +141,21 @@ impl<'t> View<'t> {
         Ok(names)
     }
 
-    /// The bytes of a column.
+    /// A column.
     pub fn column(&self, name: &str) -> Result<Option<Column<'t>>, Error> {
+        self.stored_column(name)?.map(|stored| stored.read()).transpose()
+    }
+
+    /// A column as it stands there, unread.
+    pub fn stored_column(&self, name: &str) -> Result<Option<StoredColumn<'t>>, Error> {
         let name = format!("{COLUMN}{name}");
         let found = self.tables.index.get(self.txn, &stored(&name)).map_err(|e| self.shared.error("read", e))?;
-        let broken = || corrupt(&self.shared.dir, "a column of its index is broken");
-        found.map(|bytes| Column::read(&name, bytes).ok_or_else(broken)).transpose()
+        Ok(found.map(|bytes| StoredColumn { dir: &self.shared.dir, name, bytes }))
     }
 
     /// What a reader of a column says that turns out to be broken.
     pub fn broken(&self) -> Error {
-        corrupt(&self.shared.dir, "a column of its index is broken")
+        broken(&self.shared.dir)
     }
 
     pub fn ordinal(&self, key: &str) -> Result<Option<u32>, Error> {
@@ -173,6 +192,10 @@ impl<'t> View<'t> {
         let after = after.map(|key| stored(key.as_str()).into_owned());
         self.shared.keys(self.txn, &prefix_of(entity), after.as_deref(), limit)
     }
+}
+
+fn broken(dir: &Path) -> Error {
+    corrupt(dir, "a column of its index is broken")
 }
 
 /// Changes the index within one transaction.

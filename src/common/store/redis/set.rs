@@ -19,6 +19,11 @@ const COMMAND: usize = 1_000;
 /// How long ids that nobody adds to wait for their set, in milliseconds.
 const KEPT: &str = "3600000";
 
+/// Adds the ids to KEYS[1], which is gone ARGV[1] ms later: in one step, lest a writer killed between the two leave it
+/// there for good. How many were new.
+const ADD: &str = "local added = redis.call('SADD', KEYS[1], unpack(ARGV, 2)) \
+redis.call('PEXPIRE', KEYS[1], ARGV[1]) return added";
+
 /// Renames KEYS[1], which holds ARGV[1] ids, to KEYS[2], which is gone after ARGV[2] ms, or stays where that is 0.
 /// 1: done; 0: other ids are there than were written; -1: what has the name is no set.
 const PUT: &str = "local kind = redis.call('TYPE', KEYS[2])['ok'] \
@@ -83,13 +88,13 @@ impl NewSet<'_> {
         let count: Vec<&[u8]> = vec![b"SCARD", name];
         let mut commands = vec![count.clone()];
         for ids in self.waiting.chunks(COMMAND) {
-            let command = [&b"SADD"[..], name].into_iter().chain(ids.iter().map(String::as_bytes));
-            commands.push(command.collect());
+            let command = [b"EVAL", ADD.as_bytes(), b"1", name, KEPT.as_bytes()];
+            commands.push(command.into_iter().chain(ids.iter().map(String::as_bytes)).collect());
         }
-        commands.extend([vec![b"PEXPIRE", name, KEPT.as_bytes()], count]);
+        commands.push(count);
         let answers = self.redis.on_key(&self.temporary, &commands)?;
         let numbers: Option<Vec<u64>> = answers.iter().map(number).collect();
-        let Some([before, added @ .., _, after]) = numbers.as_deref() else { return Err(self.unexpected()) };
+        let Some([before, added @ .., after]) = numbers.as_deref() else { return Err(self.unexpected()) };
         // Where an answer was lost on the way, some of these ids are there from the first attempt.
         if *before < self.size || *after != before + added.iter().sum::<u64>() {
             return Err(self.lost());

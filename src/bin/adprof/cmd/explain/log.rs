@@ -7,6 +7,7 @@ use crate::whole_log;
 use adprof::engine::plan::Plan;
 use adprof::event::Rules;
 use adprof::key::Key;
+use adprof::parallel;
 use adprof::run::key_rows::{self, Found, Search};
 use adprof::tag::Definitions;
 use adprof::time::Millis;
@@ -31,7 +32,7 @@ pub fn read(paths: &[PathBuf], definitions: &Arc<Definitions>, tag: usize, key: 
         rules: &rules,
         received: given::now(),
         as_of,
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: parallel::cores(),
         refused: &|refused| letters.take(refused),
         progress: &progress,
     };

@@ -36,11 +36,6 @@ impl LogArg {
     }
 }
 
-/// Threads for work on files.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// The days from the first to the last of `days` that have no partition.
 pub fn gaps(days: &[Date]) -> Vec<Date> {
     let pairs = days.windows(2).flat_map(|pair| {

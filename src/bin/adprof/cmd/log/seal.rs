@@ -1,10 +1,11 @@
 //! `adprof log seal`: days that are over are hashed, written down and packed.
 
-use super::days::{LogArg, Outcome, cores, gaps, listed};
+use super::days::{LogArg, Outcome, gaps, listed};
 use crate::given::{self, bytes, grouped};
 use crate::report::{self, Exit, Failure};
 use adprof::log::Error;
 use adprof::log::care::{self, Packing, Sealed, Topics};
+use adprof::parallel::cores;
 use adprof::time::show;
 use anyhow::Result;
 use jiff::civil::Date;

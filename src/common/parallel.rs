@@ -43,18 +43,32 @@ pub fn ordered<T: Send, E: Send>(
     })
 }
 
-/// The results of all parts, in their order.
+/// The results of all parts in their order, or the first error in it. The caller's thread is one of them.
 pub fn all<T: Send, E: Send>(
     threads: usize,
     n: usize,
     work: impl Fn(usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
-    let mut results = Vec::with_capacity(n);
-    ordered(threads, n, work, |_, result| {
-        results.push(result);
-        Ok(())
-    })?;
-    Ok(results)
+    let next = AtomicUsize::new(0);
+    let share = || {
+        let taken = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n));
+        taken.map(|i| (i, work(i))).collect::<Vec<_>>()
+    };
+    let mut results = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(n)).map(|_| scope.spawn(share)).collect();
+        let mut results = share();
+        for other in others {
+            results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        results
+    });
+    results.sort_unstable_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// How many threads the machine runs at a time.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]
