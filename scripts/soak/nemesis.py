@@ -263,3 +263,5 @@ def heal(world):
         for program in world.pair:
             program.signal(KILL)
         world.redis.ask("FLUSHALL")
+        # A file of before would bring them back.
+        world.redis.forget_backup()

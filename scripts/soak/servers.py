@@ -74,7 +74,8 @@ class Link:
             return None
         if kind == b"*":
             return [self.answer() for _ in range(n)]
-        return self.file.read(n + 2)[:-2].decode()
+        # Bits that were flipped may leave bytes that are no text: they are to be seen as a difference.
+        return self.file.read(n + 2)[:-2].decode(errors="backslashreplace")
 
 
 class Redis:
@@ -111,6 +112,9 @@ class Redis:
 
     def forget_files(self):
         shutil.rmtree(self.dir / "appendonlydir", ignore_errors=True)
+        self.forget_backup()
+
+    def forget_backup(self):
         (self.dir / "dump.rdb").unlink(missing_ok=True)
 
     def profiles(self, prefixes):

@@ -6,8 +6,8 @@ use super::{Bits, CHECK, Numbers, Part, Texts};
 
 /// One column, as it is read.
 pub struct Column<'a> {
-    /// Places whose value the body does not tell; that they have one is told by it.
-    pub odd: Bits,
+    /// Places whose value the body does not tell, if there are any; that they have one is told by it.
+    pub odd: Option<Bits>,
     pub body: Body<'a>,
 }
 
@@ -52,7 +52,8 @@ impl Column<'_> {
             TEXTS => Body::Texts(Texts::read(body)?),
             _ => return None,
         };
-        Some(Column { odd: Part::read(odd)?.bits(), body })
+        let odd = Some(Part::read(odd)?).filter(|odd| !odd.is_empty()).map(Part::bits);
+        Some(Column { odd, body })
     }
 
     /// Whether all of it is whole.
@@ -69,7 +70,7 @@ impl Column<'_> {
             Body::Numbers(numbers) => numbers.has(),
             Body::Texts(texts) => texts.has(),
         };
-        has.or(&self.odd);
+        self.odd.iter().for_each(|odd| has.or(odd));
         has
     }
 }

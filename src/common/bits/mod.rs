@@ -178,6 +178,11 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Whether it is written as no place at all.
+    fn is_empty(self) -> bool {
+        matches!(self, Part::Listed([]))
+    }
+
     fn bits(self) -> Bits {
         let mut bits = Bits::default();
         self.or_into(&mut bits);

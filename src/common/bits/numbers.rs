@@ -5,6 +5,7 @@
 //! constant reads each digit once.
 
 use super::{BLOCK, Bits, CHECK, Part, seal, unseal, word};
+use std::cell::Cell;
 
 /// The digits of a column, checked as far as they have been read.
 pub struct Numbers<'a> {
@@ -14,7 +15,22 @@ pub struct Numbers<'a> {
     /// Places with a number.
     has: Part<'a>,
     /// The digits, the lowest first.
-    digits: Vec<&'a [u8]>,
+    digits: Vec<Digit<'a>>,
+}
+
+/// One digit, which is checked when it is first looked at.
+struct Digit<'a> {
+    bytes: &'a [u8],
+    checked: Cell<Option<Part<'a>>>,
+}
+
+impl<'a> Digit<'a> {
+    fn part(&self) -> Option<Part<'a>> {
+        if self.checked.get().is_none() {
+            self.checked.set(Part::read(self.bytes));
+        }
+        self.checked.get()
+    }
 }
 
 /// Bytes of the smallest and the largest number, the unit and the number of digits.
@@ -92,16 +108,16 @@ impl Numbers<'_> {
             rest = behind;
         }
         let has = Part::read(sets.first()?)?;
-        sets.remove(0);
+        let digits = sets[1..].iter().map(|bytes| Digit { bytes, checked: Cell::new(None) }).collect();
         let low = i128::from_le_bytes(fields[..16].try_into().ok()?);
         let high = i128::from_le_bytes(fields[16..32].try_into().ok()?);
         let unit = u128::from_le_bytes(fields[32..48].try_into().ok()?);
-        (rest.is_empty() && unit > 0).then_some(Numbers { low, high, unit, has, digits: sets })
+        (rest.is_empty() && unit > 0).then_some(Numbers { low, high, unit, has, digits })
     }
 
     /// Whether every digit is whole.
     pub fn is_whole(&self) -> bool {
-        self.digits.iter().all(|digit| Part::read(digit).is_some())
+        self.digits.iter().all(|digit| digit.part().is_some())
     }
 
     /// The places that have a number.
@@ -119,7 +135,7 @@ impl Numbers<'_> {
         let mut steps = vec![None; BLOCK];
         self.has().iter().for_each(|place| steps[usize::from(place)] = Some(0u128));
         for (i, digit) in self.digits.iter().enumerate() {
-            for place in Part::read(digit)?.bits().iter() {
+            for place in digit.part()?.bits().iter() {
                 *steps[usize::from(place)].as_mut()? |= 1 << i;
             }
         }
@@ -180,7 +196,7 @@ impl Numbers<'_> {
             if steps & (u128::MAX >> (127 - i)) == 0 || equal.is_empty() {
                 break;
             }
-            let digit = Part::read(digit)?;
+            let digit = digit.part()?;
             if steps >> i & 1 == 1 {
                 split(&mut equal, &mut below, digit);
             } else {
@@ -196,7 +212,7 @@ impl Numbers<'_> {
             if equal.is_empty() {
                 break;
             }
-            Part::read(digit)?.keep(&mut equal, steps >> i & 1 == 1);
+            digit.part()?.keep(&mut equal, steps >> i & 1 == 1);
         }
         Some(equal)
     }

@@ -176,7 +176,7 @@ fn differences(stored: &Column<'_>, fresh: &Column<'_>, without: &Bits) -> Optio
     };
     let different = places.into_iter().filter(|place| !without.contains(*place));
     // What the column leaves to be looked up is right wherever there is a value.
-    let is_left = |place: &u16| odd.contains(*place) && fresh.contains_key(place);
+    let is_left = |place: &u16| odd.as_ref().is_some_and(|odd| odd.contains(*place)) && fresh.contains_key(place);
     let different = different.filter(|place| stored.get(place) != fresh.get(place) && !is_left(place));
     Some(different.map(|place| (place, text(&stored, place), text(&fresh, place))).collect())
 }
@@ -199,6 +199,7 @@ fn texts(column: &Column<'_>) -> Option<std::collections::BTreeMap<u16, String>>
             }
         }
     }
-    column.odd.iter().for_each(|place| *texts.entry(place).or_default() += "a value that is not indexed");
+    let odd = column.odd.iter().flat_map(Bits::iter);
+    odd.for_each(|place| *texts.entry(place).or_default() += "a value that is not indexed");
     Some(texts)
 }

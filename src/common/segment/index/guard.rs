@@ -84,7 +84,7 @@ fn each<T>(parts: impl IntoIterator<Item = T>, mut is_so: impl FnMut(T) -> bool)
 
 fn numbers(part: Step, maker: &Maker<'_>) -> Option<Guard> {
     match part {
-        Step::Within { tag, range: Some(range), domain } if domain == numbers_of(maker.definitions.tags[tag].ty) => {
+        Step::Within { tag, range: Some(range), domain, .. } if domain == numbers_of(maker.definitions.tags[tag].ty) => {
             Some(Guard::Numbers(tag, range))
         }
         _ => None,

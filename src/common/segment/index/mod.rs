@@ -50,7 +50,7 @@ impl Members {
         let columns: Vec<(Columns, Bits)> = columns.collect::<Result<_, Error>>()?;
         let told = parallel::all(threads, columns.len(), |i| {
             let (columns, clean) = &columns[i];
-            let mut found = Asking { columns, clean, definitions, as_of }.having(&step, true, None)?;
+            let mut found = Asking::new(columns, clean, definitions, as_of).having(&step, true, None)?;
             found.keep(clean);
             Ok::<Found, Error>(found)
         })?;

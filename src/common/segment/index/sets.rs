@@ -1,13 +1,15 @@
 //! What the columns of a block say of a rule: who it is certainly true of, and who has to be asked.
 
 use super::step::{One, Step};
-use crate::bits::{Bits, Body, Column};
+use crate::bits::{BLOCK, Bits, Body, Column};
 use crate::expr::{Scratch, truth_of};
 use crate::profiles::index::Columns;
 use crate::store::{Error, Kind};
 use crate::tag::Definitions;
 use crate::time::Millis;
 use crate::value::{Datum, Type};
+use std::borrow::Cow;
+use std::cell::OnceCell;
 
 /// Keys of a block.
 #[derive(Default)]
@@ -23,9 +25,9 @@ impl Found {
         Found { sure, open: None }
     }
 
-    fn with_open(sure: Bits, mut open: Bits) -> Found {
-        open.and_not(&sure);
-        Found { sure, open: (!open.is_empty()).then_some(open) }
+    fn with_open(sure: Bits, mut open: Option<Bits>) -> Found {
+        open.iter_mut().for_each(|open| open.and_not(&sure));
+        Found { sure, open: open.filter(|open| !open.is_empty()) }
     }
 
     fn of_all(all: bool) -> Found {
@@ -49,7 +51,7 @@ impl Found {
         let mut possible = self.possible();
         possible.and(&other.possible());
         self.sure.and(&other.sure);
-        *self = Found::with_open(std::mem::take(&mut self.sure), possible);
+        *self = Found::with_open(std::mem::take(&mut self.sure), Some(possible));
     }
 
     fn or(&mut self, other: Found) {
@@ -57,7 +59,7 @@ impl Found {
         if self.open.is_some() || other.open.is_some() {
             let mut open = self.open.take().unwrap_or_default();
             other.open.iter().for_each(|theirs| open.or(theirs));
-            *self = Found::with_open(std::mem::take(&mut self.sure), open);
+            *self = Found::with_open(std::mem::take(&mut self.sure), Some(open));
         }
     }
 
@@ -81,14 +83,34 @@ impl Found {
 
 /// Asks the columns of one block.
 pub(super) struct Asking<'b, 'a> {
-    pub columns: &'b Columns<'a>,
+    columns: &'b Columns<'a>,
     /// Keys that it speaks for.
-    pub clean: &'b Bits,
-    pub definitions: &'b Definitions,
-    pub as_of: Millis,
+    clean: &'b Bits,
+    definitions: &'b Definitions,
+    as_of: Millis,
+    /// By tag, once they are read: several conditions of a rule may look at one.
+    read: Vec<OnceCell<Column<'a>>>,
 }
 
-impl Asking<'_, '_> {
+impl<'b, 'a> Asking<'b, 'a> {
+    pub fn new(
+        columns: &'b Columns<'a>,
+        clean: &'b Bits,
+        definitions: &'b Definitions,
+        as_of: Millis,
+    ) -> Asking<'b, 'a> {
+        let read = definitions.tags.iter().map(|_| OnceCell::new()).collect();
+        Asking { columns, clean, definitions, as_of, read }
+    }
+
+    fn column(&self, tag: usize) -> Result<&Column<'a>, Error> {
+        let read = &self.read[tag];
+        match read.get() {
+            Some(column) => Ok(column),
+            None => self.columns.of(tag).map(|column| read.get_or_init(|| column)),
+        }
+    }
+
     /// The keys of which a part has this truth. Only places `among` these are asked for, where some are given: of the
     /// others nothing is said. Places that are no key's may be in it.
     pub fn having(&self, step: &Step, truth: bool, among: Option<&Bits>) -> Result<Found, Error> {
@@ -106,20 +128,17 @@ impl Asking<'_, '_> {
                 if truth == *negated { known } else { known.others() }
             }
             Step::Missing { tag, negated } => {
-                let has = Found::sure(self.columns.of(*tag)?.has());
+                let has = Found::sure(self.column(*tag)?.has());
                 if truth == *negated { has } else { has.others() }
             }
             Step::Constant(known) => Found::of_all(*known == Some(truth)),
-            Step::Within { tag, range, domain } => {
-                let Column { odd, body: Body::Numbers(numbers) } = self.columns.of(*tag)? else {
-                    return Err(broken());
-                };
+            Step::Within { tag, range, domain, .. } => {
+                let column = self.column(*tag)?;
+                let Column { odd, body: Body::Numbers(numbers) } = column else { return Err(broken()) };
                 let (low, high) = numbers.bounds();
                 let inside = match range {
                     _ if low < domain.0 || high > domain.1 => {
-                        let mut open = numbers.has();
-                        open.or(&odd);
-                        return Ok(Found::with_open(Bits::default(), open));
+                        return Ok(Found::with_open(Bits::default(), Some(column.has())));
                     }
                     None => Bits::default(),
                     Some(range) => numbers.within(*range, among).ok_or_else(broken)?,
@@ -130,7 +149,7 @@ impl Asking<'_, '_> {
                     has.and_not(&sure);
                     sure = has;
                 }
-                Found::with_open(sure, odd)
+                Found::with_open(sure, odd.clone())
             }
             Step::Each { tag, node, missing } => {
                 let is_bool = self.definitions.tags[*tag].ty == Type::Bool;
@@ -156,20 +175,20 @@ impl Asking<'_, '_> {
                         truth_of(node, &One { tag: *tag, value: Datum::Json("[]"), as_of: self.as_of }, &scratch);
                     match is_null {
                         None => return Ok(Found::default()),
-                        Some(_) => has_item.and(Found::sure(self.columns.of(*tag)?.has())),
+                        Some(_) => has_item.and(Found::sure(self.column(*tag)?.has())),
                     }
                 }
                 has_item
             }
-            Step::Open { tag: None } => Found::with_open(Bits::default(), self.clean.clone()),
+            Step::Open { tag: None } => Found::with_open(Bits::default(), Some(self.clean.clone())),
             Step::Open { tag: Some((tag, missing)) } => {
-                let has = self.columns.of(*tag)?.has();
+                let has = self.column(*tag)?.has();
                 let mut sure = Bits::default();
                 if *missing == Some(truth) {
                     sure = has.clone();
                     sure.invert();
                 }
-                Found::with_open(sure, has)
+                Found::with_open(sure, Some(has))
             }
         })
     }
@@ -183,11 +202,17 @@ impl Asking<'_, '_> {
                 break;
             }
             // Those that the parts before leave are all that the next one has to tell.
-            let next = match &found {
-                Some(Found { sure, open: None }) if all => self.having(part, truth, Some(sure))?,
-                Some(found) if all => self.having(part, truth, Some(&found.possible()))?,
-                _ => self.having(part, truth, among)?,
+            let left = match &found {
+                None => None,
+                Some(Found { sure, open: None }) if all => Some(Cow::Borrowed(sure)),
+                Some(found) if all => Some(Cow::Owned(found.possible())),
+                Some(found) => {
+                    let mut others = among.cloned().unwrap_or_else(|| Bits::first(BLOCK));
+                    others.and_not(&found.sure);
+                    Some(Cow::Owned(others))
+                }
             };
+            let next = self.having(part, truth, left.as_deref().or(among))?;
             match &mut found {
                 None => found = Some(next),
                 Some(found) if all => found.and(next),
@@ -199,15 +224,15 @@ impl Asking<'_, '_> {
 
     /// Those with a text that is wanted, and those without any if these are.
     fn texts(&self, tag: usize, missing: bool, wanted: &mut dyn FnMut(&str) -> bool) -> Result<Found, Error> {
-        let Column { odd, body: Body::Texts(texts) } = self.columns.of(tag)? else { return Err(broken()) };
+        let Column { odd, body: Body::Texts(texts) } = self.column(tag)? else { return Err(broken()) };
         let mut sure = texts.with(|text| std::str::from_utf8(text).is_ok_and(&mut *wanted)).ok_or_else(broken)?;
         if missing {
             let mut without = texts.has();
             without.invert();
             sure.or(&without);
         }
-        sure.and_not(&odd);
-        Ok(Found::with_open(sure, odd))
+        odd.iter().for_each(|odd| sure.and_not(odd));
+        Ok(Found::with_open(sure, odd.clone()))
     }
 }
 

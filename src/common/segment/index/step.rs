@@ -38,6 +38,7 @@ pub(super) enum Step {
     /// True of the numbers in the range, false of others, NULL without one. It is known between the two of `domain` only.
     Within {
         tag: usize,
+        ty: Type,
         range: Option<Range>,
         domain: (i128, i128),
     },
@@ -197,7 +198,7 @@ impl Maker<'_> {
             (Comparison::Lt, true) | (Comparison::Gt, false) => range(all, meets),
             (Comparison::Le, true) | (Comparison::Ge, false) => range(all, passes),
         };
-        let step = Step::Within { tag, range, domain };
+        let step = Step::Within { tag, ty, range, domain };
         Some(if comparison == Comparison::Ne { Step::Not(Box::new(step)) } else { step })
     }
 
@@ -310,7 +311,10 @@ impl Step {
             Step::Constant(_) => 0,
             Step::Missing { .. } => 1,
             Step::Each { .. } | Step::Item { .. } => 2,
-            Step::Within { .. } => 4,
+            // The more digits it has, the fewer of them are read when others have left fewer to be told apart.
+            Step::Within { ty: Type::Int, .. } => 4,
+            Step::Within { ty: Type::Decimal, .. } => 6,
+            Step::Within { .. } => 12,
             Step::Open { .. } => 1000,
             Step::Not(part) | Step::Is { part, .. } | Step::IsNull { part, .. } => part.cost(),
             Step::And(parts) | Step::Or(parts) => parts.iter().map(Step::cost).sum(),
