@@ -202,15 +202,17 @@ fn relative(random: &mut Random) -> Pair {
 
 /// A condition that JSON has no words of its own for.
 fn other(random: &mut Random) -> Pair {
-    let text = match random.below(6) {
+    let text = match random.below(7) {
         0 => format!("age % 7 = {}", random.below(7)),
         1 => "vip".to_string(),
         2 => "vip IS NOT TRUE".to_string(),
-        3 => format!("COALESCE(ltv, 0) < {}", random.below(8)),
-        4 => format!("age NOT BETWEEN {} AND {}", random.below(60), random.below(60)),
+        3 => "vip IS FALSE".to_string(),
+        4 => format!("COALESCE(ltv, 0) < {}", random.below(8)),
+        5 => format!("age NOT BETWEEN {} AND {}", random.below(60), random.below(60)),
         _ => format!("CASE WHEN age > {} THEN city ELSE 'Oslo' END = 'Oslo'", random.below(60)),
     };
     let duckdb = text.replace("vip IS NOT TRUE", "vip IS DISTINCT FROM TRUE");
+    let duckdb = duckdb.replace("vip IS FALSE", "vip IS NOT DISTINCT FROM FALSE");
     let json = format!("{{\"sql\":{}}}", serde_json::to_string(&text).expect("a string"));
     Pair { json, duckdb: format!("({duckdb})"), sql: format!("({text})") }
 }

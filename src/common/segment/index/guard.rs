@@ -11,7 +11,7 @@ use crate::value::Type;
 /// What a tag has to be.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Guard {
-    /// One of these texts.
+    /// One of these texts; of a bool `true` or `false`.
     Texts(usize, Vec<Box<str>>),
     /// A number in this range, as the index counts it.
     Numbers(usize, Range),
@@ -21,15 +21,24 @@ pub enum Guard {
 pub struct Guards {
     /// Each has to hold.
     pub all: Vec<Guard>,
-    /// Where they all hold the rule is true.
-    pub whole: bool,
+    /// Where they all hold the rule is true if this is; `None`: it is true.
+    pub rest: Option<Expr>,
 }
 
 pub fn guards(rule: &Expr, definitions: &Definitions) -> Guards {
     let maker = Maker { definitions, as_of: 0, has_columns: &|_| true };
     let mut all = Vec::new();
-    let whole = find(&rule.node, &maker, &mut all) && !all.is_empty();
-    Guards { all, whole }
+    let parts = match &rule.node.what {
+        What::And(parts) => parts,
+        _ => std::slice::from_ref(&rule.node),
+    };
+    let mut rest: Vec<Node> = parts.iter().filter(|part| !find(part, &maker, &mut all)).cloned().collect();
+    let rest = match rest.len() {
+        0 => None,
+        1 => rest.pop(),
+        _ => Some(Node::of(What::And(rest), Type::Bool)),
+    };
+    Guards { all, rest: rest.map(|node| Expr { ty: Type::Bool, node }) }
 }
 
 /// Takes what a condition needs; whether that is all it needs.
@@ -44,6 +53,11 @@ fn find(node: &Node, maker: &Maker<'_>, guards: &mut Vec<Guard>) -> bool {
         What::Not(part) => find_not(part, maker, guards),
         // The rule of a segment that has to be true.
         What::Segment { rule, .. } => find(&rule.node, maker, guards),
+        What::Slot { slot, .. } if node.ty == Some(Type::Bool) => take(Some(told(*slot, true))),
+        What::IsBool { node, value, negated: false } => take(slot(node).map(|slot| told(slot, *value))),
+        What::Compare(comparison @ (Comparison::Eq | Comparison::Ne), a, b) if truth(a, b).is_some() => {
+            take(truth(a, b).map(|(slot, value)| told(slot, value == (*comparison == Comparison::Eq))))
+        }
         What::Compare(Comparison::Eq, a, b) if is_text(a) => take(texts(a, std::slice::from_ref(b))),
         What::Compare(Comparison::Eq, a, b) if is_text(b) => take(texts(b, std::slice::from_ref(a))),
         What::In { node, list, negated: false } if is_text(node) => take(texts(node, list)),
@@ -63,8 +77,14 @@ fn find_not(node: &Node, maker: &Maker<'_>, guards: &mut Vec<Guard>) -> bool {
     match &node.what {
         What::Or(parts) => each(parts, |part| find_not(part, maker, guards)),
         What::Not(part) => find(part, maker, guards),
+        What::Slot { slot, .. } if node.ty == Some(Type::Bool) => {
+            guards.push(told(*slot, false));
+            true
+        }
         What::Compare(comparison, a, b) => {
             let other = match comparison {
+                Comparison::Eq if truth(a, b).is_some() => Comparison::Ne,
+                Comparison::Ne if truth(a, b).is_some() => Comparison::Eq,
                 Comparison::Lt => Comparison::Ge,
                 Comparison::Le => Comparison::Gt,
                 Comparison::Gt => Comparison::Le,
@@ -84,7 +104,9 @@ fn each<T>(parts: impl IntoIterator<Item = T>, mut is_so: impl FnMut(T) -> bool)
 
 fn numbers(part: Step, maker: &Maker<'_>) -> Option<Guard> {
     match part {
-        Step::Within { tag, range: Some(range), domain, .. } if domain == numbers_of(maker.definitions.tags[tag].ty) => {
+        Step::Within { tag, range: Some(range), domain, .. }
+            if domain == numbers_of(maker.definitions.tags[tag].ty) =>
+        {
             Some(Guard::Numbers(tag, range))
         }
         _ => None,
@@ -94,6 +116,19 @@ fn numbers(part: Step, maker: &Maker<'_>) -> Option<Guard> {
 /// That a tag is one of these texts, if they are texts.
 fn texts<N: std::borrow::Borrow<Node>>(tag: &Node, list: &[N]) -> Option<Guard> {
     Some(Guard::Texts(slot(tag)?, list.iter().map(|node| text(node.borrow())).collect::<Option<_>>()?))
+}
+
+/// A tag of a bool beside a constant, on either side.
+fn truth(a: &Node, b: &Node) -> Option<(usize, bool)> {
+    let of = |tag: &Node, constant: &Node| match constant.what {
+        What::Literal(Literal::Bool(value)) if tag.ty == Some(Type::Bool) => Some((slot(tag)?, value)),
+        _ => None,
+    };
+    of(a, b).or_else(|| of(b, a))
+}
+
+fn told(slot: usize, value: bool) -> Guard {
+    Guard::Texts(slot, vec![value.to_string().into()])
 }
 
 fn is_text(node: &Node) -> bool {
