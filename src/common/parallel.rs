@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 /// Does `work` for each of `0..n` on `threads` threads and gives the results to `take` in their order.
 ///
@@ -43,25 +43,42 @@ pub fn ordered<T: Send, E: Send>(
     })
 }
 
-/// The results of all parts in their order, or the first error in it. The caller's thread is one of them.
+/// The results of all parts, in their order, or the first error in it.
 pub fn all<T: Send, E: Send>(
     threads: usize,
     n: usize,
     work: impl Fn(usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
-    let next = AtomicUsize::new(0);
-    let share = || {
-        let taken = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n));
-        taken.map(|i| (i, work(i))).collect::<Vec<_>>()
-    };
-    let mut results = std::thread::scope(|scope| {
+    fed(threads, n, Ok, work)
+}
+
+/// The same where the caller's thread makes each part first, which others cannot do; then it helps them.
+pub fn fed<I: Send, T: Send, E: Send>(
+    threads: usize,
+    n: usize,
+    make: impl FnMut(usize) -> Result<I, E>,
+    work: impl Fn(I) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let (send, receive) = mpsc::channel();
+    let receive = Mutex::new(receive);
+    let take = || receive.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    let share = || std::iter::from_fn(take).map(|(i, part)| (i, work(part))).collect::<Vec<_>>();
+    let (made, mut results) = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads.min(n)).map(|_| scope.spawn(share)).collect();
+        let made = (0..n).map(make).enumerate().try_for_each(|(i, part)| {
+            // It is received as long as there is a receiver, which is here.
+            let _ = send.send((i, part?));
+            Ok(())
+        });
+        // Nothing comes any more: whoever finds nothing is done.
+        drop(send);
         let mut results = share();
         for other in others {
             results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
-        results
+        (made, results)
     });
+    made?;
     results.sort_unstable_by_key(|(i, _)| *i);
     results.into_iter().map(|(_, result)| result).collect()
 }
@@ -83,6 +100,14 @@ mod tests {
             let failed: Result<Vec<usize>, usize> = all(threads, 100, |i| if i % 30 == 29 { Err(i) } else { Ok(i) });
             assert_eq!(failed, Err(29));
             assert_eq!(all::<usize, usize>(threads, 0, Ok), Ok(Vec::new()));
+            let here = std::thread::current().id();
+            let make = |i: usize| {
+                assert_eq!(std::thread::current().id(), here);
+                if i < 50 { Ok(i.to_string()) } else { Err(i) }
+            };
+            let parse = |part: String| part.parse::<usize>().map_err(|_| 0);
+            assert_eq!(fed(threads, 40, make, parse), Ok((0..40).collect()));
+            assert_eq!(fed(threads, 60, make, parse), Err(50));
         }
     }
 }

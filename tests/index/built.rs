@@ -146,7 +146,8 @@ fn a_matcher_of_many_rules_finds_those_that_are_true_one_by_one() {
     let dir = Dir::new();
     dir.write("adprof.toml", DEFINITIONS);
     put(&dir, &patches);
-    let odd = r#"{"userId":"odd","asOf":1731296325000,"tags":{"age":[1],"city":{"a":1},"ltv":3.5,"vip":"true"}}"#.to_string();
+    let odd =
+        r#"{"userId":"odd","asOf":1731296325000,"tags":{"age":[1],"city":{"a":1},"ltv":3.5,"vip":"true"}}"#.to_string();
     put(&dir, &[odd]);
     let segments = crate::random::Segments::some(&mut random, 6);
     let text = format!("{DEFINITIONS}{}", segments.definitions());

@@ -185,7 +185,10 @@ impl<'a> Part<'a> {
 
     fn bits(self) -> Bits {
         let mut bits = Bits::default();
-        self.or_into(&mut bits);
+        match self {
+            Part::Whole(bytes) => bits.0.iter_mut().zip(bytes.chunks_exact(8)).for_each(|(bits, at)| *bits = word(at)),
+            part => part.or_into(&mut bits),
+        }
         bits
     }
 

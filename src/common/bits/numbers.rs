@@ -174,8 +174,9 @@ impl Numbers<'_> {
     }
 
     fn those(&self, among: Option<&Bits>) -> Bits {
-        let mut those = self.has();
-        among.iter().for_each(|among| those.and(among));
+        let Some(among) = among else { return self.has() };
+        let mut those = among.clone();
+        self.has.keep(&mut those, true);
         those
     }
 

@@ -113,12 +113,13 @@ fn check_block(
     checked: &mut Checked,
 ) -> Result<Vec<Fault>, Error> {
     let of_block = |tag: Option<usize>, flaw: Flaw| Fault { block: number, key: None, tag, flaw };
-    let block = match indexed.block(number) {
-        Ok(block) => block,
+    let stored = indexed.stored(number, &sight.tags);
+    let (stored, block) = match stored.and_then(|stored| stored.read().map(|block| (stored, block))) {
+        Ok(read) => read,
         Err(error) if error.kind == crate::store::Kind::Corrupt => return Ok(vec![of_block(None, Flaw::Broken)]),
         Err(error) => return Err(error),
     };
-    let keys = block.keys()?;
+    let keys = indexed.keys(number)?;
     if !block.is_of(sight.signature) {
         checked.left += keys.len() as u64;
         return Ok(vec![of_block(None, Flaw::OtherDefinitions)]);
@@ -151,7 +152,7 @@ fn check_block(
         let mut fresh = Vec::new();
         column.encode(block::NEXT, keys.len(), &mut fresh);
         let fresh = Column::read(block::NEXT, &fresh).ok_or_else(block::broken)?;
-        let different = match block.column(tag).ok().map(|stored| differences(&stored, &fresh, &block.others)) {
+        let different = match stored.column(tag).ok().map(|stored| differences(&stored, &fresh, &block.others)) {
             Some(Some(different)) => different,
             _ => {
                 faults.push(of_block(Some(tag), Flaw::Broken));

@@ -14,7 +14,7 @@ use crate::engine::explain::Course;
 use crate::engine::plan::Plan;
 use crate::key::Key;
 use crate::ledger::Decoder;
-use crate::store::embedded::{Entry, StoredColumn, Tag, View};
+use crate::store::embedded::{Entry, Tag, Unread, View};
 use crate::store::{Embedded, Error};
 use crate::time::Millis;
 use block::{About, Head, NEXT, broken};
@@ -187,9 +187,23 @@ pub struct Indexed<'a> {
     unnumbered: Vec<Key>,
 }
 
-/// One block, and for which of its keys it speaks.
-pub struct Block<'i, 'a> {
-    indexed: &'i Indexed<'a>,
+/// One block as it stands in the store, and what it is read with: any thread may read it.
+pub struct Stored<'i, 'a> {
+    number: u32,
+    about: Unread<'a>,
+    /// The instants at which keys change by time alone.
+    next: Option<Unread<'a>>,
+    columns: Vec<(usize, Unread<'a>)>,
+    /// Keys that it has a number for.
+    keys: usize,
+    /// Of these, those that were written since.
+    changed: Option<&'i Bits>,
+    signature: u64,
+    as_of: AsOf,
+}
+
+/// For which of its keys a block speaks.
+pub struct Block {
     number: u32,
     /// Keys with a profile that it speaks for.
     pub clean: Bits,
@@ -327,74 +341,72 @@ impl<'a> Indexed<'a> {
         self.sight.borrow_mut().reader.profile(entry)
     }
 
-    pub fn block(&self, number: u32) -> Result<Block<'_, 'a>, Error> {
-        let record = self.view.record(&block::name("block", &self.entity, number))?.ok_or_else(broken)?;
-        let (about, mut clean) = About::decode(&record)?;
-        let all = (self.numbered - number * BLOCK as u32).min(BLOCK as u32) as usize;
+    /// A block with the columns of some tags.
+    pub fn stored(&self, number: u32, tags: &[usize]) -> Result<Stored<'_, 'a>, Error> {
+        let (view, sight) = (self.view, self.sight.borrow());
+        let mut columns = Vec::with_capacity(tags.len());
+        for tag in tags {
+            let code = &sight.reader.definitions.tags[*tag].code;
+            let unread = view.unread_column(&block::column(&self.entity, number, code))?;
+            columns.extend(unread.map(|unread| (*tag, unread)));
+        }
+        Ok(Stored {
+            number,
+            about: view.unread_record(&block::name("block", &self.entity, number))?.ok_or_else(broken)?,
+            next: view.unread_column(&block::column(&self.entity, number, NEXT))?,
+            columns,
+            keys: (self.numbered - number * BLOCK as u32).min(BLOCK as u32) as usize,
+            changed: self.changed.get(&number),
+            signature: sight.signature,
+            as_of: self.as_of,
+        })
+    }
+
+    /// The keys of a block, by place.
+    pub fn keys(&self, number: u32) -> Result<Vec<Key>, Error> {
+        self.dictionary().keys(number)
+    }
+}
+
+impl<'a> Stored<'_, 'a> {
+    pub fn read(&self) -> Result<Block, Error> {
+        let (about, mut clean) = self.about.record(About::decode)?;
+        let at = self.as_of.instant();
         let mut others = Bits::default();
-        let at = self.as_of();
         // A patch that is newer than a named instant is an error for whoever looks the key up.
         let too_new = matches!(self.as_of, AsOf::At(t) if about.newest > t);
-        if about.signature != self.sight.borrow().signature || at < about.since || too_new {
-            (clean, others) = (Bits::default(), Bits::first(all));
+        if about.signature != self.signature || at < about.since || too_new {
+            (clean, others) = (Bits::default(), Bits::first(self.keys));
         } else {
             if about.next.is_some_and(|next| next <= at) {
-                others = self.over(number, at)?;
+                others = self.over(at)?;
             }
-            if let Some(changed) = self.changed.get(&number) {
+            if let Some(changed) = self.changed {
                 others.or(changed);
             }
             clean.and_not(&others);
         }
-        Ok(Block { indexed: self, number, clean, others, about })
+        Ok(Block { number: self.number, clean, others, about })
     }
 
     /// The places whose next change by time alone is not ahead any more.
-    fn over(&self, block: u32, at: Millis) -> Result<Bits, Error> {
-        let Some(column) = self.view.column(&block::column(&self.entity, block, NEXT))? else { return Err(broken()) };
+    fn over(&self, at: Millis) -> Result<Bits, Error> {
+        let column = self.next.as_ref().ok_or_else(broken)?.column()?;
         let Body::Numbers(next) = column.body else { return Err(broken()) };
         next.within(Range { from: None, to: Some(i128::from(at) + 1) }, None).ok_or_else(broken)
     }
-}
 
-/// Columns of one block, found and not yet read: any thread may look into them.
-#[derive(Default)]
-pub struct Columns<'a>(Vec<(usize, StoredColumn<'a>)>);
-
-impl<'a> Columns<'a> {
-    /// What the keys of the block have of a tag.
-    pub fn of(&self, tag: usize) -> Result<Column<'a>, Error> {
-        let (_, stored) = self.0.iter().find(|(of, _)| *of == tag).ok_or_else(broken)?;
-        stored.read()
-    }
-}
-
-impl<'a> Block<'_, 'a> {
-    /// What its keys have of a tag; only of a tag that has columns.
+    /// What its keys have of a tag, which was asked for and has columns.
     pub fn column(&self, tag: usize) -> Result<Column<'a>, Error> {
-        self.columns(&[tag])?.of(tag)
+        let (_, unread) = self.columns.iter().find(|(of, _)| *of == tag).ok_or_else(broken)?;
+        unread.column()
     }
+}
 
-    /// The same of several tags. Those that are missing or broken are an error for whoever looks at them.
-    pub fn columns(&self, tags: &[usize]) -> Result<Columns<'a>, Error> {
-        let sight = self.indexed.sight.borrow();
-        let mut columns = Vec::with_capacity(tags.len());
-        for tag in tags {
-            let code = &sight.reader.definitions.tags[*tag].code;
-            let name = block::column(&self.indexed.entity, self.number, code);
-            columns.extend(self.indexed.view.stored_column(&name)?.map(|stored| (*tag, stored)));
-        }
-        Ok(Columns(columns))
-    }
-
+impl Block {
     /// Whether its columns were made under this signature.
     fn is_of(&self, signature: u64) -> bool {
         self.about.signature == signature
-    }
-
-    /// Its keys, by place.
-    pub fn keys(&self) -> Result<Vec<Key>, Error> {
-        self.indexed.dictionary().keys(self.number)
     }
 
     /// The number of its first key.

@@ -12,11 +12,12 @@ use crate::bits::Bits;
 use crate::key::Key;
 use crate::parallel;
 use crate::profiles::Profile;
-use crate::profiles::index::{Block, Columns, Dictionary, Indexed, stored_order};
+use crate::profiles::index::{Block, Dictionary, Indexed, Stored, stored_order};
 use crate::store::Error;
 use crate::tag::Definitions;
+use crate::time::Millis;
 use sets::{Asking, Found};
-use step::Maker;
+use step::{Maker, Step};
 
 /// The members of an audience, as of one instant and one transaction.
 #[derive(Default)]
@@ -32,6 +33,30 @@ pub struct Members {
     pub looked_up: u64,
 }
 
+/// What the columns of a block tell.
+struct Told {
+    /// How many keys with a profile it speaks for.
+    clean: usize,
+    /// Those of them whom the rule is true of, and how many they are.
+    found: Bits,
+    size: usize,
+    /// Keys that it does not speak for, and those of the others whom no column tells, where there are any.
+    others: Option<Bits>,
+    open: Option<Bits>,
+}
+
+fn tell(stored: &Stored<'_, '_>, step: &Step, definitions: &Definitions, as_of: Millis) -> Result<Told, Error> {
+    let Block { clean, others, .. } = stored.read()?;
+    let mut found = Found::default();
+    if !clean.is_empty() {
+        found = Asking::new(stored, &clean, definitions, as_of).having(step, true, None)?;
+        found.keep(&clean);
+    }
+    let some = |bits: Bits| (!bits.is_empty()).then_some(bits);
+    let (size, others, open) = (found.sure.count(), some(others), found.open.and_then(some));
+    Ok(Told { clean: clean.count(), found: found.sure, size, others, open })
+}
+
 impl Members {
     /// Asks the index: its columns by so many threads, then the store for each key that they do not tell.
     pub fn find(
@@ -44,21 +69,12 @@ impl Members {
         let maker = Maker { definitions, as_of, has_columns: &|tag| indexed.has_columns(tag) };
         let step = maker.step(&rule.expr().node);
         let tags = step.tags();
-        let blocks: Vec<Block> = (0..indexed.blocks()).map(|number| indexed.block(number)).collect::<Result<_, _>>()?;
-        let speaks = |block: &&Block| !block.clean.is_empty();
-        let columns = blocks.iter().filter(speaks).map(|block| Ok((block.columns(&tags)?, block.clean.clone())));
-        let columns: Vec<(Columns, Bits)> = columns.collect::<Result<_, Error>>()?;
-        let told = parallel::all(threads, columns.len(), |i| {
-            let (columns, clean) = &columns[i];
-            let mut found = Asking::new(columns, clean, definitions, as_of).having(&step, true, None)?;
-            found.keep(clean);
-            Ok::<Found, Error>(found)
-        })?;
-        let mut told = told.into_iter();
+        let find = |number| indexed.stored(number as u32, &tags);
+        let told =
+            parallel::fed(threads, indexed.blocks() as usize, find, |stored| tell(&stored, &step, definitions, as_of))?;
         let mut members = Members::default();
-        for block in &blocks {
-            let Found { sure, open } = Some(block).filter(speaks).and_then(|_| told.next()).unwrap_or_default();
-            members.ask(indexed, block, rule, sure, open)?;
+        for (number, told) in (0..).zip(told) {
+            members.take(indexed, number, rule, told)?;
         }
         for key in indexed.unnumbered() {
             let profile = indexed.profile(key)?;
@@ -72,30 +88,26 @@ impl Members {
         Ok(members)
     }
 
-    /// Takes in a block: those its columns found, and of the others and the open ones whoever it is true of in the store.
-    fn ask(
-        &mut self,
-        indexed: &Indexed<'_>,
-        block: &Block<'_, '_>,
-        rule: &mut Rule,
-        mut found: Bits,
-        open: Option<Bits>,
-    ) -> Result<(), Error> {
-        self.all += block.clean.count() as u64;
-        let asked = [Some(&block.others), open.as_ref()].into_iter().flatten().flat_map(Bits::iter);
-        let mut asked = asked.peekable();
-        if asked.peek().is_some() {
-            let keys = block.keys()?;
-            for place in asked {
+    /// Takes in a block: those its columns found, and of all others whoever it is true of in the store.
+    fn take(&mut self, indexed: &Indexed<'_>, number: u32, rule: &mut Rule, told: Told) -> Result<(), Error> {
+        let Told { clean, mut found, size, others, open } = told;
+        self.all += clean as u64;
+        self.size += size as u64;
+        let keys = if others.is_some() || open.is_some() { indexed.keys(number)? } else { Vec::new() };
+        for (places, are_new) in [(others, true), (open, false)] {
+            for place in places.iter().flat_map(Bits::iter) {
                 let profile = indexed.profile(&keys[usize::from(place)])?;
                 self.looked_up += 1;
-                self.all += u64::from(!profile.is_empty() && block.others.contains(place));
-                if !profile.is_empty() && rule.matches(&profile, indexed.as_of()) {
+                if profile.is_empty() {
+                    continue;
+                }
+                self.all += u64::from(are_new);
+                if rule.matches(&profile, indexed.as_of()) {
                     found.insert(place);
+                    self.size += 1;
                 }
             }
         }
-        self.size += found.count() as u64;
         self.blocks.push(found);
         Ok(())
     }

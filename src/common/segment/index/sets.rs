@@ -3,7 +3,7 @@
 use super::step::{One, Step};
 use crate::bits::{BLOCK, Bits, Body, Column};
 use crate::expr::{Scratch, truth_of};
-use crate::profiles::index::Columns;
+use crate::profiles::index::Stored;
 use crate::store::{Error, Kind};
 use crate::tag::Definitions;
 use crate::time::Millis;
@@ -83,7 +83,7 @@ impl Found {
 
 /// Asks the columns of one block.
 pub(super) struct Asking<'b, 'a> {
-    columns: &'b Columns<'a>,
+    block: &'b Stored<'b, 'a>,
     /// Keys that it speaks for.
     clean: &'b Bits,
     definitions: &'b Definitions,
@@ -94,20 +94,20 @@ pub(super) struct Asking<'b, 'a> {
 
 impl<'b, 'a> Asking<'b, 'a> {
     pub fn new(
-        columns: &'b Columns<'a>,
+        block: &'b Stored<'b, 'a>,
         clean: &'b Bits,
         definitions: &'b Definitions,
         as_of: Millis,
     ) -> Asking<'b, 'a> {
         let read = definitions.tags.iter().map(|_| OnceCell::new()).collect();
-        Asking { columns, clean, definitions, as_of, read }
+        Asking { block, clean, definitions, as_of, read }
     }
 
     fn column(&self, tag: usize) -> Result<&Column<'a>, Error> {
         let read = &self.read[tag];
         match read.get() {
             Some(column) => Ok(column),
-            None => self.columns.of(tag).map(|column| read.get_or_init(|| column)),
+            None => self.block.column(tag).map(|column| read.get_or_init(|| column)),
         }
     }
 

@@ -39,17 +39,23 @@ pub struct View<'t> {
     tables: Indexed,
 }
 
-/// The bytes of a column, which any thread may read as long as the transaction lives.
-pub struct StoredColumn<'t> {
+/// Bytes of the index that were found and not yet checked: any thread may read them as long as the transaction lives.
+pub struct Unread<'t> {
     dir: &'t Path,
     name: String,
     bytes: &'t [u8],
 }
 
-impl<'t> StoredColumn<'t> {
+impl<'t> Unread<'t> {
     /// Errors: `Corrupt` when it is broken.
-    pub fn read(&self) -> Result<Column<'t>, Error> {
+    pub fn column(&self) -> Result<Column<'t>, Error> {
         Column::read(&self.name, self.bytes).ok_or_else(|| broken(self.dir))
+    }
+
+    /// Gives the value of a record to `read`. Errors: `Corrupt` when it is broken.
+    pub fn record<T>(&self, read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
+        let at = stored(&self.name);
+        read(record::value_of(Of::Index, &self.name, &at, self.bytes).map_err(|why| corrupt(self.dir, why))?)
     }
 }
 
@@ -126,7 +132,7 @@ impl<'t> View<'t> {
     }
 
     pub fn record(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.shared.get(self.txn, self.tables.index, Of::Index, name, copy)
+        self.unread_record(name)?.map(|unread| unread.record(|bytes| Ok(bytes.to_vec()))).transpose()
     }
 
     /// The names of records that begin so, sorted.
@@ -143,14 +149,20 @@ impl<'t> View<'t> {
 
     /// A column.
     pub fn column(&self, name: &str) -> Result<Option<Column<'t>>, Error> {
-        self.stored_column(name)?.map(|stored| stored.read()).transpose()
+        self.unread_column(name)?.map(|unread| unread.column()).transpose()
     }
 
-    /// A column as it stands there, unread.
-    pub fn stored_column(&self, name: &str) -> Result<Option<StoredColumn<'t>>, Error> {
-        let name = format!("{COLUMN}{name}");
+    pub fn unread_column(&self, name: &str) -> Result<Option<Unread<'t>>, Error> {
+        self.unread(format!("{COLUMN}{name}"))
+    }
+
+    pub fn unread_record(&self, name: &str) -> Result<Option<Unread<'t>>, Error> {
+        self.unread(name.to_string())
+    }
+
+    fn unread(&self, name: String) -> Result<Option<Unread<'t>>, Error> {
         let found = self.tables.index.get(self.txn, &stored(&name)).map_err(|e| self.shared.error("read", e))?;
-        Ok(found.map(|bytes| StoredColumn { dir: &self.shared.dir, name, bytes }))
+        Ok(found.map(|bytes| Unread { dir: &self.shared.dir, name, bytes }))
     }
 
     /// What a reader of a column says that turns out to be broken.

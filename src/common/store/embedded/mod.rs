@@ -17,7 +17,7 @@ mod scan;
 mod tags;
 mod trace;
 
-pub use index::{Indexer, StoredColumn, View};
+pub use index::{Indexer, Unread, View};
 pub use owner::{Changes, Owner};
 pub use scan::{Entry, Scan};
 pub use tags::{Applied, Tag};
