@@ -32,6 +32,26 @@ fn every_mutant_still_applies() {
     told(&output);
 }
 
+/// Each script writes what it measured into its own part of the page.
+#[test]
+fn every_part_of_the_benchmarks_page_is_there_once_and_is_written_by_one_script() {
+    let page = std::fs::read_to_string(project().join("docs/benchmarks.md")).expect("a page");
+    let marks = |what: &str| -> Vec<String> {
+        let named = page.lines().filter_map(|line| line.strip_prefix(what)?.strip_suffix(" -->"));
+        named.map(str::to_string).collect()
+    };
+    let parts = marks("<!-- bench: ");
+    assert_eq!(parts, marks("<!-- end: "));
+    let scripts = std::fs::read_dir(project().join("scripts/bench")).expect("a folder");
+    let sources = scripts.map(|file| std::fs::read_to_string(file.expect("a file").path()).unwrap_or_default());
+    let sources = sources.collect::<String>();
+    for part in &parts {
+        assert_eq!(parts.iter().filter(|other| *other == part).count(), 1, "{part}");
+        assert_eq!(sources.matches(&format!("publish(\"{part}\",")).count(), 1, "{part}");
+    }
+    assert_eq!(sources.matches("report.publish(").count(), parts.len());
+}
+
 #[test]
 fn duckdb_gives_the_eight_tags_of_the_benchmark_on_hard_events_too() {
     let Some(python) = support::python() else { return };

@@ -74,7 +74,7 @@ def segments(bench):
         rows.append([words, report.whole(runs[name]), report.human(rate), f"{slower:.2f}", report.peak(runs[name])])
     head = ["embedded store", "time", "events/s", "times the time", "peak memory"]
     text = f"{bench.about()}\n- input: {args.events:,} events of {args.users:,} users\n\n{report.table(head, rows)}"
-    report.publish("segments", f"{text}\n\n{memberships(bench)}", args.write_docs)
+    report.publish("live-segments", f"{text}\n\n{memberships(bench)}", args.write_docs)
 
 
 def memberships(bench, users=100_000):

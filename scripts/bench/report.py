@@ -51,8 +51,9 @@ def publish(name, text, write):
     if not write:
         return
     page = DOCS / "benchmarks.md"
-    before, start, rest = page.read_text(encoding="utf-8").partition(f"<!-- bench: {name} -->\n")
+    shown = page.read_text(encoding="utf-8")
+    before, start, rest = shown.partition(f"<!-- bench: {name} -->\n")
     _, end, after = rest.partition(f"<!-- end: {name} -->\n")
-    if not start or not end:
-        sys.exit(f"bench: docs/benchmarks.md: no part marked `bench: {name}`")
+    if not end or shown.count(start) > 1:
+        sys.exit(f"bench: docs/benchmarks.md: not one part marked `bench: {name}`")
     page.write_text(f"{before}{start}\n{text}\n\n{end}{after}", encoding="utf-8")
