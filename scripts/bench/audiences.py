@@ -80,12 +80,11 @@ def segments(bench):
 def memberships(bench, users=100_000):
     """What users who are in all of many segments take, and what those who are in none do."""
     topic = bench.topic("everybody", users, users)
-    sizes = {}
+    found = {}
     for name, rule in (("without", None), ("nobody", "last_active_ts < 0"), ("everybody", "last_active_ts > 0")):
         path = definitions(bench, name, [rule] * SEGMENTS if rule else [], "live")
-        sizes[name] = bench.watched(topic, "file-state", "-d", path)[2][0]
-    found = users * 0.8647
-    each = {name: (sizes[name] - sizes["without"]) / found for name in ("nobody", "everybody")}
+        found[name] = bench.watched(topic, "file-state", users, "-d", path)
+    each = {name: (found[name].rest - found["without"].rest) / found[name].users for name in ("nobody", "everybody")}
     return (
         f"A user who is in none of {SEGMENTS} segments takes {max(0, each['nobody']):.0f} bytes more than without segments, "
         f"one who is in all of them {each['everybody']:,.0f}."

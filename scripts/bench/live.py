@@ -16,12 +16,14 @@ import argparse
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 from . import machine, report
 from .audiences import segments
@@ -106,8 +108,8 @@ class Bench:
         command = self.stream(topic, place, *more)
         return self.child(subprocess.Popen(command, cwd=self.dir, stderr=words, env=clean_environment()))
 
-    def watched(self, topic, place, *more):
-        return watched(self, topic, place, *more)
+    def watched(self, topic, place, events, *more):
+        return watched(self, topic, place, events, *more)
 
     def child(self, process):
         """Of a process that must not outlive this one."""
@@ -310,34 +312,66 @@ def status(pid):
     return int(memory[1]) * 1024, int(written[1])
 
 
-def watched(bench, topic, place, *more):
-    """Runs a stream to its end; gives (seconds, memory at its largest and at the end, bytes written)."""
+class Watched(NamedTuple):
+    """One stream: until its last checkpoint, its memory at most and after it had nothing to do for REST seconds, what it
+    wrote, and the users it knows."""
+
+    seconds: float
+    most: int
+    rest: int
+    written: int
+    users: int
+
+
+REST = 65  # seconds; freed memory goes back to the system within a minute
+
+
+def watched(bench, topic, place, events, *more):
+    """A stream from nothing that reads so many events; it stays until its memory is at rest."""
     remove(bench.dir / place)
     bench.redis.ask("FLUSHALL")
-    began, stream, most, last = time.monotonic(), bench.start(topic, place, "-e", *more), 0, (0, 0)
-    while stream.poll() is None:
-        try:
-            last = status(stream.pid)
-            most = max(most, last[0])
-        except (OSError, TypeError):
-            pass
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    began, most, consumed = time.monotonic(), 0, None
+    stream = bench.start(topic, place, "--metrics", port, *more)
+
+    def figures():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+            words = (line.split() for line in page.read().decode().splitlines() if not line.startswith("#"))
+            return {name: float(value) for name, value in words}
+
+    while True:
+        if stream.poll() is not None:
+            sys.exit(f"bench: the stream of {topic} ended with {stream.returncode}: see {bench.dir / 'stream.log'}")
         time.sleep(0.02)
-    if stream.returncode:
-        sys.exit(f"bench: the stream of {topic} ended with {stream.returncode}: see {bench.dir / 'stream.log'}")
-    return time.monotonic() - began, most, last
+        most = max(most, status(stream.pid)[0])
+        try:
+            shown = figures()
+        except OSError:  # it is beginning
+            continue
+        if consumed is None and shown.get("adprof_consumed_total", 0) >= events:
+            consumed = shown["adprof_page_seconds"]
+        if consumed is not None and shown.get("adprof_checkpoint_seconds", 0) > consumed:
+            break
+    seconds = time.monotonic() - began
+    time.sleep(REST)
+    rest, written = status(stream.pid)
+    stream.terminate()
+    stream.wait()
+    return Watched(seconds, most, rest, written, int(shown["adprof_keys"]))
 
 
 def memory(bench):
     args, ids = bench.args, 64 << 20
     events = 3 * args.large
     topic = bench.topic("large", events, args.large)
-    seconds, most, (last, written) = watched(bench, topic, "file-state", "--dedup-memory", "64M")
-    users = args.large * 0.97
+    seconds, most, rest, written, users = watched(bench, topic, "file-state", events, "--dedup-memory", "64M")
     size = sum(f.stat().st_size for f in (bench.dir / "file-state").rglob("*") if f.is_file())
     rows = [
-        [f"{events:,} events of {args.large:,} users", f"{seconds:.1f} s", report.human(events / seconds)],
-        ["memory of the process at its end, without 64 MiB of ids", f"{(last - ids) / 2**20:,.0f} MiB", f"{(last - ids) / users:.0f} bytes a user"],
-        ["at its largest", f"{most / 2**20:,.0f} MiB", f"{(most - ids) / users:.0f} bytes a user"],
+        [f"{events:,} events of {users:,} users", f"{seconds:.1f} s", report.human(events / seconds)],
+        ["memory of the process at rest, without 64 MiB of ids", f"{(rest - ids) / 2**20:,.0f} MiB", f"{(rest - ids) / users:.0f} bytes a user"],
+        ["at its largest, while it caught up", f"{(most - ids) / 2**20:,.0f} MiB", f"{(most - ids) / users:.0f} bytes a user"],
         ["size of the store", f"{size / 2**20:,.0f} MiB", f"{size / users:.0f} bytes a user"],
         ["written to the disk", f"{written / 2**20:,.0f} MiB", f"{written / events:.0f} bytes an event"],
     ]

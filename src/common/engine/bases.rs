@@ -191,7 +191,7 @@ impl World {
         self.live = new_live();
         let place = |number| usize::try_from(number).ok();
         // Now and then there is room for a few states only.
-        let memory = if self.chance.percent(30) { self.chance.below(300) as usize } else { usize::MAX };
+        let memory = if self.chance.percent(30) { self.chance.below(3000) as usize } else { usize::MAX };
         self.disk.states.bound(&mut self.live, memory);
         for (key, bytes) in &self.disk.states.states() {
             self.live.restore(key.clone(), State::decode_days(plan_of(key), place, bytes).expect("what was written"));

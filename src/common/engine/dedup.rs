@@ -166,7 +166,9 @@ impl Dedup {
 
     /// What a checkpoint has to write: new ids by slice, and slices of which it deletes what it has before.
     pub fn take_changes(&mut self) -> (Vec<(Slice, Identity)>, Vec<Slice>) {
-        (std::mem::take(&mut self.fresh), std::mem::take(&mut self.forgotten))
+        // There will be about as many the next time: growing means to copy all of them.
+        let room = Vec::with_capacity(self.fresh.len());
+        (std::mem::replace(&mut self.fresh, room), std::mem::take(&mut self.forgotten))
     }
 }
 

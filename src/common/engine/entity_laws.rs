@@ -278,7 +278,7 @@ proptest! {
 
     #[test]
     fn stream_in_any_order_equals_batch(
-        samples in world(), order: u64, later in 0i64..20_000, memory in prop_oneof![Just(usize::MAX), 0usize..500],
+        samples in world(), order: u64, later in 0i64..20_000, memory in prop_oneof![Just(usize::MAX), 0usize..500, 1000usize..5000],
     ) {
         let plans = plans();
         let mut shuffled = samples.clone();
@@ -295,6 +295,7 @@ proptest! {
         kept.bound(&mut drained, memory);
         for (i, part) in shuffled.chunks(5).enumerate() {
             feed(&mut drained, part, &mut Vec::new());
+            prop_assert!(drained.open_states() <= memory / 1000);
             if i % 2 == 0 {
                 drained.drain(1 + i % 3, |patch| out.push(patch));
             }

@@ -12,8 +12,11 @@ use crate::time::Millis;
 use crate::value::Value;
 
 /// The given values of one key, in the order of the plan's `given`; nothing is allocated while there is none.
+///
+/// Thin: a stream remembers one of them for each of millions of keys, and most are none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Given(Vec<Dated>);
+#[allow(clippy::box_collection)]
+pub struct Given(Option<Box<Vec<Dated>>>);
 
 /// A value, true at `as_of`.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +29,8 @@ impl Given {
     /// Takes in a value of the plan's given tag at `place`, as the type it is declared to have. Whether the value is another
     /// one now.
     pub fn take(&mut self, plan: &Plan, place: usize, value: Option<&Value>, as_of: Millis) -> bool {
-        if self.0.is_empty() {
-            self.0 = vec![Dated { value: None, as_of: Millis::MIN }; plan.given.len()];
-        }
-        let dated = &mut self.0[place];
+        let nothing = || Box::new(vec![Dated { value: None, as_of: Millis::MIN }; plan.given.len()]);
+        let dated = &mut self.0.get_or_insert_with(nothing)[place];
         if !replaces(as_of, dated.as_of) {
             return false;
         }
@@ -52,12 +53,12 @@ impl Given {
 
     /// Whether there is any value.
     pub fn is_known(&self) -> bool {
-        self.0.iter().any(|dated| dated.value.is_some())
+        self.0.iter().flat_map(|all| all.iter()).any(|dated| dated.value.is_some())
     }
 
     /// The value of the plan's given tag at `place`.
     pub fn value(&self, place: usize) -> Option<&Value> {
-        self.0.get(place)?.value.as_ref()
+        self.0.as_ref()?.get(place)?.value.as_ref()
     }
 }
 

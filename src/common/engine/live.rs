@@ -77,6 +77,9 @@ pub struct Live {
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
     unsaved: Vec<u32>,
+    /// Entries that were opened since the last save, in this order, and how many may be open at once.
+    opened: VecDeque<u32>,
+    open_at_once: usize,
     keys: Keys,
     scratch: Scratch,
     buffer: Vec<u8>,
@@ -91,6 +94,10 @@ pub struct Live {
 
 /// Before the first instant.
 const NO_TIME: Millis = Millis::MIN;
+
+/// States that may be open at once, at most: a checkpoint seldom finds more. Each takes so many bytes, about.
+const OPEN_AT_ONCE: usize = 1 << 19;
+const OPEN_BYTES: usize = 1 << 10;
 
 impl Live {
     pub fn new(plans: impl Into<Plans>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
@@ -112,6 +119,8 @@ impl Live {
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
             unsaved: Vec::new(),
+            opened: VecDeque::new(),
+            open_at_once: OPEN_AT_ONCE,
             keys: Keys::default(),
             scratch: Scratch::new(),
             buffer: Vec::new(),
@@ -200,6 +209,9 @@ impl Live {
             (true, false) => Scope::Fresh,
             (true, true) => Scope::All,
         };
+        if !entry.is_open() {
+            self.opened.push_back(place);
+        }
         let mut members = self.members.take_if(|_| plan == self.users);
         entry.open(codec).open(&codec.plan, day, self.tail.merged);
         members.iter_mut().for_each(|members| members.note_derived(entry, codec, self.now));
@@ -224,6 +236,7 @@ impl Live {
             self.changed(place, touched, before, out);
         }
         self.judge(place, scope, &|| Cause::Event(block.event_id(i).into()), out.len());
+        self.rest();
     }
 
     /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
@@ -406,6 +419,9 @@ impl Live {
         let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
         let codec = &self.codecs[entry.plan as usize];
+        if !entry.is_open() && !entry.is_nothing() {
+            self.opened.push_back(place);
+        }
         if let Some(members) = self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
             // It is opened below in any case.
             if !entry.is_nothing() {
@@ -428,5 +444,6 @@ impl Live {
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
         self.judge(place, Scope::Since(before), &|| Cause::Time, out.len());
+        self.rest();
     }
 }

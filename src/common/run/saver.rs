@@ -140,6 +140,8 @@ fn commit(owner: &mut Owner, save: Save) -> Result<(), Error> {
         blobs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_deref())).collect()
     }
     let (meta, ids) = (borrowed(&save.meta), borrowed(&save.ids));
-    let changes = Changes { at: save.at, states: save.states.iter().flat_map(Records::iter), meta: &meta, ids: &ids };
+    let mut states = Vec::with_capacity(save.states.iter().map(|records| records.ends.len()).sum());
+    save.states.iter().for_each(|records| states.extend(records.iter()));
+    let changes = Changes { at: save.at, states, meta: &meta, ids: &ids };
     owner.commit_given(changes, &save.patches, &save.heard)
 }

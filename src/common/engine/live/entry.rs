@@ -1,8 +1,8 @@
 //! Entries: what is remembered of one key, and how it rests between checkpoints.
 //!
 //! A state with events of its own, partials and panes, takes a kilobyte; its bytes take a tenth of that. A key that an
-//! event touches is opened, and packed again by the next checkpoint, which needs the bytes anyway. Where memory is bounded
-//! the bytes of those untouched for longest rest in the checkpoint alone.
+//! event touches is opened, and packed again by the next checkpoint, which needs the bytes anyway, or before it when too many
+//! are open. Where memory is bounded the bytes of those untouched for longest rest in the checkpoint alone.
 
 use crate::engine::given::Given;
 use crate::engine::plan::{Plan, Values};
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) const NO_TIMER: Millis = Millis::MAX;
 
+/// There is one for each of millions of keys: a line of the processor's cache holds it.
 pub(super) struct Entry {
     pub key: Key,
     slot: Slot,
@@ -35,6 +36,8 @@ pub(super) struct Entry {
     /// The next telling has all audiences of a user, not only those that changed.
     pub whole: bool,
 }
+
+const _: () = assert!(size_of::<Entry>() <= 64);
 
 /// A state; one of nothing where patches alone have named the key, a base took the last of it, or its entity has forgotten it.
 enum Slot {
@@ -132,6 +135,10 @@ impl Entry {
             Slot::Open(state) => Some(u8::from(state.is_nothing())),
         };
         state.unwrap_or(0) ^ self.key.as_str().as_bytes()[0]
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.slot, Slot::Open(_))
     }
 
     /// Whether no event counts any more: then the key is as one never seen.

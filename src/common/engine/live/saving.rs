@@ -1,6 +1,6 @@
 //! Saving: what a checkpoint holds, and going on from one.
 
-use super::{Codec, Elsewhere, Entry, Live, NO_TIME, NO_TIMER};
+use super::{Codec, Elsewhere, Entry, Live, NO_TIME, NO_TIMER, OPEN_AT_ONCE, OPEN_BYTES};
 use crate::engine::dedup::{Identity, Slice};
 use crate::engine::given::Given;
 use crate::engine::state::State;
@@ -16,6 +16,8 @@ pub struct Unsaved<'a> {
     entries: &'a mut [Entry],
     first: usize,
     places: Vec<u32>,
+    /// Open ones, saved or not.
+    opened: Vec<u32>,
 }
 
 /// Where keys were of which nothing is left.
@@ -30,7 +32,7 @@ impl Unsaved<'_> {
         self.places.is_empty()
     }
 
-    /// Packs them and gives the bytes of each.
+    /// Packs them and gives the bytes of each; others that are open are packed, too.
     pub fn pack(self, mut each: impl FnMut(&Key, Option<&[u8]>)) -> Gone {
         let (mut buffer, mut gone) = (Vec::new(), Vec::new());
         for place in self.places {
@@ -43,6 +45,10 @@ impl Unsaved<'_> {
             if entry.is_nothing() {
                 gone.push(place);
             }
+        }
+        for place in self.opened {
+            let entry = &mut self.entries[place as usize - self.first];
+            entry.pack(&self.codecs[entry.plan as usize], &mut buffer);
         }
         Gone(gone)
     }
@@ -60,11 +66,13 @@ impl Live {
         let first = self.entries.len() / 2;
         let (below, above) = self.entries.split_at_mut(first);
         let places = std::mem::take(&mut self.unsaved);
-        let (low, high) = places.into_iter().partition(|place| (*place as usize) < first);
+        let is_low = |place: &u32| (*place as usize) < first;
+        let (low, high) = places.into_iter().partition(is_low);
+        let (opened_low, opened_high) = self.opened.drain(..).partition(is_low);
         let codecs = self.codecs.as_slice();
         let gone = pack([
-            Unsaved { codecs, entries: below, first: 0, places: low },
-            Unsaved { codecs, entries: above, first, places: high },
+            Unsaved { codecs, entries: below, first: 0, places: low, opened: opened_low },
+            Unsaved { codecs, entries: above, first, places: high, opened: opened_high },
         ]);
         gone.into_iter().flat_map(|gone| gone.0).for_each(|place| self.release(place));
     }
@@ -117,9 +125,10 @@ impl Live {
     }
 
     /// Bounds the memory of packed states: what is beyond so many bytes is left to `elsewhere`, where every state is that was
-    /// saved or restored. Keys, their timers and given values stay.
+    /// saved or restored. Open ones take about as much again at most. Keys, their timers and given values stay.
     pub fn bound(&mut self, memory: usize, elsewhere: Arc<dyn Elsewhere>) {
         self.memory = memory;
+        self.open_at_once = OPEN_AT_ONCE.min(memory / OPEN_BYTES);
         self.codecs.iter_mut().for_each(|codec| codec.elsewhere = Some(elsewhere.clone()));
     }
 
@@ -148,6 +157,12 @@ impl Live {
             let entry = &mut self.entries[self.hand];
             entry.leave(&self.codecs[entry.plan as usize]);
         }
+    }
+
+    /// States that are open.
+    #[cfg(test)]
+    pub(in crate::engine) fn open_states(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.is_open()).count()
     }
 
     /// What a checkpoint has to write of the ids: new ones by slice, and slices of which it deletes what it has before.
@@ -221,6 +236,15 @@ impl Live {
         {
             entry.next = self.now;
             self.timers.entry(self.now).or_default().push(place);
+        }
+    }
+
+    /// Lets those opened first rest while too many are open.
+    pub(super) fn rest(&mut self) {
+        while self.opened.len() > self.open_at_once {
+            if let Some(place) = self.opened.pop_front() {
+                self.pack(place);
+            }
         }
     }
 
