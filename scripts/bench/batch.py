@@ -27,7 +27,8 @@ def definitions(tags):
 
 
 def adprof(program, events, output, folder, threads, tags=8, more=(), **how):
-    remove(output)
+    if output != os.devnull:
+        remove(output)
     command = [program, "batch", "-d", definitions(tags), "--log", events, "--tags", "all", "--as-of", AS_OF_MS]
     command += ["--threads", threads, *more]
     # Not `-o`, which waits for the disk: no peer does.

@@ -6,7 +6,8 @@
 Four jobs for each number of tags: adprof and DuckDB, without a limit and in a control group of --limit (1G) of memory; there
 adprof is told --memory and DuckDB its memory_limit, and both spill to the same disk. A control group needs root. The events
 are made before, outside of it, and lie in the page cache where the machine has memory for them; pages read or written
-inside count in it. The values of all are compared user by user. --small N: events of the small run whose time the large
+inside count in it. The values of all are compared user by user. What writing the answer takes is told by runs of adprof that
+write it nowhere (/dev/null), without a limit. --small N: events of the small run whose time the large
 one is held against (a tenth by default; 0: none).
 """
 
@@ -76,9 +77,9 @@ class Large:
     def output(self, engine, limited, tags):
         return self.dir / f"{engine}-{tags}{'-limited' if limited else ''}.out"
 
-    def ours(self, limited, tags, events=None):
+    def ours(self, limited, tags, events=None, output=None):
         more = ["--memory", self.args.memory, "--temp-dir", self.dir] if limited and self.bounded else []
-        output = self.output("adprof" if events is None else "small", limited, tags)
+        output = output or self.output("adprof" if events is None else "small", limited, tags)
         how = {"limit": self.limit, "fails": False} if limited else {}
         return adprof(self.adprof, events or self.events, output, self.dir, self.args.threads, tags, more, **how)
 
@@ -96,6 +97,7 @@ class Large:
         """[(name, limited, runs)] of one number of tags, after their values were compared."""
         limits = [False] + ([True] if self.limit else [])
         ours = {("adprof", limited): lambda limited=limited: self.ours(limited, tags) for limited in limits}
+        ours["unwritten", False] = lambda: self.ours(False, tags, output=os.devnull)
         if self.small:
             ours["small", False] = lambda: self.ours(False, tags, self.small)
         peers = {}
@@ -122,7 +124,7 @@ class Large:
         outputs = {}
         for name in results:
             engine, _, limited = name.partition(" ")
-            if engine != "small":
+            if engine not in ("small", "unwritten"):
                 outputs[name.replace(" ", "-")] = self.output(engine, limited, tags)
         apart(compare.all_equal, outputs, self.dir / "compare", BUCKETS)
         for output in outputs.values():
@@ -134,6 +136,9 @@ class Large:
             engine, _, limited = name.partition(" ")
             if engine == "small":
                 rows.append([f"adprof, {self.args.small / 1e6:.3g} M events", tags, "none", report.whole(runs), "", report.peak(runs)])
+                continue
+            if engine == "unwritten":
+                rows.append(["adprof, into /dev/null", tags, "none", report.whole(runs), "", report.peak(runs)])
                 continue
             ours = results.get(f"adprof{' limited' if limited else ''}")
             # As everywhere, it is the statement of a peer that counts.
@@ -150,10 +155,10 @@ def ratios(all_results):
             ratio = report.median(results["adprof"]) / report.median(results["small"])
             lines.append(f"- {tags} tags: all events take {ratio:.1f} times as long as the small run, without a limit")
     if {8, 24} <= all_results.keys():
-        for name in ("adprof", "adprof limited"):
+        for name, words in (("adprof", "adprof"), ("adprof limited", "adprof limited"), ("unwritten", "adprof, into /dev/null")):
             if all(name in all_results[tags] for tags in (8, 24)):
                 ratio = report.median(all_results[24][name]) / report.median(all_results[8][name])
-                lines.append(f"- {name}: 24 tags take {ratio:.2f} times as long as 8")
+                lines.append(f"- {words}: 24 tags take {ratio:.2f} times as long as 8")
     return lines
 
 

@@ -171,7 +171,7 @@ GUARDS = [
           "others.and_not(&found.sure);", "if MUTANT { others = found.sure.clone() } else { others.and_not(&found.sure) }", RANDOM),
     Guard("set-waits", "ids that wait for their set go by themselves", "src/common/store/redis/set.rs",
           '[b"EVAL", ADD.as_bytes(),',
-          "[b\"EVAL\", if MUTANT { &b\"return redis.call('SADD', KEYS[1], unpack(ARGV, 2))\"[..] } else { ADD.as_bytes() },",
+          "[&b\"EVAL\"[..], if MUTANT { &b\"return redis.call('SADD', KEYS[1], unpack(ARGV, 2))\"[..] } else { ADD.as_bytes() },",
           ("export", "targets::wherever_a_writer_is_cut_off_what_it_leaves_goes_by_itself")),
     Guard("joins", "who was in the audience before does not join", f"{RULES}/audience.rs",
           "joins: not_in(&members.blocks, &before),", "joins: not_in(&members.blocks, if MUTANT { &[] } else { &before }),",
