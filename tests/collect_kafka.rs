@@ -78,6 +78,24 @@ fn events_are_in_kafka_while_the_collector_runs() {
 }
 
 #[test]
+fn what_a_run_before_has_left_is_shipped_although_nothing_comes() {
+    let Some(broker) = kafka::broker() else { return };
+    let topic = kafka::create_topic(&broker, "left", 2);
+    for log in ["ad-events.log", "events/"] {
+        let dir = Dir::new();
+        dir.write("events.jsonl", synth(200));
+        dir.adprof(&format!("collect --log {log} events.jsonl")).ok();
+        let before = arrived(&broker, &topic, 2).values().sum::<u64>();
+        let collect = dir.start(&format!("collect --log {log} -b {broker} -t {topic}"));
+        let began = Instant::now();
+        while arrived(&broker, &topic, 2).values().sum::<u64>() < before + 200 {
+            assert!(began.elapsed() < Duration::from_secs(20), "{log}: it ships with the next event only");
+        }
+        assert_eq!(collect.end().0, 0);
+    }
+}
+
+#[test]
 fn killed_while_shipping_and_run_again_every_event_arrives_with_its_key() {
     let Some(broker) = kafka::broker() else { return };
     let topic = kafka::create_topic(&broker, "killed", 3);

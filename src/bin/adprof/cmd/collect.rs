@@ -240,6 +240,8 @@ fn collect(inputs: Vec<Opened>, intake: &mut Intake, shipper: Option<&Shipper>) 
     let regular = inputs.iter().all(|input| input.metadata.is_file());
     let total = if regular { inputs.iter().map(|input| input.metadata.len()).sum() } else { 0 };
     let bar = report::progress(total, "collect");
+    // What a run before has left is shipped although nothing may come.
+    commit(intake, shipper)?;
     for input in inputs {
         let outcome = collect_one(input, intake, shipper, &bar);
         // The log's own errors are final and come again here; the first is the one to tell.
