@@ -132,13 +132,11 @@ class Large:
 
     def rows(self, results, tags):
         rows = []
+        alone = {"small": f"adprof, {self.args.small / 1e6:.3g} M events", "unwritten": "adprof, into /dev/null"}
         for name, runs in results.items():
             engine, _, limited = name.partition(" ")
-            if engine == "small":
-                rows.append([f"adprof, {self.args.small / 1e6:.3g} M events", tags, "none", report.whole(runs), "", report.peak(runs)])
-                continue
-            if engine == "unwritten":
-                rows.append(["adprof, into /dev/null", tags, "none", report.whole(runs), "", report.peak(runs)])
+            if engine in alone:
+                rows.append([alone[engine], tags, "none", report.whole(runs), "", report.peak(runs)])
                 continue
             ours = results.get(f"adprof{' limited' if limited else ''}")
             # As everywhere, it is the statement of a peer that counts.

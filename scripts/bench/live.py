@@ -16,7 +16,6 @@ import argparse
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ from typing import NamedTuple
 from . import machine, report
 from .audiences import segments
 from .process import Run, clean_environment, remove, run, say
-from .redis import Redis
+from .redis import Redis, free_port
 from .turns import in_turn
 
 PARTS = ("throughput", "recovery", "latency", "memory", "paced", "segments")
@@ -330,10 +329,7 @@ def watched(bench, topic, place, events, *more):
     """A stream from nothing that reads so many events; it stays until its memory is at rest."""
     remove(bench.dir / place)
     bench.redis.ask("FLUSHALL")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    began, most, consumed = time.monotonic(), 0, None
+    port, began, most, consumed = free_port(), time.monotonic(), 0, None
     stream = bench.start(topic, place, "--metrics", port, *more)
 
     def figures():

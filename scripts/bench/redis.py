@@ -6,11 +6,15 @@ import time
 from pathlib import Path
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Redis:
     def __init__(self, folder):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.folder, self.server, self.link = Path(folder), None, None
         self.url = f"redis://127.0.0.1:{self.port}"
         self.start()

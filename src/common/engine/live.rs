@@ -95,7 +95,7 @@ pub struct Live {
 /// Before the first instant.
 const NO_TIME: Millis = Millis::MIN;
 
-/// States that may be open at once, at most: a checkpoint seldom finds more. Each takes so many bytes, about.
+/// States that may be open at once, at most: a checkpoint seldom finds more. One of few tags takes about so many bytes.
 const OPEN_AT_ONCE: usize = 1 << 19;
 const OPEN_BYTES: usize = 1 << 10;
 

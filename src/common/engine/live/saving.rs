@@ -125,7 +125,7 @@ impl Live {
     }
 
     /// Bounds the memory of packed states: what is beyond so many bytes is left to `elsewhere`, where every state is that was
-    /// saved or restored. Open ones take about as much again at most. Keys, their timers and given values stay.
+    /// saved or restored. No more are open than it has KiB. Keys, their timers and given values stay.
     pub fn bound(&mut self, memory: usize, elsewhere: Arc<dyn Elsewhere>) {
         self.memory = memory;
         self.open_at_once = OPEN_AT_ONCE.min(memory / OPEN_BYTES);
