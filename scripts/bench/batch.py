@@ -27,7 +27,7 @@ def definitions(tags):
 
 
 def adprof(program, events, output, folder, threads, tags=8, more=(), **how):
-    if output != os.devnull:
+    if output != os.devnull and not how.get("over"):
         remove(output)
     command = [program, "batch", "-d", definitions(tags), "--log", events, "--tags", "all", "--as-of", AS_OF_MS]
     command += ["--threads", threads, *more]

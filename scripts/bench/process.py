@@ -62,14 +62,16 @@ class Watch(threading.Thread):
             self.peak = max(self.peak, resident(self.pid))
 
 
-def run(command, cwd, stdin=None, stdout=None, children=False, limit=None, fails=True):
+def run(command, cwd, stdin=None, stdout=None, children=False, limit=None, fails=True, over=False):
     """Runs `command` to its end and gives a `Run`; exits with its words when it fails, unless `fails` is false.
 
-    `limit` names a control group that the process joins before it begins (bench/limit.py).
+    `limit` names a control group that the process joins before it begins (bench/limit.py). `over`: what `stdout` holds is written
+    over, page by page, and what is left of it behind the end is cut off afterwards.
     """
     said = Path(cwd) / "stderr"
     out = Path(stdout) if stdout else Path(cwd) / "stdout"
-    with open(stdin or os.devnull, "rb") as source, open(out, "wb") as target, open(said, "wb") as words:
+    how = "r+b" if over and out.exists() else "wb"
+    with open(stdin or os.devnull, "rb") as source, open(out, how) as target, open(said, "wb") as words:
         start = time.perf_counter()
         child = subprocess.Popen(
             command, stdin=source, stdout=target, stderr=words, cwd=cwd, env=clean_environment(),
@@ -83,6 +85,9 @@ def run(command, cwd, stdin=None, stdout=None, children=False, limit=None, fails
         if watch:
             watch.over.set()
             watch.join()
+        if how == "r+b":
+            # The place is shared with the child.
+            target.truncate(os.lseek(target.fileno(), 0, os.SEEK_CUR))
     child.returncode = os.waitstatus_to_exitcode(status)
     err = said.read_text(errors="replace")
     if child.returncode != 0:
