@@ -79,6 +79,8 @@ io.tmp.dirs: $work
 # By default checkpoints are kept by the job manager, which refuses any above 5 MB; and a job that fails is started again.
 execution.checkpointing.dir: file://$work/checkpoints
 restart-strategy.type: none
+# Who measures stops the cluster while it has nothing to do.
+heartbeat.timeout: 1 h
 YAML
     cp "$packaged"/conf/log4j* "$work/conf/"
     export FLINK_HOME FLINK_CONF_DIR=$work/conf FLINK_LOG_DIR=$work/log FLINK_PID_DIR=$work
@@ -96,6 +98,8 @@ YAML
 # Ends what start_flink has started.
 stop_flink() {
     [[ -n $flink_runs ]] || return 0
+    # One that is stopped does not hear that it is to end.
+    cat "$FLINK_PID_DIR"/flink-*.pid 2>/dev/null | xargs -r kill -CONT 2>/dev/null || true
     "$FLINK_HOME/bin/taskmanager.sh" stop >/dev/null 2>&1 || true
     "$FLINK_HOME/bin/jobmanager.sh" stop >/dev/null 2>&1 || true
 }

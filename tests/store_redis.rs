@@ -9,6 +9,7 @@ use redis::Commands;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -253,6 +254,49 @@ fn a_token_fences_whoever_does_not_know_it() {
 }
 
 #[test]
+fn what_the_server_has_queued_is_written_in_its_turn_or_never() {
+    let Some(server) = own(&[]) else { return };
+    let (mut mine, mut eye) = (open(&server.url()), other(&server.url()));
+    let encoder = mine.encoder().expect("a single server");
+    let batch = |n: usize| [patch("last", &format!(r#""n":{n}"#)), patch(&format!("u-{n}"), r#""n":1"#)];
+    let encoded: Vec<_> = (0..9).map(|n| Arc::new(encoder.encode(&batch(n)))).collect();
+    let apply = |mine: &mut Redis, n: usize, expected: Option<&str>, new: &str, next: Option<usize>| {
+        let mut next = || next.map(|next| encoded[next].clone());
+        match mine.apply_encoded(&batch(n), &encoded[n], "tok", expected, new, &mut next).expect("answered") {
+            Published::Applied(written) => Ok((written.patches, written.refused.len())),
+            Published::Fenced { found } => Err(found),
+            Published::Lost => panic!("a single server says so by the token"),
+        }
+    };
+    let shown = |eye: &mut redis::Connection| eye.hget::<_, _, usize>("profile:last", "n").expect("read");
+    assert_eq!(apply(&mut mine, 0, None, "0", Some(1)), Ok((2, 0)));
+    assert_eq!(shown(&mut eye), 0, "what is queued is not there yet");
+    // A name of the wrong type is found when its turn comes.
+    let _: () = eye.set("profile:u-1", "a string").expect("set");
+    assert_eq!(apply(&mut mine, 1, Some("0"), "1", Some(2)), Ok((1, 1)));
+    assert_eq!(shown(&mut eye), 1);
+    // A question in between: what was queued is dropped, and sent again.
+    assert_eq!(mine.token("tok").expect("read").as_deref(), Some("1"));
+    assert_eq!(apply(&mut mine, 2, Some("1"), "2", Some(3)), Ok((2, 0)));
+    // Another batch in its place.
+    assert_eq!(apply(&mut mine, 4, Some("2"), "4", Some(5)), Ok((2, 0)));
+    assert_eq!(shown(&mut eye), 4);
+    // Another writer.
+    let _: () = eye.set("tok", "other").expect("set");
+    assert_eq!(apply(&mut mine, 5, Some("4"), "5", Some(6)), Err(Some("other".into())));
+    assert_eq!(apply(&mut mine, 6, Some("4"), "6", Some(7)), Err(Some("other".into())), "with its own queue");
+    assert_eq!(shown(&mut eye), 4);
+    assert_eq!(apply(&mut mine, 6, Some("other"), "6", Some(7)), Ok((2, 0)));
+    // The connection is cut.
+    let _: i64 = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).query(&mut eye).expect("killed");
+    assert_eq!(apply(&mut mine, 7, Some("6"), "7", Some(8)), Ok((2, 0)));
+    assert_eq!(shown(&mut eye), 7);
+    let mut there: Vec<String> = eye.keys("profile:u-*").expect("read");
+    there.sort();
+    assert_eq!(there, ["profile:u-0", "profile:u-1", "profile:u-2", "profile:u-4", "profile:u-6", "profile:u-7"]);
+}
+
+#[test]
 fn two_writers_under_one_token_never_both_win() {
     let Some(server) = shared() else { return };
     let (run, token) = (unique("race"), unique("token"));
@@ -260,10 +304,16 @@ fn two_writers_under_one_token_never_both_win() {
         let (url, run, token) = (server.url.clone(), run.clone(), token.clone());
         std::thread::spawn(move || {
             let (mut redis, mut wins, mut last) = (open(&url), Vec::new(), None);
+            let encoder = redis.encoder().expect("a single server");
+            let batch = |i: u32| [patch(&run, &format!(r#""by":"{name}{i}""#))];
+            let mut encoded = Arc::new(encoder.encode(&batch(0)));
             for i in 0..300 {
                 let new = format!("{name}{i}");
-                let tags = format!(r#""by":{new:?}"#);
-                match redis.apply_with_token(&[patch(&run, &tags)], &token, last.as_deref(), &new).expect("answered") {
+                let next = Arc::new(encoder.encode(&batch(i + 1)));
+                let this = std::mem::replace(&mut encoded, next.clone());
+                let mut queued = || Some(next.clone());
+                let done = redis.apply_encoded(&batch(i), &this, &token, last.as_deref(), &new, &mut queued);
+                match done.expect("answered") {
                     Published::Applied(_) => {
                         wins.push((last.clone(), new.clone()));
                         last = Some(new);

@@ -6,7 +6,8 @@
 
 Kafka, Redis and what is measured share this machine's cores. Every stream computes the five built-in tags and begins
 with a new state; times are those of whole processes, from their start to the last checkpoint. Flink runs the same tags
-in plain SQL into a blackhole; its time is that of the job alone, without the start of any JVM.
+in plain SQL into a blackhole; its time is that of the job alone, without the start of any JVM. While it is not its turn, it is
+stopped.
 
 Names for --only: throughput (store, Redis, backlog, Flink, bare HSETs), recovery (restart, an emptied and a killed
 Redis), latency, memory (of --large users, and a hot user), paced (50 k events/s for so many minutes), segments (500 of them live).
@@ -14,12 +15,14 @@ Redis), latency, memory (of --large users, and a hot user), paced (50 k events/s
 
 import argparse
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -178,10 +181,29 @@ FROM (
 """
 
 
+def signal_flink(bench, number):
+    for file in bench.dir.glob("flink-*.pid"):
+        for pid in file.read_text().split():
+            os.kill(int(pid), number)
+
+
+@contextmanager
+def awake(bench):
+    """The cluster of Flink runs; else it is stopped, so that its idle threads take nothing from others."""
+    signal_flink(bench, signal.SIGCONT)
+    yield
+    signal_flink(bench, signal.SIGSTOP)
+
+
 def flink(bench, topic, exact):
     """One run of a job on Flink, to the end of the topic: the time of the job as the cluster tells it. `exact`: the job of
     `adprof compile`; else the same tags as SQL says them shortest, the last category by arrival and duplicates counted twice.
     """
+    with awake(bench):
+        return flink_job(bench, topic, exact)
+
+
+def flink_job(bench, topic, exact):
     sql = bench.dir / "job.sql"
     as_of = int(time.time() * 1000)
     compiled = ["compile", "--to", "flink", "--job", "-b", bench.args.kafka, "-t", topic, "-e", "--into", "profiles"]
@@ -222,6 +244,7 @@ def throughput(bench):
         "redis, backlog": lambda: bench.anew(backlog, "redis-state"),
     }
     if args.flink:
+        signal_flink(bench, signal.SIGSTOP)
         jobs["flink"] = lambda: flink(bench, spread, exact=False)
         if args.exact_flink:
             jobs["flink, exact"] = lambda: flink(bench, spread, exact=True)
@@ -283,7 +306,24 @@ def recovery(bench):
         rows.append([f"{name}, until every profile is there again", report.spread(times)])
     stream.terminate()
     stream.wait()
+    rows += bare(bench)
     report.publish("recovery", f"{bench.about()}\n\n{report.table([f'{count - 1:,} profiles in Redis', 'time'], rows)}", args.write_docs)
+
+
+def bare(bench):
+    """What Redis itself needs for that: to be flushed, and to take the same profiles from redis-cli, which checks nothing."""
+    file, flushed, filled = bench.dir / "profiles.resp", [], []
+    bench.redis.commands(file)
+    for _ in range(bench.args.runs):
+        time.sleep(2)
+        began = time.monotonic()
+        bench.redis.ask("FLUSHALL")
+        flushed.append(time.monotonic() - began)
+        filled.append(run(["redis-cli", "-p", str(bench.redis.port), "--pipe"], bench.dir, stdin=file).seconds)
+    return [
+        ["the FLUSHALL alone", report.spread(flushed)],
+        ["the same profiles from `redis-cli --pipe`, in transactions of 500", report.spread(filled)],
+    ]
 
 
 def latency(bench):

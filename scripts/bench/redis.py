@@ -12,6 +12,12 @@ def free_port():
         return s.getsockname()[1]
 
 
+def packed(*words):
+    """A command as it is sent."""
+    parts = [str(word).encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
 class Redis:
     def __init__(self, folder):
         self.port = free_port()
@@ -41,10 +47,22 @@ class Redis:
             link = socket.create_connection(("127.0.0.1", self.port), timeout=60)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.link = (link, link.makefile("rb"))
-        parts = [str(word).encode() for word in words]
-        text = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-        self.link[0].sendall(b"*%d\r\n%s" % (len(parts), text))
+        self.link[0].sendall(packed(*words))
         return self.answer()
+
+    def commands(self, file, each=500):
+        """Writes into `file` what makes every HASH that stands here anew, in transactions of so many; gives the number of HASHes."""
+        done, cursor = 0, "0"
+        with open(file, "wb") as out:
+            while True:
+                cursor, names = self.ask("SCAN", cursor, "COUNT", each, "TYPE", "hash")
+                self.link[0].sendall(b"".join(packed("HGETALL", name) for name in names))
+                if names:
+                    hashes = [packed("HSET", name, *self.answer()) for name in names]
+                    out.write(b"".join([packed("MULTI"), *hashes, packed("EXEC")]))
+                done += len(names)
+                if cursor == "0":
+                    return done
 
     def answer(self):
         line = self.link[1].readline()

@@ -291,6 +291,12 @@ impl Keep {
             && publishing.as_ref().is_some_and(|publishing| !publishing.is_done(&self.live))
             && until.is_none_or(|until| Instant::now() < until)
         {
+            // Beside it, so that the last checkpoint has little to do.
+            let (free, covered) = self.saver.poll()?;
+            self.saved(covered, commit);
+            if free && self.dirty {
+                self.checkpoint(publishing.as_ref(), observer)?;
+            }
             let wait = Duration::from_millis(100);
             let told = self.publish(&mut publishing, observer, wait);
             if told.is_err() {

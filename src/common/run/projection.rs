@@ -306,7 +306,7 @@ impl Publishing {
             self.publisher.order(Order::Purge { forgotten, definitions });
         } else if !self.sweep.is_empty() {
             self.publisher.order(Order::Sweep { entities: std::mem::take(&mut self.sweep) });
-        } else if self.looked.elapsed() >= SIGN_OF_LIFE / 2 {
+        } else if self.looked.elapsed() >= SIGN_OF_LIFE / 4 {
             self.looked = Instant::now();
             self.publisher.order(Order::Beat { reached, left: false });
         }

@@ -274,12 +274,12 @@ impl Work {
         let mut parts = patches.chunks(self.redis.batch());
         let mut ahead = None;
         while let Some(part) = parts.next() {
-            let encoded = ahead.take().or_else(|| encoder.as_ref().map(|encoder| encoder.encode(part)));
+            let encode = |part: &[Patch]| encoder.as_ref().map(|encoder| Arc::new(encoder.encode(part)));
+            let encoded = ahead.take().or_else(|| encode(part));
             // While Redis takes this part the next one is encoded.
-            let mut meanwhile = || {
-                if let (None, Some(encoder), Some(next)) = (&ahead, &encoder, parts.clone().next()) {
-                    ahead = Some(encoder.encode(next));
-                }
+            let mut next = || {
+                ahead = ahead.take().or_else(|| parts.clone().next().and_then(encode));
+                ahead.clone()
             };
             loop {
                 let before = self.token.clone();
@@ -288,7 +288,7 @@ impl Work {
                 let published = self.patiently(|work| {
                     let (name, expected) = (&work.name, work.expected.as_deref());
                     match &encoded {
-                        Some(encoded) => work.redis.apply_encoded(part, encoded, name, expected, &new, &mut meanwhile),
+                        Some(encoded) => work.redis.apply_encoded(part, encoded, name, expected, &new, &mut next),
                         None => work.redis.apply_with_token(part, name, expected, &new),
                     }
                 })?;

@@ -30,7 +30,7 @@ use dial::Dialer;
 use fault::{Fault, Retry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use write::Watch;
+use write::{Queued, Watch};
 
 /// How long to wait for Redis, each time in its own way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,8 @@ struct Link {
     connection: Connection,
     /// A token that the server watches for this connection.
     watch: Option<Watch>,
+    /// What it has queued for a transaction that may never come.
+    queued: Option<Queued>,
     names: Arc<Prefixes>,
     buffer: Vec<u8>,
 }
@@ -160,6 +162,14 @@ impl Redis {
 
     /// Does `work`, on new connections after faults that may pass, until it is done or patience ends.
     fn patiently<T>(&mut self, mut work: impl FnMut(&mut Link) -> Result<T, Fault>) -> Result<T, Error> {
+        self.on_link(|link| {
+            link.discard()?;
+            work(link)
+        })
+    }
+
+    /// The same, with what the server may have queued.
+    fn on_link<T>(&mut self, mut work: impl FnMut(&mut Link) -> Result<T, Fault>) -> Result<T, Error> {
         let mut patience = Waiting::new(self.patience);
         loop {
             let link = match self.link.take() {
@@ -216,7 +226,7 @@ impl Waiting {
 
 impl Link {
     fn new(connection: Connection) -> Link {
-        Link { connection, watch: None, names: Arc::default(), buffer: Vec::new() }
+        Link { connection, watch: None, queued: None, names: Arc::default(), buffer: Vec::new() }
     }
 
     /// Sends what stands in the buffer and empties it.

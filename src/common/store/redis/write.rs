@@ -10,6 +10,7 @@ use crate::patch::Patch;
 use crate::store::error::Error;
 use ::redis::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A batch ends at this many patches or bytes, whichever comes first.
 const BATCH_PATCHES: usize = 500;
@@ -99,10 +100,11 @@ impl Redis {
             return self.in_cluster(|cluster, names| cluster.publish(patches, names, token, expected, new));
         }
         let encoded = Encoder(self.names.clone()).encode(patches);
-        self.apply_encoded(patches, &encoded, token, expected, new, &mut || ())
+        self.apply_encoded(patches, &encoded, token, expected, new, &mut || None)
     }
 
-    /// The same of patches that are encoded already; `meanwhile` is called while the server works.
+    /// The same of patches that are encoded already. `next` is called while the server works: what it gives is sent to be
+    /// queued there, so that the server need not wait for it, and is written only by a call with the same commands.
     pub fn apply_encoded(
         &mut self,
         patches: &[Patch],
@@ -110,12 +112,12 @@ impl Redis {
         token: &str,
         expected: Option<&str>,
         new: &str,
-        meanwhile: &mut dyn FnMut(),
+        next: &mut dyn FnMut() -> Option<Arc<Encoded>>,
     ) -> Result<Published, Error> {
         self.look_for_another();
         let mut sent = false;
-        self.patiently(|link| {
-            let mut batch = Writes { patches, encoded, meanwhile: &mut *meanwhile };
+        self.on_link(|link| {
+            let mut batch = Writes { patches, encoded, next: &mut *next };
             link.publish(&mut batch, token, expected, new, &mut sent)
         })
     }
@@ -161,10 +163,14 @@ pub struct Encoder(Arc<Prefixes>);
 
 /// Patches as commands.
 pub struct Encoded {
+    /// Tells it from all others.
+    number: u64,
     bytes: Vec<u8>,
     /// For each command the patch it belongs to.
     commands: Vec<usize>,
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 impl Encoder {
     pub fn encode(&self, patches: &[Patch]) -> Encoded {
@@ -174,7 +180,7 @@ impl Encoder {
             let count = resp::patch(&mut bytes, patch, &self.0, &mut scratch);
             commands.extend(std::iter::repeat_n(i, count));
         }
-        Encoded { bytes, commands }
+        Encoded { number: NUMBERS.fetch_add(1, Ordering::Relaxed), bytes, commands }
     }
 }
 
@@ -182,7 +188,14 @@ impl Encoder {
 struct Writes<'a> {
     patches: &'a [Patch],
     encoded: &'a Encoded,
-    meanwhile: &'a mut dyn FnMut(),
+    next: &'a mut dyn FnMut() -> Option<Arc<Encoded>>,
+}
+
+/// Commands that the server has queued behind a MULTI, under the watch: their answers are still to be received.
+pub(super) struct Queued {
+    /// Of the `Encoded`.
+    number: u64,
+    commands: usize,
 }
 
 /// A batch on its way: the patches `start..end`, and for each command the patch it belongs to.
@@ -260,6 +273,9 @@ impl Link {
         sent: &mut bool,
     ) -> Result<Published, Fault> {
         loop {
+            if self.queued.as_ref().is_some_and(|queued| queued.number != batch.encoded.number) {
+                self.discard()?;
+            }
             let watch = match self.watch.take() {
                 Some(watch) if watch.token == token => watch,
                 _ => self.begin_watch(token)?,
@@ -283,8 +299,22 @@ impl Link {
         }
     }
 
+    /// Drops what the server has queued; that ends the watch, too.
+    pub(super) fn discard(&mut self) -> Result<(), Fault> {
+        let Some(queued) = self.queued.take() else { return Ok(()) };
+        self.watch = None;
+        resp::command(&mut self.buffer, &[b"DISCARD"]);
+        self.send()?;
+        // MULTI's and theirs; a command that was refused is none of the queue.
+        for _ in 0..queued.commands + 1 {
+            self.receive_any()?;
+        }
+        self.receive().map(|_| ())
+    }
+
     /// WATCH and GET.
     fn begin_watch(&mut self, token: &str) -> Result<Watch, Fault> {
+        self.discard()?;
         resp::command(&mut self.buffer, &[b"UNWATCH"]);
         resp::command(&mut self.buffer, &[b"WATCH", token.as_bytes()]);
         resp::command(&mut self.buffer, &[b"GET", token.as_bytes()]);
@@ -295,19 +325,28 @@ impl Link {
         Ok(Watch { token: token.into(), found, fresh: true })
     }
 
-    /// Sends the batch and the token, and behind them the watch for the next: one round trip a batch.
+    /// Sends the batch and the token, and behind them the watch for the next: one round trip a batch. While the server works
+    /// it gets the commands of the next batch as well, which it queues until the answers were looked at.
     ///
     /// `None` when the token changed since the watch began; the new watch is then to be looked at.
     fn transaction(&mut self, batch: &mut Writes<'_>, token: &str, new: &str) -> Result<Option<Written>, Fault> {
-        let Writes { patches, encoded: Encoded { bytes, commands }, meanwhile } = batch;
-        resp::command(&mut self.buffer, &[b"MULTI"]);
-        self.buffer.extend_from_slice(bytes);
+        let Writes { patches, encoded: Encoded { bytes, commands, .. }, next } = batch;
+        // What is queued is this batch.
+        if self.queued.take().is_none() {
+            resp::command(&mut self.buffer, &[b"MULTI"]);
+            self.buffer.extend_from_slice(bytes);
+        }
         resp::command(&mut self.buffer, &[b"SET", token.as_bytes(), new.as_bytes()]);
         resp::command(&mut self.buffer, &[b"EXEC"]);
         resp::command(&mut self.buffer, &[b"WATCH", token.as_bytes()]);
         resp::command(&mut self.buffer, &[b"GET", token.as_bytes()]);
         self.send()?;
-        meanwhile();
+        if let Some(next) = next() {
+            resp::command(&mut self.buffer, &[b"MULTI"]);
+            self.buffer.extend_from_slice(&next.bytes);
+            self.send()?;
+            self.queued = Some(Queued { number: next.number, commands: next.commands.len() });
+        }
         let answers = self.answers(commands.len() + 1)?;
         self.receive()?;
         let found = text(self.receive()?)?;
