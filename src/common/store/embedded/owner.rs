@@ -148,7 +148,9 @@ fn sorted<K: Borrow<str>, B>(states: Vec<(K, Option<B>)>) -> Vec<(K, Option<B>)>
     let whole = |i: usize| (stored(states[i].0.borrow()), i);
     order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| whole(*i).cmp(&whole(*j))));
     let mut states: Vec<Option<(K, Option<B>)>> = states.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|(_, i)| states[i].take()).collect()
+    let mut sorted = Vec::with_capacity(states.len());
+    sorted.extend(order.into_iter().filter_map(|(_, i)| states[i].take()));
+    sorted
 }
 
 /// Writes records in one transaction, through one buffer.
