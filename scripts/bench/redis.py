@@ -1,5 +1,6 @@
 """A Redis server of our own, on a free port and without persistence, that may be killed; and its answers."""
 
+import random
 import socket
 import subprocess
 import time
@@ -51,18 +52,19 @@ class Redis:
         return self.answer()
 
     def commands(self, file, each=500):
-        """Writes into `file` what makes every HASH that stands here anew, in transactions of so many; gives the number of HASHes."""
-        done, cursor = 0, "0"
-        with open(file, "wb") as out:
-            while True:
-                cursor, names = self.ask("SCAN", cursor, "COUNT", each, "TYPE", "hash")
+        """Writes into `file` what makes every HASH that stands here anew, in transactions of so many and in no order: that of a
+        SCAN would be that of the server's own table.
+        """
+        hashes, cursor = [], None
+        while cursor != "0":
+            cursor, names = self.ask("SCAN", cursor or "0", "COUNT", each, "TYPE", "hash")
+            if names:
                 self.link[0].sendall(b"".join(packed("HGETALL", name) for name in names))
-                if names:
-                    hashes = [packed("HSET", name, *self.answer()) for name in names]
-                    out.write(b"".join([packed("MULTI"), *hashes, packed("EXEC")]))
-                done += len(names)
-                if cursor == "0":
-                    return done
+            hashes += [packed("HSET", name, *self.answer()) for name in names]
+        random.Random(1).shuffle(hashes)
+        with open(file, "wb") as out:
+            for at in range(0, len(hashes), each):
+                out.write(b"".join([packed("MULTI"), *hashes[at : at + each], packed("EXEC")]))
 
     def answer(self):
         line = self.link[1].readline()

@@ -45,6 +45,9 @@ use stored::Stored;
 const TICK: Duration = Duration::from_millis(20);
 /// How often what was absorbed is put on the disk.
 pub const CHECKPOINT: Duration = Duration::from_secs(1);
+/// How often while the backlog of a projection is read: nobody sees more of it for a checkpoint, and a kill costs no more than reading
+/// so much of it again.
+const BEHIND: Duration = Duration::from_secs(3);
 /// How often it looks for patches that other processes have put into the store, and how many keys it takes in at once:
 /// few enough that events do not wait long.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -176,7 +179,9 @@ impl Keep {
                 // What a checkpoint on its way has of them could not be taken out of it.
                 self.look_for_forgotten(observer)?;
             }
-            if free && self.dirty && self.saved.elapsed() >= self.every {
+            let behind = publishing.as_ref().is_some_and(Publishing::is_behind);
+            let every = if behind { self.every.max(BEHIND) } else { self.every };
+            if free && self.dirty && self.saved.elapsed() >= every {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
             self.look_for_base(observer)?;

@@ -191,6 +191,11 @@ impl Publishing {
         !self.publisher.is_busy() && (told || !self.silent_until.is_empty() || self.stands_by())
     }
 
+    /// Whether it reads what was there before it began.
+    pub fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     /// Whether another stream publishes, and this one waits for its end.
     pub fn stands_by(&self) -> bool {
         self.standby.is_some()
