@@ -8,7 +8,8 @@
 # red without any.
 #
 #   ADPROF_MUTANTS_DIR=DIR   where to make the temporary folder, instead of TMPDIR
-#   ADPROF_MUTANTS_TARGET=DIR   a target folder that stays, so that the next run builds less
+#   ADPROF_MUTANTS_TARGET=DIR   a target folder that stays, so that the next run builds less; the program in it is one with all
+#                               mutants, so nothing else may be tested in there meanwhile
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
