@@ -6,7 +6,7 @@
 # Builds once, starts servers of its own (scripts/servers.sh), runs the tests of each row R times, each time with another
 # seed, and prints a table: row, fault, how it is injected, what is expected, runs, failures, seconds. A row that failed
 # leaves its words. Some rows kill the broker, mount small disks and make control groups: run it as root. --write-docs
-# puts the table into docs/reliability.md.
+# puts the table into docs/reliability.md, with --row those rows into the one that is there.
 #
 #   ADPROF_FAULT_OLD=PATH    an older adprof, for row 29; without it the one of the commit ADPROF_FAULT_OLD_COMMIT is
 #                            built (default: the one before the newest change of src/common/store/embedded/format.rs)

@@ -111,7 +111,7 @@ fn plain(value: Datum<'_>) -> serde_json::Value {
         Datum::Null => serde_json::Value::Null,
         Datum::Bool(b) => b.into(),
         Datum::Int(n) => n.into(),
-        Datum::Decimal(d) => d.0.to_string().into(),
+        Datum::Decimal(d) => { d.0 }.to_string().into(),
         // Zero has no sign worth comparing.
         Datum::Double(x) => (x + 0.0).into(),
         Datum::Str(s) | Datum::Json(s) => s.into(),

@@ -8,11 +8,13 @@
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench import machine
 
@@ -46,8 +48,18 @@ def executables(path):
     return found
 
 
+def empty_redis():
+    """What the runs before have left there is no part of the next one."""
+    at = urlsplit(os.environ["ADPROF_TEST_REDIS"])
+    with socket.create_connection((at.hostname, at.port), timeout=10) as link:
+        link.sendall(b"FLUSHALL\r\n")
+        if link.recv(64) != b"+OK\r\n":
+            raise SystemExit("faults: the Redis of the tests cannot be emptied")
+
+
 def run(row, seed, tests, dir, outcome):
     """All tests of a row, once."""
+    empty_redis()
     env = {**os.environ, "ADPROF_FAULT_SEED": str(seed), "ADPROF_FAULT_THOROUGH": "1", "ADPROF_REQUIRE_SERVERS": "1"}
     began, words = time.monotonic(), dir / f"row-{row.number}-seed-{seed}.words"
     failed = 0
@@ -105,10 +117,15 @@ def about(args):
     return [machine.machine(), versions, f"- {time.strftime('%Y-%m-%d')}; seeds from {args.seed} on"]
 
 
-def write_docs(lines):
+def write_docs(lines, whole):
+    """Puts a table of all rows into the page, and of some rows each into its place."""
     text = DOCS.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
-    DOCS.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}" + rest.split(END)[1], encoding="utf-8")
+    before, after = rest.split(END)
+    if not whole:
+        new = {line.split("|")[1]: line for line in lines if line.startswith("|")}
+        lines = [new.get(line.split("|")[1], line) if line.startswith("|") else line for line in before.strip("\n").split("\n")]
+    DOCS.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
 
 
 def main():
@@ -137,7 +154,7 @@ def main():
     lines = [*about(args), "", *table(outcomes)]
     print("\n".join(lines))
     if args.write_docs:
-        write_docs(lines)
+        write_docs(lines, len(outcomes) == len(ROWS))
     sys.exit(any(outcome.failures for _, outcome in outcomes))
 
 

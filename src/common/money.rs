@@ -11,7 +11,9 @@ const MILLION: u64 = SCALE as u64;
 const TEXT_MAX: usize = 41;
 
 /// An exact decimal of up to six places: the number of millionths.
+// Packed: there are millions of values, and each would take a third more for an alignment that the processor does not ask for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[repr(C, packed(8))]
 pub struct Decimal(pub i128);
 
 /// Why a text is not a decimal.

@@ -38,7 +38,7 @@ impl Constant {
                     _ => None,
                 };
                 match share {
-                    Some(Decimal(p)) if (0..=SCALE).contains(&p) => Ok(p as i64),
+                    Some(p) if (Decimal::ZERO..=Decimal(SCALE)).contains(&p) => Ok(p.0 as i64),
                     _ => Err((format!("`p` is a number from 0 to 1, not {}", shown(value)), "the median is 0.5")),
                 }
             }

@@ -8,13 +8,18 @@ use crate::value::{Datum, Type};
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Sum {
     /// Inputs are below 2⁹⁰ millionths and fewer than 2³⁷ reach one key, so this cannot overflow in practice; it saturates if it does.
-    millionths: i128,
+    total: Decimal,
     count: u64,
 }
 
 impl Sum {
     pub(super) fn millionths(&self) -> i128 {
-        self.millionths
+        self.total.0
+    }
+
+    fn take(&mut self, millionths: i128, count: u64) {
+        self.total = Decimal(self.total.0.saturating_add(millionths));
+        self.count += count;
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -42,17 +47,15 @@ impl Aggregate for Sum {
 
     #[inline]
     fn add(&mut self, input: &Input) {
-        self.millionths = self.millionths.saturating_add(millionths(input.args[0]).unwrap_or(0));
-        self.count += 1;
+        self.take(millionths(input.args[0]).unwrap_or(0), 1);
     }
 
     fn merge(&mut self, other: &Sum) {
-        self.millionths = self.millionths.saturating_add(other.millionths);
-        self.count += other.count;
+        self.take(other.total.0, other.count);
     }
 
     fn subtract(&mut self, other: &Sum) -> bool {
-        self.millionths -= other.millionths;
+        self.total = Decimal(self.total.0 - other.total.0);
         self.count -= other.count;
         true
     }
@@ -64,20 +67,20 @@ impl Aggregate for Sum {
             return Datum::Null;
         }
         if ty == Type::Int
-            && self.millionths % SCALE == 0
-            && let Ok(whole) = i64::try_from(self.millionths / SCALE)
+            && self.total.0 % SCALE == 0
+            && let Ok(whole) = i64::try_from(self.total.0 / SCALE)
         {
             return Datum::Int(whole);
         }
-        Datum::Decimal(Decimal(self.millionths))
+        Datum::Decimal(self.total)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        put_i128(out, self.millionths);
+        put_i128(out, self.total.0);
         put_u64(out, self.count);
     }
 
     fn decode(input: &mut &[u8]) -> Option<Sum> {
-        Some(Sum { millionths: get_i128(input)?, count: get_u64(input)? })
+        Some(Sum { total: Decimal(get_i128(input)?), count: get_u64(input)? })
     }
 }

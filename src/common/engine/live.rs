@@ -77,9 +77,11 @@ pub struct Live {
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
     unsaved: Vec<u32>,
-    /// Entries that were opened since the last save, in this order, and how many may be open at once.
-    opened: VecDeque<u32>,
-    open_at_once: usize,
+    /// States that were opened since the last save, in this order, with the bytes that each took then; all of these, and how many
+    /// of them there may be.
+    opened: VecDeque<(u32, u32)>,
+    open_bytes: usize,
+    open_memory: usize,
     keys: Keys,
     scratch: Scratch,
     buffer: Vec<u8>,
@@ -95,9 +97,8 @@ pub struct Live {
 /// Before the first instant.
 const NO_TIME: Millis = Millis::MIN;
 
-/// States that may be open at once, at most: a checkpoint seldom finds more. One of few tags takes about so many bytes.
-const OPEN_AT_ONCE: usize = 1 << 19;
-const OPEN_BYTES: usize = 1 << 10;
+/// Bytes of states that may be open, at most: a checkpoint seldom finds more.
+const OPEN_MEMORY: usize = 1 << 29;
 
 impl Live {
     pub fn new(plans: impl Into<Plans>, telling: Telling, horizon: Horizon, hash_key: HashKey) -> Live {
@@ -120,7 +121,8 @@ impl Live {
             untold: VecDeque::new(),
             unsaved: Vec::new(),
             opened: VecDeque::new(),
-            open_at_once: OPEN_AT_ONCE,
+            open_bytes: 0,
+            open_memory: OPEN_MEMORY,
             keys: Keys::default(),
             scratch: Scratch::new(),
             buffer: Vec::new(),
@@ -209,9 +211,7 @@ impl Live {
             (true, false) => Scope::Fresh,
             (true, true) => Scope::All,
         };
-        if !entry.is_open() {
-            self.opened.push_back(place);
-        }
+        let rested = !entry.is_open();
         let mut members = self.members.take_if(|_| plan == self.users);
         entry.open(codec).open(&codec.plan, day, self.tail.merged);
         members.iter_mut().for_each(|members| members.note_derived(entry, codec, self.now));
@@ -236,7 +236,9 @@ impl Live {
             self.changed(place, touched, before, out);
         }
         self.judge(place, scope, &|| Cause::Event(block.event_id(i).into()), out.len());
-        self.rest();
+        if rested {
+            self.opened(place);
+        }
     }
 
     /// Takes in what a patch has of the plan's given tags, at the instant time has come to; anything else in it is passed over.
@@ -419,9 +421,7 @@ impl Live {
         let was = self.before(place, before);
         let entry = &mut self.entries[place as usize];
         let codec = &self.codecs[entry.plan as usize];
-        if !entry.is_open() && !entry.is_nothing() {
-            self.opened.push_back(place);
-        }
+        let rested = !entry.is_open() && !entry.is_nothing();
         if let Some(members) = self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
             // It is opened below in any case.
             if !entry.is_nothing() {
@@ -444,6 +444,8 @@ impl Live {
         let lost = if lost == 0 { ALL_COUNTERS } else { lost };
         self.changed(place, lost, was, out);
         self.judge(place, Scope::Since(before), &|| Cause::Time, out.len());
-        self.rest();
+        if rested {
+            self.opened(place);
+        }
     }
 }

@@ -36,7 +36,7 @@ impl Shelf {
             }
         }
         drop(states);
-        assert_eq!(live.open_states(), 0, "those of which nothing was to be saved, too");
+        assert_eq!(live.open_bytes(), 0, "those of which nothing was to be saved, too");
         live.make_room();
         assert!(!live.is_full(), "all is saved, so that all may leave");
     }

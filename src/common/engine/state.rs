@@ -54,8 +54,11 @@ struct Panes {
     /// In order of time, none twice.
     panes: Vec<(i64, Partial)>,
     /// The merge of all of them; a convenience that is never stored.
-    total: Option<Partial>,
+    total: Option<Box<Partial>>,
 }
+
+// There is one in each pane of each state that is open.
+const _: () = assert!(size_of::<Partial>() <= 32 && size_of::<Memory>() <= 32);
 
 impl PartialEq for Panes {
     fn eq(&self, other: &Panes) -> bool {
@@ -73,6 +76,23 @@ impl State {
         if let Some(parts) = &mut self.parts {
             parts.days[parts.open].1[place].add(counter, input);
         }
+    }
+
+    /// Something of every counter.
+    #[inline]
+    pub fn glance(&self) -> usize {
+        self.counters.iter().filter(|memory| matches!(memory, Memory::Nothing)).count()
+    }
+
+    /// Bytes in memory, without those that partials hold outside of themselves.
+    pub fn bytes(&self) -> usize {
+        let memory = |memory: &Memory| match memory {
+            Memory::Panes(panes) => size_of::<Panes>() + panes.panes.capacity() * size_of::<(i64, Partial)>(),
+            Memory::Nothing | Memory::Whole(_) => 0,
+        };
+        let counters = |counters: &[Memory]| size_of_val(counters) + counters.iter().map(memory).sum::<usize>();
+        let parts = self.parts.iter().flat_map(|parts| &parts.days);
+        size_of::<State>() + counters(&self.counters) + parts.map(|(_, part)| counters(part)).sum::<usize>()
     }
 
     /// Folds `other` in, as if its events had been added here. Both are of one plan and have no days.
@@ -316,6 +336,10 @@ impl Panes {
             _ => self.panes.binary_search_by_key(&pane, |(p, _)| *p),
         };
         let at = at.unwrap_or_else(|at| {
+            // By half, not twice as many, and one at first: most keys have few.
+            if self.panes.len() == self.panes.capacity() {
+                self.panes.reserve_exact(self.panes.len() / 2 + 1);
+            }
             self.panes.insert(at, (pane, form.empty()));
             at
         });
@@ -326,7 +350,7 @@ impl Panes {
         self.pane(pane, form).add(input);
         match &mut self.total {
             Some(total) => total.add(input),
-            None if self.panes.len() > TOTAL_FROM => self.total = Some(self.merged(form, i64::MIN)),
+            None if self.panes.len() > TOTAL_FROM => self.total = Some(Box::new(self.merged(form, i64::MIN))),
             None => {}
         }
     }
@@ -370,7 +394,7 @@ impl Panes {
         if self.panes.len() <= TOTAL_FROM {
             self.total = None;
         } else if self.total.is_none() {
-            self.total = Some(self.merged(form, i64::MIN));
+            self.total = Some(Box::new(self.merged(form, i64::MIN)));
         }
         true
     }

@@ -15,7 +15,7 @@ use super::emit::Target;
 use super::feed::{Failure, News, Parcel};
 use super::outbox::Outbox;
 pub use super::projection::Projection;
-use super::projection::{Publishing, Told};
+use super::projection::{Publishing, ROUND, Told};
 use super::publish::Offsets;
 pub use super::publish::PATIENCE;
 use super::saver::{Blob, Saver, Size};
@@ -45,9 +45,9 @@ use stored::Stored;
 const TICK: Duration = Duration::from_millis(20);
 /// How often what was absorbed is put on the disk.
 pub const CHECKPOINT: Duration = Duration::from_secs(1);
-/// How often while the backlog of a projection is read: nobody sees more of it for a checkpoint, and a kill costs no more than reading
-/// so much of it again.
-const BEHIND: Duration = Duration::from_secs(3);
+/// While the backlog of a projection is read it is put there once a round, or when so many states wait for it: nobody sees more of it
+/// for a checkpoint, and a kill costs no more than reading so much of it again.
+const WAITING: usize = 1 << 20;
 /// How often it looks for patches that other processes have put into the store, and how many keys it takes in at once:
 /// few enough that events do not wait long.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ impl Keep {
                 self.look_for_forgotten(observer)?;
             }
             let behind = publishing.as_ref().is_some_and(Publishing::is_behind);
-            let every = if behind { self.every.max(BEHIND) } else { self.every };
+            let every = if behind && !self.is_pressed() { self.every.max(ROUND) } else { self.every };
             if free && self.dirty && self.saved.elapsed() >= every {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
@@ -191,6 +191,11 @@ impl Keep {
             observer.progress(&self.report);
         }
         self.finish(end, publishing, commit, observer)
+    }
+
+    /// Whether a checkpoint should not wait: what it would hold is much, or is what memory has no room for.
+    fn is_pressed(&self) -> bool {
+        self.live.unsaved() >= WAITING || self.live.is_full()
     }
 
     /// Takes in what comes within a tick, and lets time pass.

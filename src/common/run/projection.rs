@@ -29,7 +29,7 @@ pub use told::{TOLD, Told};
 const PUBLISH_KEYS: usize = 10_000;
 /// Of the backlog that was there at the start what changes is told in rounds, from the begin of one to that of the next at least
 /// this long: a key that changes often is told once a round, and nobody has seen its last value before that anyway.
-const ROUND: Duration = Duration::from_secs(10);
+pub const ROUND: Duration = Duration::from_secs(10);
 /// So many untold keys are named in a checkpoint; of more it says that all are to be told.
 const NAMED: usize = 20_000;
 /// How long a stream that stops waits for its last sign of life to be taken.

@@ -1,6 +1,6 @@
 //! Entries: what is remembered of one key, and how it rests between checkpoints.
 //!
-//! A state with events of its own, partials and panes, takes a kilobyte; its bytes take a tenth of that. A key that an
+//! A state with events of its own, partials and panes, takes several times as much as its bytes. A key that an
 //! event touches is opened, and packed again by the next checkpoint, which needs the bytes anyway, or before it when too many
 //! are open. Where memory is bounded the bytes of those untouched for longest rest in the checkpoint alone.
 
@@ -137,8 +137,25 @@ impl Entry {
         state.unwrap_or(0) ^ self.key.as_str().as_bytes()[0]
     }
 
+    /// The same of all that an open state holds itself.
+    #[inline]
+    pub fn glance_inside(&self) -> usize {
+        match &self.slot {
+            Slot::Packed(_) => 0,
+            Slot::Open(state) => state.glance(),
+        }
+    }
+
     pub fn is_open(&self) -> bool {
         matches!(self.slot, Slot::Open(_))
+    }
+
+    /// Bytes that an open state takes, lists and texts in its partials left out; 0 of one at rest.
+    pub fn open_bytes(&self) -> u32 {
+        match &self.slot {
+            Slot::Open(state) => u32::try_from(state.bytes()).unwrap_or(u32::MAX),
+            Slot::Packed(_) => 0,
+        }
     }
 
     /// Whether no event counts any more: then the key is as one never seen.

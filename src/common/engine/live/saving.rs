@@ -1,6 +1,6 @@
 //! Saving: what a checkpoint holds, and going on from one.
 
-use super::{Codec, Elsewhere, Entry, Live, NO_TIME, NO_TIMER, OPEN_AT_ONCE, OPEN_BYTES};
+use super::{Codec, Elsewhere, Entry, Live, NO_TIME, NO_TIMER, OPEN_MEMORY};
 use crate::engine::dedup::{Identity, Slice};
 use crate::engine::given::Given;
 use crate::engine::state::State;
@@ -68,7 +68,8 @@ impl Live {
         let places = std::mem::take(&mut self.unsaved);
         let is_low = |place: &u32| (*place as usize) < first;
         let (low, high) = places.into_iter().partition(is_low);
-        let (opened_low, opened_high) = self.opened.drain(..).partition(is_low);
+        let (opened_low, opened_high) = self.opened.drain(..).map(|(place, _)| place).partition(is_low);
+        self.open_bytes = 0;
         let codecs = self.codecs.as_slice();
         let gone = pack([
             Unsaved { codecs, entries: below, first: 0, places: low, opened: opened_low },
@@ -125,10 +126,10 @@ impl Live {
     }
 
     /// Bounds the memory of packed states: what is beyond so many bytes is left to `elsewhere`, where every state is that was
-    /// saved or restored. No more are open than it has KiB. Keys, their timers and given values stay.
+    /// saved or restored. States that are open take no more than that besides. Keys, their timers and given values stay.
     pub fn bound(&mut self, memory: usize, elsewhere: Arc<dyn Elsewhere>) {
         self.memory = memory;
-        self.open_at_once = OPEN_AT_ONCE.min(memory / OPEN_BYTES);
+        self.open_memory = OPEN_MEMORY.min(memory);
         self.codecs.iter_mut().for_each(|codec| codec.elsewhere = Some(elsewhere.clone()));
     }
 
@@ -138,7 +139,7 @@ impl Live {
     }
 
     /// Whether packed states take more memory than they may.
-    pub(in crate::engine) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.packed_bytes() > self.memory
     }
 
@@ -159,10 +160,10 @@ impl Live {
         }
     }
 
-    /// States that are open.
+    /// Bytes of the states that are open.
     #[cfg(test)]
-    pub(in crate::engine) fn open_states(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.is_open()).count()
+    pub(in crate::engine) fn open_bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.open_bytes() as usize).sum()
     }
 
     /// What a checkpoint has to write of the ids: new ones by slice, and slices of which it deletes what it has before.
@@ -239,12 +240,16 @@ impl Live {
         }
     }
 
-    /// Lets those opened first rest while too many are open.
-    pub(super) fn rest(&mut self) {
-        while self.opened.len() > self.open_at_once {
-            if let Some(place) = self.opened.pop_front() {
-                self.pack(place);
-            }
+    /// A state was opened. Those opened first rest while all take too much.
+    pub(super) fn opened(&mut self, place: u32) {
+        let bytes = self.entries[place as usize].open_bytes();
+        self.opened.push_back((place, bytes));
+        self.open_bytes += bytes as usize;
+        while self.open_bytes > self.open_memory
+            && let Some((place, bytes)) = self.opened.pop_front()
+        {
+            self.open_bytes -= bytes as usize;
+            self.pack(place);
         }
     }
 

@@ -107,7 +107,7 @@ fn show(value: &Value) -> String {
 fn compare(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) | (Value::Time(a), Value::Time(b)) => a.cmp(b),
-        (Value::Decimal(a), Value::Decimal(b)) => a.0.cmp(&b.0),
+        (Value::Decimal(a), Value::Decimal(b)) => a.cmp(b),
         (Value::Double(a), Value::Double(b)) => a.total_cmp(b),
         _ => Ordering::Equal,
     }
