@@ -59,6 +59,27 @@ fn a_second_stream_on_the_same_state_is_75_and_names_the_first() {
 }
 
 #[test]
+fn what_was_read_is_on_the_disk_as_often_as_was_said_and_at_the_end() {
+    let dir = Dir::new();
+    let shows = |event: &str| dir.adprof("query --store file:s u1").output().stdout.contains(event);
+    let mut stream = dir.start("stream --store file:s --checkpoint 30s");
+    stream.feed(click("a", "u1", now()) + "\n");
+    // Twice as long as it would take.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!shows("c-a"));
+    stream.close();
+    assert_eq!(stream.end().0, 0);
+    assert!(shows("c-a"));
+    let mut stream = dir.start("stream --store file:s --checkpoint 100ms");
+    stream.feed(click("b", "u1", now() + 1) + "\n");
+    wait_until("a checkpoint", Duration::from_secs(10), || shows("c-b"));
+    stream.close();
+    assert_eq!(stream.end().0, 0);
+    let output = dir.adprof("stream --store file:s --checkpoint 31s").exits(2);
+    assert!(output.stderr.contains("30s is the longest"), "{}", output.stderr);
+}
+
+#[test]
 fn killed_again_and_again_each_message_counts_once_and_readers_never_fail() {
     let Some(broker) = kafka::broker() else { return };
     let dir = Dir::new();

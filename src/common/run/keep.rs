@@ -43,10 +43,10 @@ use std::time::{Duration, Instant};
 use stored::Stored;
 
 const TICK: Duration = Duration::from_millis(20);
-/// How often what was absorbed is put on the disk.
+/// How often what was absorbed is put on the disk, where nothing else is said. While the backlog of a projection is read it is once a
+/// round: nobody sees more of it for a checkpoint, and a kill costs no more than reading so much of it again.
 pub const CHECKPOINT: Duration = Duration::from_secs(1);
-/// While the backlog of a projection is read it is put there once a round, or when so many states wait for it: nobody sees more of it
-/// for a checkpoint, and a kill costs no more than reading so much of it again.
+/// More states than this do not wait longer than that, and none do that memory has no room for.
 const WAITING: usize = 1 << 20;
 /// How often it looks for patches that other processes have put into the store, and how many keys it takes in at once:
 /// few enough that events do not wait long.
@@ -180,8 +180,7 @@ impl Keep {
                 self.look_for_forgotten(observer)?;
             }
             let behind = publishing.as_ref().is_some_and(Publishing::is_behind);
-            let every = if behind && !self.is_pressed() { self.every.max(ROUND) } else { self.every };
-            if free && self.dirty && self.saved.elapsed() >= every {
+            if free && self.dirty && self.saved.elapsed() >= self.every(behind) {
                 self.checkpoint(publishing.as_ref(), observer)?;
             }
             self.look_for_base(observer)?;
@@ -193,9 +192,13 @@ impl Keep {
         self.finish(end, publishing, commit, observer)
     }
 
-    /// Whether a checkpoint should not wait: what it would hold is much, or is what memory has no room for.
-    fn is_pressed(&self) -> bool {
-        self.live.unsaved() >= WAITING || self.live.is_full()
+    /// How long after the last checkpoint the next one is due.
+    fn every(&self, behind: bool) -> Duration {
+        match self.live.unsaved() >= WAITING || self.live.is_full() {
+            true => self.every.min(CHECKPOINT),
+            false if behind => self.every.max(ROUND),
+            false => self.every,
+        }
     }
 
     /// Takes in what comes within a tick, and lets time pass.

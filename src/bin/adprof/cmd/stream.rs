@@ -115,6 +115,10 @@ pub struct Args {
     /// Memory for the states of keys; the rest of them stays in the store until it is touched [default: what they take]
     #[arg(long, value_name = "SIZE", value_parser = given::size, requires = "store")]
     memory: Option<u64>,
+    /// How often what was read is put on the disk: a kill costs reading so much again, and a user who changes often is written once
+    /// [default: 1s]
+    #[arg(long, value_name = "SPAN", value_parser = checkpoint, requires = "store")]
+    checkpoint: Option<Duration>,
     /// Memory for the ids by which duplicates are noticed
     #[arg(long, value_name = "SIZE", value_parser = given::size, default_value = "512M")]
     dedup_memory: u64,
@@ -304,6 +308,14 @@ fn filter(args: &Args, plans: &Plans) -> Result<Report> {
     report.map_err(of_stream)
 }
 
+/// A longer one would look as if the stream stood still: `doctor` and alarms take a minute for that.
+const CHECKPOINT_MAX: Duration = Duration::from_secs(30);
+
+fn checkpoint(text: &str) -> Result<Duration, String> {
+    let span = Duration::from_millis(given::span(text)?.unsigned_abs());
+    if span <= CHECKPOINT_MAX { Ok(span) } else { Err("30s is the longest".into()) }
+}
+
 fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
     let (dir, url) = match location {
         Location::Embedded(dir) => (dir, None),
@@ -331,7 +343,7 @@ fn keep(args: &Args, plans: &Plans, location: Location) -> Result<Report> {
         forgotten: args.forgotten()?,
         audiences: true,
         derived: args.derived()?,
-        every: CHECKPOINT,
+        every: args.checkpoint.unwrap_or(CHECKPOINT),
     };
     // A topic that is not there should not leave one behind either.
     let early =
