@@ -365,25 +365,26 @@ class Watched(NamedTuple):
 REST = 65  # seconds; freed memory goes back to the system within a minute
 
 
+def metrics(port):
+    """What a stream says of itself, by name and labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
+        words = (line.split() for line in page.read().decode().splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in words}
+
+
 def watched(bench, topic, place, events, *more):
     """A stream from nothing that reads so many events; it stays until its memory is at rest."""
     remove(bench.dir / place)
     bench.redis.ask("FLUSHALL")
     port, began, most, consumed = free_port(), time.monotonic(), 0, None
     stream = bench.start(topic, place, "--metrics", port, *more)
-
-    def figures():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
-            words = (line.split() for line in page.read().decode().splitlines() if not line.startswith("#"))
-            return {name: float(value) for name, value in words}
-
     while True:
         if stream.poll() is not None:
             sys.exit(f"bench: the stream of {topic} ended with {stream.returncode}: see {bench.dir / 'stream.log'}")
         time.sleep(0.02)
         most = max(most, status(stream.pid)[0])
         try:
-            shown = figures()
+            shown = metrics(port)
         except OSError:  # it is beginning
             continue
         if consumed is None and shown.get("adprof_consumed_total", 0) >= events:
@@ -420,29 +421,38 @@ def memory(bench):
 
 
 def paced(bench):
-    args, rate = bench.args, 50_000
+    args, rate, ids = bench.args, 50_000, 64 << 20
     topic = bench.topic("paced", 0, 0)
     remove(bench.dir / "redis-state")
     bench.redis.ask("FLUSHALL")
-    stream = bench.start(topic, "redis-state")
+    port = free_port()
+    stream = bench.start(topic, "redis-state", "--dedup-memory", "64M", "--metrics", port)
     events, rows = int(rate * 60 * args.paced), []
     flags = ["load", "--kafka", args.kafka, "--topic", topic, "--events", events, "--users", args.users, "--rate", rate]
     load = bench.child(subprocess.Popen([args.load, *map(str, flags)], stdout=subprocess.DEVNULL))
     # What Redis has received was written, but to no disk.
     files = lambda written: written - int(re.search(r"total_net_input_bytes:(\d+)", bench.redis.ask("INFO", "stats"))[1])
-    before, began = files(status(stream.pid)[1]), time.monotonic()
+    before, counted, began = files(status(stream.pid)[1]), 0, time.monotonic()
     for part in range(1, 6):
         time.sleep(max(0, began + 60 * args.paced * part / 5 - time.monotonic()))
         own, written = status(stream.pid)
         written = files(written)
+        shown = metrics(port)
+        consumed = shown["adprof_consumed_total"]
+        behind = sum(value for name, value in shown.items() if name.startswith("adprof_lag_messages"))
         size = sum(f.stat().st_size for f in (bench.dir / "redis-state").rglob("*") if f.is_file())
-        sent = rate * 60 * args.paced / 5
-        rows.append([f"{args.paced * part / 5:g} min", f"{own / 2**20:,.0f} MiB", f"{size / 2**20:,.0f} MiB", f"{(written - before) / sent:.0f}"])
-        before = written
+        rows.append([
+            f"{args.paced * part / 5:g} min", f"{consumed / 1e6:,.0f} M", f"{behind:,.0f}", f"{(own - ids) / 2**20:,.0f} MiB",
+            f"{size / 2**20:,.0f} MiB", f"{(written - before) / (consumed - counted):.0f}",
+        ])
+        before, counted = written, consumed
     load.wait()
     stream.terminate()
     stream.wait()
-    head = [f"at {rate:,} events/s, {args.users:,} users, after", "memory", "size of the state", "bytes written an event"]
+    head = [
+        f"at {rate:,} events/s, {args.users:,} users, after", "events", "behind", "memory without 64 MiB of ids",
+        "size of the state", "bytes written an event",
+    ]
     report.publish("paced", f"{bench.about()}\n\n{report.table(head, rows)}", args.write_docs)
 
 
