@@ -246,7 +246,7 @@ fn a_set_written_before_there_were_sketches_is_read() {
 /// One stands in every pane of every key: what is larger owns memory elsewhere.
 #[test]
 fn a_partial_is_small() {
-    assert_eq!(size_of::<Partial>(), 48);
+    assert_eq!(size_of::<Partial>(), 32);
 }
 
 #[test]

@@ -57,9 +57,6 @@ struct Panes {
     total: Option<Box<Partial>>,
 }
 
-// There is one in each pane of each state that is open.
-const _: () = assert!(size_of::<Partial>() <= 32 && size_of::<Memory>() <= 32);
-
 impl PartialEq for Panes {
     fn eq(&self, other: &Panes) -> bool {
         self.panes == other.panes
