@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 from . import machine, report
 from .audiences import segments
-from .process import Run, clean_environment, remove, run, say
+from .failover import failover
+from .process import Run, clean_environment, remove, run, say, until
 from .redis import Redis, free_port
 from .turns import in_turn
 
@@ -91,12 +92,12 @@ class Bench:
         command = [self.args.load, *map(str, arguments)]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
-    def stream(self, topic, place, *more):
-        """The command of a stream of `topic` into `redis` or `file`, with a state in the folder `place`."""
+    def stream(self, topic, place, *more, at=None):
+        """The command of a stream of `topic` into `redis` or `file`, with a state in the folder `place`. `at`: another Redis."""
         if place.startswith("file"):
             store = ["--store", f"file:{self.dir / place}"]
         else:
-            store = ["--store", self.redis.url, "--state", self.dir / place]
+            store = ["--store", at or self.redis.url, "--state", self.dir / place]
         return [str(word) for word in [self.program, "stream", "-b", self.args.kafka, "-t", topic, *store, *more]]
 
     def anew(self, topic, place):
@@ -105,9 +106,9 @@ class Bench:
         self.redis.ask("FLUSHALL")
         return run(self.stream(topic, place, "-e"), self.dir)
 
-    def start(self, topic, place, *more):
+    def start(self, topic, place, *more, at=None):
         words = open(self.dir / "stream.log", "ab")
-        command = self.stream(topic, place, *more)
+        command = self.stream(topic, place, *more, at=at)
         return self.child(subprocess.Popen(command, cwd=self.dir, stderr=words, env=clean_environment()))
 
     def watched(self, topic, place, events, *more):
@@ -121,16 +122,6 @@ class Bench:
     def about(self, *more):
         versions = [machine.first_line(["redis-server", "--version"]).split(" sha")[0], *more]
         return "\n".join([machine.machine(), machine.versions(self.program, versions), machine.day(self.args.runs, self.load_before)])
-
-
-def until(what, holds, seconds=300):
-    """Waits until `holds` and gives the seconds that took."""
-    began = time.monotonic()
-    while not holds():
-        if time.monotonic() - began > seconds:
-            sys.exit(f"bench: not within {seconds} s: {what}")
-        time.sleep(0.002)
-    return time.monotonic() - began
 
 
 def expected(path, every=997):
@@ -307,6 +298,7 @@ def recovery(bench):
     stream.terminate()
     stream.wait()
     rows += bare(bench)
+    rows += failover(bench, topic, metrics)
     report.publish("recovery", f"{bench.about()}\n\n{report.table([f'{count - 1:,} profiles in Redis', 'time'], rows)}", args.write_docs)
 
 

@@ -31,6 +31,16 @@ def say(words):
     print(words, file=sys.stderr, flush=True)
 
 
+def until(what, holds, seconds=300):
+    """Waits until `holds` and gives the seconds that took."""
+    began = time.monotonic()
+    while not holds():
+        if time.monotonic() - began > seconds:
+            sys.exit(f"bench: not within {seconds} s: {what}")
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
 def clean_environment():
     """Nothing of the caller's may redirect what is measured."""
     return {k: v for k, v in os.environ.items() if not k.startswith("ADPROF_") and k != "REDIS_URL"}

@@ -67,18 +67,27 @@ impl Key {
     }
 
     pub fn tenant(&self) -> &str {
-        self.0.split('\0').next().unwrap_or("")
+        self.split().0
     }
 
     pub fn entity(&self) -> &str {
-        match self.0.split('\0').nth(1) {
-            None | Some("") => USER,
-            Some(entity) => entity,
+        match self.split().1 {
+            "" => USER,
+            entity => entity,
         }
     }
 
     pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.split('\0').skip(2)
+        self.split().2.split('\0')
+    }
+
+    /// Tenant, entity and parts as they are written. The first two are short, and mostly nothing.
+    #[inline]
+    fn split(&self) -> (&str, &str, &str) {
+        let word = |text: &str| text.bytes().position(|b| b == 0).expect("a key has a tenant, an entity and a part");
+        let (tenant, rest) = self.0.split_at(word(&self.0));
+        let (entity, parts) = rest[1..].split_at(word(&rest[1..]));
+        (tenant, entity, &parts[1..])
     }
 
     /// The first part: for a user, the `userId`.
@@ -119,9 +128,9 @@ impl Key {
 
     /// Its parts as one text, as `typed` reads it: one part byte for byte, several joined by `:`.
     pub fn text(&self) -> Cow<'_, str> {
-        let mut parts = self.parts();
-        if let (Some(only), None) = (parts.next(), parts.next()) {
-            return only.into();
+        let (.., parts) = self.split();
+        if !parts.as_bytes().contains(&0) {
+            return parts.into();
         }
         let parts: Vec<String> = self.parts().map(|part| part.replace('%', "%25").replace(':', "%3A")).collect();
         parts.join(":").into()

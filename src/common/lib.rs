@@ -2,8 +2,8 @@
 //!
 //! The order of the modules below is the order of knowledge: a module names only
 //! modules above it (`tests/layers.rs` reads the imports and holds this).
-// Two modules may allow it: `store/embedded/env.rs`, since opening a memory map is unsafe by nature, and
-// `reader/vector.rs`, since the compiler counts vector instructions so.
+// Three modules may allow it: `store/embedded/env.rs`, since opening a memory map is unsafe by nature, `reader/vector.rs`,
+// since the compiler counts vector instructions so, and `bus/queue.rs`, which asks librdkafka in C.
 #![deny(unsafe_code)]
 
 // words: plain data, no I/O

@@ -259,7 +259,9 @@ fn restart(mut old: Live, definitions: &Arc<Definitions>, inputs: &[Input]) -> L
         assert_eq!(bytes.is_some(), !of.is_empty());
         assert!(bytes.is_none_or(|bytes| new.restore_members(&key(user), &bytes)));
     }
-    old.save_ids().0.into_iter().for_each(|(slice, id)| new.restore_id(slice, id, old.now()));
+    for (slice, ids) in old.save_ids().0 {
+        ids.into_iter().for_each(|id| new.restore_id(slice, id, old.now()));
+    }
     new
 }
 

@@ -46,9 +46,18 @@ impl Node {
 
     /// A sentinel with this configuration.
     pub fn sentinel(lines: &str) -> Option<Node> {
+        Node::sentinel_on("port", lines)
+    }
+
+    /// The same, with TLS only.
+    pub fn sentinel_tls(lines: &str) -> Option<Node> {
+        Node::sentinel_on("port 0\ntls-port", lines)
+    }
+
+    fn sentinel_on(kind: &str, lines: &str) -> Option<Node> {
         let dir = tempfile::tempdir().expect("a folder");
         let (port, path) = (free_port(), dir.path().join("sentinel.conf"));
-        std::fs::write(&path, format!("port {port}\nbind 127.0.0.1\ndir {}\n{lines}", dir.path().display()))
+        std::fs::write(&path, format!("{kind} {port}\nbind 127.0.0.1\ndir {}\n{lines}", dir.path().display()))
             .expect("written");
         let arguments = vec![path.to_string_lossy().into_owned(), "--sentinel".into()];
         Node::begin(port, dir, arguments)

@@ -1,8 +1,7 @@
-//! The reading thread: polls librdkafka, gathers batches, and hands them over.
+//! The reading thread: takes messages from librdkafka, gathers batches, and hands them over.
 //!
 //! Offsets of a partition are handed over ascending, each once. When the receiver is
-//! slow it waits; when it waits long, the partitions are paused, so that librdkafka's
-//! memory is given back and its events are still served.
+//! slow it waits, and librdkafka's events are still served.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -11,25 +10,24 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::batch::{Batch, Message};
-use super::consumer::{Control, Delivery, Event, Options, failed};
+use super::consumer::{Control, Delivery, Event, Options};
 use super::error::{BusError, Place};
 use super::link::{Link, Watch};
 use super::progress::Progress;
+use super::queue::Queue;
 use super::settings::Settings;
 use super::start::Witness;
 use super::topic::{Begin, Topic, UNKNOWN_GRACE, missing};
 
 /// Longest time without a look at the stop flag.
 const TICK: Duration = Duration::from_millis(100);
+/// So many messages are taken at a time.
+const TAKEN: usize = 1024;
 /// How long the last commit may be over before that is noticed.
 const LISTEN: Duration = Duration::from_millis(10);
-/// How long a receiver may keep us waiting before the partitions are paused: resuming
-/// fetches again what was waiting in librdkafka.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to ask for the ends of the log when an offset is out of range.
 const DIAGNOSIS: Duration = Duration::from_secs(10);
 
@@ -111,8 +109,8 @@ impl Fetcher {
     }
 
     /// Reads until told to stop, the end, or an error, which is the last delivery.
-    pub fn run(mut self, consumer: &BaseConsumer<Watch>) {
-        if let Err(Stop::Failed(e)) = self.read(consumer)
+    pub fn run(mut self, consumer: &BaseConsumer<Watch>, queue: &Queue) {
+        if let Err(Stop::Failed(e)) = self.read(consumer, queue)
             // What was read before the error is good, but for a topic made anew.
             && (consumer.context().replaced() || self.flush(consumer).is_ok())
         {
@@ -159,11 +157,12 @@ impl Fetcher {
         heard();
     }
 
-    fn read(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+    fn read(&mut self, consumer: &BaseConsumer<Watch>, queue: &Queue) -> Result<(), Stop> {
         loop {
             if self.control.stop.load(Relaxed) {
                 return Err(Stop::Quiet);
             }
+            self.serve(consumer)?;
             self.tell_news(consumer)?;
             self.commit_hint(consumer);
             if self.options.until_end && self.open == 0 {
@@ -171,32 +170,53 @@ impl Fetcher {
                 self.send(consumer, Ok(Event::End))?;
                 return Ok(());
             }
-            self.gather(consumer)?;
+            self.gather(consumer, queue)?;
         }
     }
 
     /// Takes what is there, waiting a moment for the first message, and hands it over.
-    fn gather(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
-        let mut wait = TICK;
-        let mut lingered = self.options.linger.is_zero();
-        while !self.is_full() {
-            match consumer.poll(wait) {
-                Some(Ok(message)) => {
-                    self.take(&message)?;
-                    wait = Duration::ZERO;
+    fn gather(&mut self, consumer: &BaseConsumer<Watch>, queue: &Queue) -> Result<(), Stop> {
+        let mut linger = Some(self.options.linger).filter(|linger| !linger.is_zero());
+        let mut over = false;
+        while !over {
+            let mut taken = queue.take(Duration::ZERO, TAKEN);
+            if taken.is_empty() {
+                let wait = if self.gathered_messages == 0 { Some(TICK) } else { linger.take() };
+                taken = wait.map(|wait| queue.take(wait, 1)).unwrap_or_default();
+            }
+            if taken.is_empty() {
+                break;
+            }
+            for taken in taken {
+                match taken.read() {
+                    Ok(message) => self.take(taken.partition(), &message)?,
+                    Err(e) => {
+                        self.on_error(consumer, &e)?;
+                        over = true;
+                    }
                 }
-                Some(Err(e)) => {
-                    self.on_error(consumer, &e)?;
-                    break;
-                }
-                None if self.gathered_messages == 0 || lingered => break,
-                None => {
-                    wait = self.options.linger;
-                    lingered = true;
+                // What was taken with it is not to make the batch larger.
+                if self.is_full() {
+                    self.flush(consumer)?;
+                    over = true;
                 }
             }
         }
         self.flush(consumer)
+    }
+
+    /// Hears what is not about a partition.
+    fn serve(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
+        while let Some(event) = consumer.poll(Duration::ZERO) {
+            match event {
+                Err(e) => self.on_error(consumer, &e)?,
+                Ok(_) => {
+                    let why = "a message came beside the queue of its partition".into();
+                    return Err(BusError::Client { doing: "read".into(), why }.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
@@ -204,18 +224,12 @@ impl Fetcher {
     }
 
     /// Puts a message into its batch, unless it is only a witness or beyond the end.
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Stop> {
-        let Some(Some(index)) = self.index.get(message.partition() as usize).copied() else { return Ok(()) };
+    fn take(&mut self, partition: i32, message: &Message<'_>) -> Result<(), Stop> {
+        let Some(Some(index)) = self.index.get(partition as usize).copied() else { return Ok(()) };
         let part = &mut self.parts[index];
-        let message = Message {
-            offset: message.offset(),
-            timestamp: message.timestamp().to_millis(),
-            key: message.key(),
-            payload: message.payload(),
-        };
         if let Some(witness) = part.check.take() {
             // Compaction may have removed it: then there is nothing to compare.
-            if message.offset == witness.offset && Witness::of(&message) != witness {
+            if message.offset == witness.offset && Witness::of(message) != witness {
                 return Err(self.replaced(index).into());
             }
         }
@@ -227,7 +241,7 @@ impl Fetcher {
                 self.touched.push(index);
             }
             let before = part.batch.bytes();
-            part.batch.push(&message);
+            part.batch.push(message);
             part.next = message.offset + 1;
             self.gathered_messages += 1;
             self.gathered_bytes += part.batch.bytes() - before;
@@ -269,34 +283,17 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Waits until the receiver has room.
+    /// Waits until the receiver has room. Meanwhile no more is fetched than librdkafka has room for.
+    ///
+    /// The partitions are not paused: pausing throws away what is waiting, and takes up reading behind what
+    /// librdkafka takes for the last message, which after batches may be the end of a partition.
     fn send(&mut self, consumer: &BaseConsumer<Watch>, delivery: Delivery) -> Result<(), Stop> {
-        let began = Instant::now();
-        let mut delivery = delivery;
-        while began.elapsed() < PATIENCE {
-            match self.offer(delivery)? {
-                None => return Ok(()),
-                Some(back) => delivery = back,
-            }
-        }
-        self.send_paused(consumer, delivery)
-    }
-
-    /// As `send`, with nothing fetched meanwhile.
-    fn send_paused(&mut self, consumer: &BaseConsumer<Watch>, delivery: Delivery) -> Result<(), Stop> {
-        let all = self.list(self.parts.iter().map(|part| (part.partition, part.next)));
-        consumer.pause(&all).map_err(|e| failed("pause", &self.settings, &e))?;
         let mut delivery = delivery;
         while let Some(back) = self.offer(delivery)? {
             delivery = back;
-            match consumer.poll(Duration::ZERO) {
-                // None should come; one that does stands in its place in the order.
-                Some(Ok(message)) => self.take(&message)?,
-                Some(Err(e)) => self.on_error(consumer, &e)?,
-                None => {}
-            }
+            self.serve(consumer)?;
         }
-        consumer.resume(&all).map_err(|e| failed("resume", &self.settings, &e).into())
+        Ok(())
     }
 
     /// One try of a tick's length; gives the delivery back when there was no room.

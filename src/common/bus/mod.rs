@@ -17,6 +17,7 @@ mod partitions;
 pub mod position;
 mod producer;
 mod progress;
+mod queue;
 mod secure;
 mod settings;
 mod start;

@@ -180,7 +180,7 @@ impl World {
         self.disk.states.save(&mut self.live);
         let (fresh, forgotten) = self.live.save_ids();
         assert!(forgotten.is_empty(), "the horizon is longer than the log");
-        self.disk.ids.extend(fresh);
+        self.disk.ids.extend(fresh.into_iter().flat_map(|(slice, ids)| ids.into_iter().map(move |id| (slice, id))));
         self.disk.tail = *self.live.tail();
         self.disk.now = Some((self.live.now(), self.live.newest()));
         self.disk.at = self.at;

@@ -64,8 +64,8 @@ pub struct Dedup {
     /// How many of them are hours.
     hours: usize,
     ids: usize,
-    /// Ids not yet taken by a checkpoint.
-    fresh: Vec<(Slice, Identity)>,
+    /// Slices with ids that no checkpoint has yet, each at least once.
+    fresh: Vec<Slice>,
     /// Slices forgotten that a checkpoint still holds.
     forgotten: Vec<Slice>,
     /// The newest instant at which ids had to go for lack of memory.
@@ -75,6 +75,8 @@ pub struct Dedup {
 struct Ids {
     ids: HashSet<Identity>,
     touched: Millis,
+    /// Those that no checkpoint has yet.
+    fresh: Vec<Identity>,
 }
 
 impl Dedup {
@@ -100,9 +102,8 @@ impl Dedup {
 
     /// The same of an event of another's, by the slice of its time: from here on it is a duplicate.
     pub fn learn(&mut self, slice: Slice, identity: Identity, now: Millis) -> bool {
-        let new = self.restore(slice, identity, now);
+        let new = self.keep(slice, identity, now, true);
         if new {
-            self.fresh.push((slice, identity));
             self.forget(now);
         }
         new
@@ -110,16 +111,26 @@ impl Dedup {
 
     /// Puts back what a checkpoint held.
     pub fn restore(&mut self, slice: Slice, identity: Identity, now: Millis) -> bool {
+        self.keep(slice, identity, now, false)
+    }
+
+    fn keep(&mut self, slice: Slice, identity: Identity, now: Millis, fresh: bool) -> bool {
         if self.hour_knows(slice, identity) {
             return false;
         }
         let hours = &mut self.hours;
-        let entry = self.slices.entry(slice).or_insert_with(|| {
+        let kept = self.slices.entry(slice).or_insert_with(|| {
             *hours += usize::from(slice < MINUTES);
-            Ids { ids: HashSet::new(), touched: now }
+            Ids { ids: HashSet::new(), touched: now, fresh: Vec::new() }
         });
-        entry.touched = entry.touched.max(now);
-        let new = entry.ids.insert(identity);
+        kept.touched = kept.touched.max(now);
+        let new = kept.ids.insert(identity);
+        if new && fresh {
+            if kept.fresh.is_empty() {
+                self.fresh.push(slice);
+            }
+            kept.fresh.push(identity);
+        }
         self.ids += usize::from(new);
         new
     }
@@ -144,8 +155,6 @@ impl Dedup {
         if let Some(gone) = self.slices.remove(&slice) {
             self.ids -= gone.ids.len();
             self.hours -= usize::from(slice < MINUTES);
-            // What comes to the slice after this is to be kept.
-            self.fresh.retain(|(of, _)| *of != slice);
             self.forgotten.push(slice);
         }
     }
@@ -165,10 +174,13 @@ impl Dedup {
     }
 
     /// What a checkpoint has to write: new ids by slice, and slices of which it deletes what it has before.
-    pub fn take_changes(&mut self) -> (Vec<(Slice, Identity)>, Vec<Slice>) {
-        // There will be about as many the next time: growing means to copy all of them.
-        let room = Vec::with_capacity(self.fresh.len());
-        (std::mem::replace(&mut self.fresh, room), std::mem::take(&mut self.forgotten))
+    pub fn take_changes(&mut self) -> (Vec<(Slice, Vec<Identity>)>, Vec<Slice>) {
+        let mut slices = std::mem::take(&mut self.fresh);
+        slices.sort_unstable();
+        let mut take = |slice| Some((slice, std::mem::take(&mut self.slices.get_mut(&slice)?.fresh)));
+        // A slice that went may have come again.
+        let fresh = slices.into_iter().filter_map(&mut take).filter(|(_, ids)| !ids.is_empty());
+        (fresh.collect(), std::mem::take(&mut self.forgotten))
     }
 }
 
@@ -210,8 +222,9 @@ mod tests {
         let now = 29 * HOUR / 4;
         assert!(dedup.in_force(now) < 3 * HOUR && dedup.in_force(now) > 0);
         let (fresh, forgotten) = dedup.take_changes();
-        assert_eq!(fresh.len(), dedup.len(), "what is forgotten is not written");
-        assert_eq!(forgotten.len(), 30 - fresh.len());
+        let fresh: usize = fresh.iter().map(|(_, ids)| ids.len()).sum();
+        assert_eq!(fresh, dedup.len(), "what is forgotten is not written");
+        assert_eq!(forgotten.len(), 30 - fresh);
     }
 
     #[test]

@@ -360,8 +360,8 @@ proptest! {
         kept.save(&mut first);
         let mut second = live(&plans, Telling::Each);
         restore(&mut second, &kept.states());
-        for (hour, id) in first.save_ids().0 {
-            second.restore_id(hour, id, first.now());
+        for (slice, ids) in first.save_ids().0 {
+            ids.into_iter().for_each(|id| second.restore_id(slice, id, first.now()));
         }
         if !before.is_empty() {
             second.resume(first.now(), first.newest());

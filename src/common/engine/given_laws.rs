@@ -268,8 +268,8 @@ proptest! {
         });
         prop_assert_eq!(saved, first.keys(), "a key that patches alone have named has no state");
         given(&plan, before).into_iter().for_each(|(key, given)| second.restore_given(&key, given));
-        for (hour, id) in first.save_ids().0 {
-            second.restore_id(hour, id, first.now());
+        for (slice, ids) in first.save_ids().0 {
+            ids.into_iter().for_each(|id| second.restore_id(slice, id, first.now()));
         }
         second.resume(first.now(), first.newest());
         feed(&mut second, after, &mut got);

@@ -359,8 +359,8 @@ proptest! {
             let place = |n: u64| plan.counters.iter().position(|c| c.tag as u64 == n);
             second.restore(key.clone(), State::decode_days(&plan, place, bytes).expect("it was just packed"));
         });
-        for (hour, id) in first.save_ids().0 {
-            second.restore_id(hour, id, first.now());
+        for (slice, ids) in first.save_ids().0 {
+            ids.into_iter().for_each(|id| second.restore_id(slice, id, first.now()));
         }
         second.resume(first.now(), first.newest());
         let mut on = got.clone();

@@ -18,7 +18,7 @@ pub use super::projection::Projection;
 use super::projection::{Publishing, ROUND, Told};
 use super::publish::Offsets;
 pub use super::publish::PATIENCE;
-use super::saver::{Blob, Saver, Size};
+use super::saver::{Blob, Saver};
 use super::stream::{Clock, Error, Observer, Report, absorb, is_forgotten, refuse};
 use crate::bus::Owned;
 use crate::engine::dedup::{HashKey, Horizon, Slice};
@@ -112,8 +112,6 @@ pub struct Keep {
     live: Live,
     store: Embedded,
     saver: Saver,
-    /// Of the last checkpoint.
-    records: [Size; 2],
     /// Patches that came with the events and traces of others, since the last checkpoint.
     patches: Vec<Patch>,
     heard: Vec<Trace>,

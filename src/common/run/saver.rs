@@ -32,42 +32,52 @@ pub struct Save {
     pub offsets: Covered,
 }
 
-/// States by their stored keys, in two pieces of memory: there are many.
+/// States by their stored keys, in pieces of memory: there are many, and one that grows would be copied and be there twice.
 #[derive(Default)]
 pub struct Records {
-    keys: String,
-    bytes: Vec<u8>,
-    /// Where the key and the bytes of each end; `None`: it is to be removed.
-    ends: Vec<(usize, Option<usize>)>,
+    pieces: Vec<Vec<u8>>,
+    places: Vec<Place>,
 }
 
-/// How much there is of each piece.
-#[derive(Default)]
-pub struct Size([usize; 3]);
+/// Where a record lies: its key and behind it its state.
+struct Place {
+    piece: u32,
+    from: u32,
+    key: u32,
+    /// `None`: it is to be removed.
+    state: Option<u32>,
+}
+
+/// Bytes of a piece; a longer record has one for itself.
+const PIECE: usize = 1 << 20;
 
 impl Records {
-    /// Room for as much as there was the last time, and some more: growing means to copy all of it.
-    pub fn like(last: &Size) -> Records {
-        let [keys, bytes, ends] = last.0.map(|size| size + size / 4);
-        Records { keys: String::with_capacity(keys), bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(ends) }
-    }
-
-    pub fn size(&self) -> Size {
-        Size([self.keys.len(), self.bytes.len(), self.ends.len()])
+    /// Makes room for the places of so many more.
+    pub fn reserve(&mut self, records: usize) {
+        self.places.reserve(records);
     }
 
     pub fn push(&mut self, key: &str, state: Option<&[u8]>) {
-        self.keys.push_str(key);
-        self.bytes.extend_from_slice(state.unwrap_or_default());
-        self.ends.push((self.keys.len(), state.map(|_| self.bytes.len())));
+        let bytes = state.unwrap_or_default();
+        let len = key.len() + bytes.len();
+        if self.pieces.last().is_none_or(|piece| piece.capacity() - piece.len() < len) {
+            self.pieces.push(Vec::with_capacity(len.max(PIECE)));
+        }
+        let number = self.pieces.len() - 1;
+        let piece = &mut self.pieces[number];
+        let place = |n: usize| u32::try_from(n).expect("a state has less than 4 GiB");
+        let (piece_no, from) = (place(number), place(piece.len()));
+        piece.extend_from_slice(key.as_bytes());
+        piece.extend_from_slice(bytes);
+        let state = state.map(|bytes| place(bytes.len()));
+        self.places.push(Place { piece: piece_no, from, key: place(key.len()), state });
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        let mut from = (0, 0);
-        self.ends.iter().map(move |(key, bytes)| {
-            let all = (&self.keys[from.0..*key], bytes.map(|end| &self.bytes[from.1..end]));
-            from = (*key, bytes.unwrap_or(from.1));
-            all
+        self.places.iter().map(|place| {
+            let (key, rest) = self.pieces[place.piece as usize][place.from as usize..].split_at(place.key as usize);
+            let key = std::str::from_utf8(key).expect("it was pushed as a text");
+            (key, place.state.map(|len| &rest[..len as usize]))
         })
     }
 }
@@ -140,8 +150,32 @@ fn commit(owner: &mut Owner, save: Save) -> Result<(), Error> {
         blobs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_deref())).collect()
     }
     let (meta, ids) = (borrowed(&save.meta), borrowed(&save.ids));
-    let mut states = Vec::with_capacity(save.states.iter().map(|records| records.ends.len()).sum());
+    let mut states = Vec::with_capacity(save.states.iter().map(|records| records.places.len()).sum());
     save.states.iter().for_each(|records| states.extend(records.iter()));
     let changes = Changes { at: save.at, states, meta: &meta, ids: &ids };
     owner.commit_given(changes, &save.patches, &save.heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_out_as_they_went_in_however_long_they_are() {
+        let long = vec![7; PIECE + 1];
+        let nearly = vec![8; PIECE - 3];
+        let pushed: [(&str, Option<&[u8]>); 7] = [
+            ("a", Some(b"one")),
+            ("b", None),
+            ("", Some(b"")),
+            ("c", Some(&nearly)),
+            ("d", Some(&long)),
+            ("\u{e9}", Some(b"two")),
+            ("e", None),
+        ];
+        let mut records = Records::default();
+        records.reserve(2);
+        pushed.iter().for_each(|(key, state)| records.push(key, *state));
+        assert!(records.iter().eq(pushed));
+    }
 }

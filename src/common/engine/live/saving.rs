@@ -167,7 +167,7 @@ impl Live {
     }
 
     /// What a checkpoint has to write of the ids: new ones by slice, and slices of which it deletes what it has before.
-    pub fn save_ids(&mut self) -> (Vec<(Slice, Identity)>, Vec<Slice>) {
+    pub fn save_ids(&mut self) -> (Vec<(Slice, Vec<Identity>)>, Vec<Slice>) {
         self.dedup.take_changes()
     }
 

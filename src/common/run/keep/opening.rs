@@ -76,7 +76,6 @@ impl Keep {
             live,
             store,
             saver: Saver::start(owner),
-            records: Default::default(),
             patches: Vec::new(),
             heard: Vec::new(),
             listened: None,

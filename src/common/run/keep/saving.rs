@@ -1,12 +1,11 @@
 //! Saving: what a checkpoint holds.
 
 use super::Keep;
-use crate::engine::dedup::Slice;
+use crate::engine::dedup::{Identity, Slice};
 use crate::engine::live::{Gone, Live, Unsaved};
 use crate::run::projection::{Publishing, TOLD};
 use crate::run::saver::{Blob, Covered, Records, Save};
 use crate::run::stream::{Error, Observer};
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Keys to pack from which on a thread is begun for half of them: one takes about half a microsecond, and the fold waits.
@@ -36,8 +35,7 @@ impl Keep {
         observer.keep_letters().map_err(Error::Letters)?;
         self.saved = Instant::now();
         self.dirty = false;
-        let states = records(&mut self.live, self.records.each_ref().map(Records::like));
-        self.records = states.each_ref().map(Records::size);
+        let states = records(&mut self.live);
         let ids = self.id_blobs();
         let progress = &mut self.ledger.progress;
         (progress.now, progress.newest) = (self.live.now(), self.live.newest());
@@ -67,29 +65,28 @@ impl Keep {
     /// New ids as one blob a slice, and the blobs of forgotten slices to remove.
     fn id_blobs(&mut self) -> Vec<Blob> {
         let (fresh, forgotten) = self.live.save_ids();
-        let mut slices: BTreeMap<Slice, Vec<u8>> = BTreeMap::new();
-        for (slice, id) in fresh {
-            slices.entry(slice).or_default().extend_from_slice(&id.to_le_bytes());
-        }
         let mut blobs = Vec::new();
         for slice in forgotten {
             blobs.extend(self.blobs.remove(&slice).unwrap_or_default().into_iter().map(|name| (name, None)));
         }
-        for (slice, bytes) in slices {
+        for (slice, ids) in fresh {
             let name = format!("{slice}/{}", self.next_blob);
             self.next_blob += 1;
             self.blobs.entry(slice).or_default().push(name.clone());
-            blobs.push((name, Some(bytes)));
+            blobs.push((name, Some(ids.into_iter().map(Identity::to_le_bytes).collect::<Vec<_>>().into_flattened())));
         }
         blobs
     }
 }
 
-/// What changed in the states since the last time; `room` by what there was then.
-fn records(live: &mut Live, room: [Records; 2]) -> [Records; 2] {
-    let mut records = room;
+/// What changed in the states since the last time.
+fn records(live: &mut Live) -> [Records; 2] {
+    let mut records = <[Records; 2]>::default();
     let [one, two] = &mut records;
-    let pack = |half: Unsaved, into: &mut Records| half.pack(|key, state| into.push(key.as_str(), state));
+    let pack = |half: Unsaved, into: &mut Records| {
+        into.reserve(half.len());
+        half.pack(|key, state| into.push(key.as_str(), state))
+    };
     live.save_by(|[low, high]| {
         if high.len() < WORTH_A_THREAD {
             return [pack(low, one), pack(high, two)];

@@ -117,11 +117,12 @@ impl Owner {
         K: Borrow<str>,
         B: AsRef<[u8]>,
     {
-        let states = sorted(changes.states.into_iter().collect());
+        let states: Vec<(K, Option<B>)> = changes.states.into_iter().collect();
+        let order = order(&states);
         let shared = &self.store.shared;
         shared.write(|txn| {
             let mut put = Put::new(&self.store, txn)?;
-            put.states(&states)?;
+            put.states(order.iter().map(|(_, _, i)| &states[*i as usize]))?;
             self.store.apply_sorted(&mut put, &by_key(patches), false, &mut Applied::default())?;
             put.remove_traces(heard)?;
             for (name, value) in changes.meta {
@@ -135,22 +136,23 @@ impl Owner {
     }
 }
 
-/// In the order in which they are stored, so that neighbours fall into the same page; of one key the last change stays last.
-fn sorted<K: Borrow<str>, B>(states: Vec<(K, Option<B>)>) -> Vec<(K, Option<B>)> {
+/// The places of states in the order in which they are stored, each behind the beginning of its key: neighbours fall into the
+/// same page; of one key the last change stays last.
+fn order<K: Borrow<str>, B>(states: &[(K, Option<B>)]) -> Vec<(u64, u64, u32)> {
     // Most keys are told apart by their beginning, which stands beside their place: no key is looked for in memory.
-    let head = |key: &K| {
-        let (key, mut head) = (stored(key.borrow()), [0; 16]);
+    let head = |key: &[u8]| {
+        let mut head = [0; 16];
         let len = key.len().min(head.len());
         head[..len].copy_from_slice(&key[..len]);
-        u128::from_be_bytes(head)
+        let head = u128::from_be_bytes(head);
+        ((head >> 64) as u64, head as u64)
     };
-    let mut order: Vec<(u128, usize)> = states.iter().enumerate().map(|(i, (key, _))| (head(key), i)).collect();
-    let whole = |i: usize| (stored(states[i].0.borrow()), i);
-    order.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| whole(*i).cmp(&whole(*j))));
-    let mut states: Vec<Option<(K, Option<B>)>> = states.into_iter().map(Some).collect();
-    let mut sorted = Vec::with_capacity(states.len());
-    sorted.extend(order.into_iter().filter_map(|(_, i)| states[i].take()));
-    sorted
+    let number = |i: usize| u32::try_from(i).expect("fewer keys than memory has room for");
+    let heads = states.iter().enumerate().map(|(i, (key, _))| (head(&stored(key.borrow())), number(i)));
+    let mut order: Vec<(u64, u64, u32)> = heads.map(|((high, low), i)| (high, low, i)).collect();
+    let whole = |i: u32| (stored(states[i as usize].0.borrow()), i);
+    order.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| whole(a.2).cmp(&whole(b.2))));
+    order
 }
 
 /// Writes records in one transaction, through one buffer.
@@ -170,14 +172,19 @@ impl<'p, 't> Put<'p, 't> {
 }
 
 impl Put<'_, '_> {
-    fn states<K: Borrow<str>, B: AsRef<[u8]>>(&mut self, states: &[(K, Option<B>)]) -> Result<(), Error> {
+    fn states<'s, K, B>(&mut self, states: impl Iterator<Item = &'s (K, Option<B>)>) -> Result<(), Error>
+    where
+        K: Borrow<str> + 's,
+        B: AsRef<[u8]> + 's,
+    {
         let table = self.store.shared.tables.state;
         // Into an empty table sorted keys are appended, which fills the pages.
         let empty = table.is_empty(self.txn).map_err(|e| self.store.shared.error("write", e))?;
-        for (i, (key, value)) in states.iter().enumerate() {
+        let mut states = states.peekable();
+        while let Some((key, value)) = states.next() {
             let key: &str = key.borrow();
             self.mark(key)?;
-            let replaced = states.get(i + 1).is_some_and(|(next, _)| next.borrow() == key);
+            let replaced = states.peek().is_some_and(|(next, _)| next.borrow() == key);
             match value {
                 _ if replaced => {}
                 Some(value) if empty => self.append(table, key, value.as_ref())?,
