@@ -2,6 +2,8 @@
 //!
 //! One server over TLS, and whom it must not be taken for, are in `redis_access.rs`.
 
+#[path = "support/kafka.rs"]
+mod kafka;
 #[path = "support/redis.rs"]
 mod server;
 mod streams;
