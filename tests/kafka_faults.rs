@@ -93,28 +93,17 @@ fn what_happens_to_a_topic_while_it_is_read_stops_the_reader() {
     }
 }
 
-/// A reader of a thousand messages with room for a few dozen: until somebody takes them it sees nothing of what happens.
-fn slow_reader(broker: &str, topic: &str) -> Consumer {
-    let mut producer = Producer::new(&settings(broker, topic)).expect("producer");
-    for from in (0..1000).step_by(10) {
-        send_all(&mut producer, (from..from + 10).map(message));
-        // A broker gives whole batches.
-        assert!(producer.flush(Duration::from_secs(30)).expect("flushed"));
-    }
-    let mut options = all(own(vec![at(0, 0)]));
-    (options.batch_messages, options.queue) = (10, 1);
-    let little = ["queued.min.messages=1", "queued.max.messages.kbytes=1", "fetch.message.max.bytes=1"];
-    let consumer = Consumer::start(&with(broker, topic, &little), options).expect("started");
-    kafka::pause(1000);
-    consumer
-}
-
 #[test]
 fn retention_that_overtakes_a_slow_reader_stops_it() {
     let Some(broker) = kafka::broker() else { return };
     let _shared = shared();
     let topic = kafka::create_topic(&broker, "overtaken", 1);
-    let consumer = slow_reader(&broker, &topic);
+    seed(&broker, &topic, 1000);
+    let mut options = all(own(vec![at(0, 0)]));
+    (options.batch_messages, options.queue) = (10, 1);
+    let consumer = Consumer::start(&settings(&broker, &topic), options).expect("started");
+    // Long enough for it to pause and let go of what it had fetched.
+    kafka::pause(2500);
     kafka::delete_before(&broker, &topic, 0, 900);
     let mut read = Read::new();
     let e = loop {
@@ -133,7 +122,12 @@ fn a_topic_made_anew_and_longer_behind_the_readers_back_stops_it() {
     let Some(broker) = kafka::broker() else { return };
     let _shared = shared();
     let topic = kafka::create_topic(&broker, "behind", 1);
-    let consumer = slow_reader(&broker, &topic);
+    seed(&broker, &topic, 1000);
+    let mut options = all(own(vec![at(0, 0)]));
+    (options.batch_messages, options.queue) = (10, 1);
+    let consumer = Consumer::start(&settings(&broker, &topic), options).expect("started");
+    // It pauses, so that it sees nothing of what happens to the topic.
+    kafka::pause(2500);
     kafka::delete_topic(&broker, &topic);
     kafka::create_exactly(&broker, &topic, 1);
     let others: String = (0..3000).map(|n| format!("another {n}\n")).collect();
@@ -283,7 +277,7 @@ fn a_slow_receiver_keeps_memory_flat_and_still_gets_everything() {
             Event::End => break,
             other => panic!("unexpected: {other:?}"),
         }
-        // Slow at first, with one long stop, and then as fast as it goes.
+        // Slow at first, with one stop long enough to pause, and then as fast as it goes.
         match turn {
             5 => {
                 let before = cpu();

@@ -119,9 +119,10 @@ class Bench:
         self.children.append(process)
         return process
 
-    def about(self, *more):
+    def about(self, *more, one_run=False):
+        runs = None if one_run else self.args.runs
         versions = [machine.first_line(["redis-server", "--version"]).split(" sha")[0], *more]
-        return "\n".join([machine.machine(), machine.versions(self.program, versions), machine.day(self.args.runs, self.load_before)])
+        return "\n".join([machine.machine(), machine.versions(self.program, versions), machine.day(runs, self.load_before)])
 
 
 def expected(path, every=997):
@@ -445,7 +446,7 @@ def paced(bench):
         f"at {rate:,} events/s, {args.users:,} users, after", "events", "behind", "memory without 64 MiB of ids",
         "size of the state", "bytes written an event",
     ]
-    report.publish("paced", f"{bench.about()}\n\n{report.table(head, rows)}", args.write_docs)
+    report.publish("paced", f"{bench.about(one_run=True)}\n\n{report.table(head, rows)}", args.write_docs)
 
 
 def main():

@@ -34,7 +34,6 @@ def versions(adprof, more=()):
 
 
 def day(runs, before):
-    return (
-        f"- {time.strftime('%Y-%m-%d')}; median (least-most) of {runs} runs after one to warm up; "
-        f"load of the machine before the first: {before:.1f}"
-    )
+    """When, from how many runs (`None`: one, told as it went), and how busy the machine was."""
+    of = f"median (least-most) of {runs} runs after one to warm up" if runs else "one run"
+    return f"- {time.strftime('%Y-%m-%d')}; {of}; load of the machine before the first: {before:.1f}"

@@ -154,10 +154,10 @@ impl Consumer {
         config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         let client = client(settings, &config)?;
         let (partitions, begins) = look(settings, &client, &options)?;
-        let client = Arc::new(client);
-        let Some(queue) = Queue::new(&client, settings.topic(), begins.iter().map(|begin| begin.partition)) else {
+        let Some(queue) = Queue::new(client, settings.topic(), begins.iter().map(|begin| begin.partition)) else {
             return Err(missing(settings));
         };
+        let client = queue.client();
         client.assign(&assignment(settings, &begins)?).map_err(|e| failed("assign", settings, &e))?;
 
         let progress = Arc::new(Progress::new(begins.iter().map(|b| (b.partition, b.next, b.high))));
@@ -166,7 +166,7 @@ impl Consumer {
         let control = Arc::new(Control::default());
         let (out, deliveries) = bounded(options.queue.max(1));
         let fetcher = Fetcher::new(settings, options, begins, partitions, out, control.clone(), progress.clone());
-        let ended = spawn(fetcher, client, queue)?;
+        let ended = spawn(fetcher, queue)?;
         let has_group = settings.group().is_some();
         let topic = settings.topic().to_string();
         Ok(Consumer { topic, deliveries, control, progress, partitions, has_group, ended })
@@ -322,13 +322,12 @@ fn assignment(settings: &Settings, begins: &[Begin]) -> Result<TopicPartitionLis
 }
 
 /// Runs the fetcher on a thread; the receiver is disconnected when that has ended.
-fn spawn(fetcher: Fetcher, client: Arc<BaseConsumer<Watch>>, queue: Queue) -> Result<Receiver<()>, BusError> {
+fn spawn(fetcher: Fetcher, queue: Queue) -> Result<Receiver<()>, BusError> {
     let (alive, ended): (Sender<()>, _) = bounded(0);
     let thread = thread::Builder::new().name("kafka-in".into());
     let spawned = thread.spawn(move || {
-        fetcher.run(&client, &queue);
+        fetcher.run(&queue);
         drop(queue);
-        drop(client);
         drop(alive);
     });
     spawned.map_err(|e| BusError::Client { doing: "start a thread".into(), why: e.to_string() })?;

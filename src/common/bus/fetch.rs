@@ -1,21 +1,24 @@
 //! The reading thread: takes messages from librdkafka, gathers batches, and hands them over.
 //!
 //! Offsets of a partition are handed over ascending, each once. When the receiver is
-//! slow it waits, and librdkafka's events are still served.
+//! slow it waits; when it waits long, the partitions are paused, so that librdkafka's
+//! memory is given back and its events are still served.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::client::ClientContext as _;
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::batch::{Batch, Message};
-use super::consumer::{Control, Delivery, Event, Options};
+use super::consumer::{Control, Delivery, Event, Options, failed};
 use super::error::{BusError, Place};
-use super::link::{Link, Watch};
+use super::link::Link;
 use super::progress::Progress;
 use super::queue::Queue;
 use super::settings::Settings;
@@ -24,10 +27,11 @@ use super::topic::{Begin, Topic, UNKNOWN_GRACE, missing};
 
 /// Longest time without a look at the stop flag.
 const TICK: Duration = Duration::from_millis(100);
-/// So many messages are taken at a time.
-const TAKEN: usize = 1024;
 /// How long the last commit may be over before that is noticed.
 const LISTEN: Duration = Duration::from_millis(10);
+/// How long a receiver may keep us waiting before the partitions are paused: resuming
+/// fetches again what was waiting in librdkafka.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to ask for the ends of the log when an offset is out of range.
 const DIAGNOSIS: Duration = Duration::from_secs(10);
 
@@ -109,31 +113,31 @@ impl Fetcher {
     }
 
     /// Reads until told to stop, the end, or an error, which is the last delivery.
-    pub fn run(mut self, consumer: &BaseConsumer<Watch>, queue: &Queue) {
-        if let Err(Stop::Failed(e)) = self.read(consumer, queue)
+    pub fn run(mut self, queue: &Queue) {
+        if let Err(Stop::Failed(e)) = self.read(queue)
             // What was read before the error is good, but for a topic made anew.
-            && (consumer.context().replaced() || self.flush(consumer).is_ok())
+            && (queue.client().context().replaced() || self.flush(queue).is_ok())
         {
-            let _ = self.send(consumer, Err(e));
+            let _ = self.send(queue, Err(e));
         }
         self.control.over.store(true, Release);
         // Whoever receives learns at once that nothing follows.
         self.out = bounded(0).0;
-        self.last_commit(consumer);
+        self.last_commit(queue);
     }
 
     /// What was read is committed when it is kept, which may be after its end: waits for the stop and sends the newest offsets.
-    fn last_commit(&self, consumer: &BaseConsumer<Watch>) {
+    fn last_commit(&self, queue: &Queue) {
         if self.settings.group().is_none() {
             return;
         }
         let all = self.list(self.parts.iter().map(|part| (part.partition, part.next)));
-        let _ = consumer.pause(&all);
+        let _ = queue.client().pause(&all);
         while !self.control.stop.load(Relaxed) {
-            consumer.poll(TICK);
+            queue.client().poll(TICK);
         }
         let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let watch = consumer.context();
+        let watch = queue.client().context();
         let heard = || {
             let why = watch.take_commit_failure()?;
             *self.control.uncommitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(why);
@@ -143,11 +147,12 @@ impl Fetcher {
         if heard().is_some() || list.count() == 0 {
             return;
         }
+        let client = queue.client();
         // A commit waits for a coordinator, which is not named to who may not read the group: that is heard beside it.
         std::thread::scope(|scope| {
-            let commit = scope.spawn(|| consumer.commit(&list, CommitMode::Sync));
+            let commit = scope.spawn(|| client.commit(&list, CommitMode::Sync));
             while !commit.is_finished() {
-                consumer.poll(LISTEN);
+                queue.client().poll(LISTEN);
                 heard();
             }
             if let Ok(Err(e)) = commit.join() {
@@ -157,60 +162,65 @@ impl Fetcher {
         heard();
     }
 
-    fn read(&mut self, consumer: &BaseConsumer<Watch>, queue: &Queue) -> Result<(), Stop> {
+    fn read(&mut self, queue: &Queue) -> Result<(), Stop> {
         loop {
             if self.control.stop.load(Relaxed) {
                 return Err(Stop::Quiet);
             }
-            self.serve(consumer)?;
-            self.tell_news(consumer)?;
-            self.commit_hint(consumer);
+            self.serve(queue)?;
+            self.tell_news(queue)?;
+            self.commit_hint(queue);
             if self.options.until_end && self.open == 0 {
-                self.flush(consumer)?;
-                self.send(consumer, Ok(Event::End))?;
+                self.flush(queue)?;
+                self.send(queue, Ok(Event::End))?;
                 return Ok(());
             }
-            self.gather(consumer, queue)?;
+            self.gather(queue)?;
         }
     }
 
     /// Takes what is there, waiting a moment for the first message, and hands it over.
-    fn gather(&mut self, consumer: &BaseConsumer<Watch>, queue: &Queue) -> Result<(), Stop> {
-        let mut linger = Some(self.options.linger).filter(|linger| !linger.is_zero());
-        let mut over = false;
-        while !over {
-            let mut taken = queue.take(Duration::ZERO, TAKEN);
-            if taken.is_empty() {
-                let wait = if self.gathered_messages == 0 { Some(TICK) } else { linger.take() };
-                taken = wait.map(|wait| queue.take(wait, 1)).unwrap_or_default();
-            }
-            if taken.is_empty() {
+    fn gather(&mut self, queue: &Queue) -> Result<(), Stop> {
+        let mut wait = TICK;
+        let mut lingered = self.options.linger.is_zero();
+        let mut error = None;
+        while error.is_none() && !self.is_full() {
+            let mut taken = Ok(());
+            let any = queue.take(wait, |message| {
+                match message.read() {
+                    Ok(read) => taken = self.take(message.partition(), &read),
+                    Err(e) => error = Some(e),
+                }
+                if taken.is_err() || error.is_some() || self.is_full() {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            });
+            taken?;
+            if any {
+                wait = Duration::ZERO;
+            } else if self.gathered_messages == 0 || lingered {
                 break;
-            }
-            for taken in taken {
-                match taken.read() {
-                    Ok(message) => self.take(taken.partition(), &message)?,
-                    Err(e) => {
-                        self.on_error(consumer, &e)?;
-                        over = true;
-                    }
-                }
-                // What was taken with it is not to make the batch larger.
-                if self.is_full() {
-                    self.flush(consumer)?;
-                    over = true;
-                }
+            } else {
+                (wait, lingered) = (self.options.linger, true);
             }
         }
-        self.flush(consumer)
+        // That the topic is another one is said before its first message comes, and perhaps only since we last listened.
+        self.serve(queue)?;
+        if let Some((e, reason)) = error {
+            queue.client().context().error(e.clone(), &reason);
+            self.on_error(queue, &e)?;
+        }
+        self.flush(queue)
     }
 
     /// Hears what is not about a partition.
-    fn serve(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
-        while let Some(event) = consumer.poll(Duration::ZERO) {
-            match event {
-                Err(e) => self.on_error(consumer, &e)?,
-                Ok(_) => {
+    fn serve(&mut self, queue: &Queue) -> Result<(), Stop> {
+        for _ in 0..queue.beside() {
+            match queue.client().poll(Duration::ZERO) {
+                None => {}
+                Some(Err(e)) => self.on_error(queue, &e)?,
+                Some(Ok(_)) => {
                     let why = "a message came beside the queue of its partition".into();
                     return Err(BusError::Client { doing: "read".into(), why }.into());
                 }
@@ -267,8 +277,8 @@ impl Fetcher {
     }
 
     /// Hands over everything gathered, unless some of it may come from another topic.
-    fn flush(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
-        if consumer.context().replaced() {
+    fn flush(&mut self, queue: &Queue) -> Result<(), Stop> {
+        if queue.client().context().replaced() {
             let part = self.touched.first().copied().unwrap_or_default();
             self.touched.clear();
             return Err(self.replaced(part).into());
@@ -276,24 +286,36 @@ impl Fetcher {
         while let Some(index) = self.touched.pop() {
             let batch = self.parts[index].batch.take();
             let Some(next) = batch.next_offset() else { continue };
-            self.send(consumer, Ok(Event::Batch(batch)))?;
+            self.send(queue, Ok(Event::Batch(batch)))?;
             self.progress.reached(index, next);
         }
         (self.gathered_messages, self.gathered_bytes) = (0, 0);
         Ok(())
     }
 
-    /// Waits until the receiver has room. Meanwhile no more is fetched than librdkafka has room for.
-    ///
-    /// The partitions are not paused: pausing throws away what is waiting, and takes up reading behind what
-    /// librdkafka takes for the last message, which after batches may be the end of a partition.
-    fn send(&mut self, consumer: &BaseConsumer<Watch>, delivery: Delivery) -> Result<(), Stop> {
+    /// Waits until the receiver has room.
+    fn send(&mut self, queue: &Queue, delivery: Delivery) -> Result<(), Stop> {
+        let began = Instant::now();
+        let mut delivery = delivery;
+        while began.elapsed() < PATIENCE {
+            match self.offer(delivery)? {
+                None => return Ok(()),
+                Some(back) => delivery = back,
+            }
+        }
+        self.send_paused(queue, delivery)
+    }
+
+    /// As `send`, with nothing fetched meanwhile.
+    fn send_paused(&mut self, queue: &Queue, delivery: Delivery) -> Result<(), Stop> {
+        let all = self.list(self.parts.iter().map(|part| (part.partition, part.next)));
+        queue.client().pause(&all).map_err(|e| failed("pause", &self.settings, &e))?;
         let mut delivery = delivery;
         while let Some(back) = self.offer(delivery)? {
             delivery = back;
-            self.serve(consumer)?;
+            self.serve(queue)?;
         }
-        Ok(())
+        queue.client().resume(&all).map_err(|e| failed("resume", &self.settings, &e).into())
     }
 
     /// One try of a tick's length; gives the delivery back when there was no room.
@@ -309,8 +331,8 @@ impl Fetcher {
     }
 
     /// Passes on what has changed about the brokers and the topic.
-    fn tell_news(&mut self, consumer: &BaseConsumer<Watch>) -> Result<(), Stop> {
-        let watch = consumer.context();
+    fn tell_news(&mut self, queue: &Queue) -> Result<(), Stop> {
+        let watch = queue.client().context();
         let now = watch.topic_partitions();
         if now != 0 && now != self.topic_partitions {
             let (topic, was) = (self.settings.topic().to_owned(), self.topic_partitions);
@@ -327,27 +349,27 @@ impl Fetcher {
         match (watch.link(), self.down_since) {
             (Link::Down { since, why }, None) => {
                 self.down_since = Some(since);
-                self.send(consumer, Ok(Event::Down { why }))?;
+                self.send(queue, Ok(Event::Down { why }))?;
             }
             (Link::Up, Some(since)) => {
                 self.down_since = None;
-                self.send(consumer, Ok(Event::Back { after: since.elapsed() }))?;
+                self.send(queue, Ok(Event::Back { after: since.elapsed() }))?;
             }
             _ => {}
         }
         match watch.take_commit_failure() {
-            Some(why) => self.send(consumer, Ok(Event::CommitFailed { why })),
+            Some(why) => self.send(queue, Ok(Event::CommitFailed { why })),
             None => Ok(()),
         }
     }
 
     /// Sends the newest offsets to the group.
-    fn commit_hint(&self, consumer: &BaseConsumer<Watch>) {
+    fn commit_hint(&self, queue: &Queue) {
         let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let list = self.list(offsets.into_iter().flatten());
         if list.count() > 0 {
             // What comes of it is heard by the `Watch`.
-            let _ = consumer.commit(&list, CommitMode::Async);
+            let _ = queue.client().commit(&list, CommitMode::Async);
         }
     }
 
@@ -360,14 +382,14 @@ impl Fetcher {
         list
     }
 
-    fn on_error(&mut self, consumer: &BaseConsumer<Watch>, e: &KafkaError) -> Result<(), Stop> {
+    fn on_error(&mut self, queue: &Queue, e: &KafkaError) -> Result<(), Stop> {
         if let KafkaError::PartitionEOF(partition) = e {
-            return self.on_end(consumer, *partition);
+            return self.on_end(queue, *partition);
         }
-        let watch = consumer.context();
+        let watch = queue.client().context();
         match e.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => {
-                Err(self.out_of_range(consumer).into())
+                Err(self.out_of_range(queue).into())
             }
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
                 Err(missing(&self.settings).into())
@@ -383,9 +405,9 @@ impl Fetcher {
         }
     }
 
-    fn on_end(&mut self, consumer: &BaseConsumer<Watch>, partition: i32) -> Result<(), Stop> {
+    fn on_end(&mut self, queue: &Queue, partition: i32) -> Result<(), Stop> {
         let Some(Some(index)) = self.index.get(partition as usize).copied() else { return Ok(()) };
-        self.flush(consumer)?;
+        self.flush(queue)?;
         self.progress.at_end(index);
         if self.options.until_end {
             self.finish(index);
@@ -394,13 +416,13 @@ impl Fetcher {
     }
 
     /// librdkafka does not say which offset was refused, nor whether it was too old.
-    fn out_of_range(&self, consumer: &BaseConsumer<Watch>) -> BusError {
-        let watch = consumer.context();
+    fn out_of_range(&self, queue: &Queue) -> BusError {
+        let watch = queue.client().context();
         let why = watch.reason("an offset is out of range");
         let topic = Topic {
             settings: &self.settings,
             watch,
-            client: consumer.client(),
+            client: queue.client().client(),
             // Nothing may be taken from the queue here: it holds messages.
             pump: &|| {},
             deadline: Instant::now() + DIAGNOSIS,
