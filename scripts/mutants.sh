@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # mutants.sh: takes away each guard on which the promise hangs, one at a time, and demands that its test goes red.
 #
-#   scripts/mutants.sh [--only NAME,...]
+#   scripts/mutants.sh [--only NAME,... | --write-docs]
 #
 # Works on a copy of the committed sources with a target folder of its own: all mutants in one build, one of them on at a
 # time (scripts/mutants/guards.py names them). A mutant whose patch no longer applies is an error, and so is a test that is
-# red without any.
+# red without any. Prints a table, which --write-docs puts into docs/reliability.md.
 #
 #   ADPROF_MUTANTS_DIR=DIR   where to make the temporary folder, instead of TMPDIR
 #   ADPROF_MUTANTS_TARGET=DIR   a target folder that stays, so that the next run builds less; the program in it is one with all

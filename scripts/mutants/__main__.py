@@ -1,10 +1,11 @@
 """mutants: the run of scripts/mutants.sh. Makes all mutants in a copy of the sources, builds once, tries one after the other.
 
-    python3 -m mutants --copy DIR --target DIR [--only NAME,...]
+    python3 -m mutants --copy DIR --target DIR [--only NAME,... | --write-docs]
     python3 -m mutants --check --copy DIR         only whether each still applies to these sources, which stay as they are
 
 A file beside the build says which mutant is on, so that one build has them all. First every named test must be green with
-none of them. Prints a table; the exit code is 1 when a mutant lived, 2 when one no longer applies.
+none of them. Prints a table, which `--write-docs` puts into docs/reliability.md; the exit code is 1 when a mutant lived, 2 when
+one no longer applies.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from .guards import GUARDS
@@ -26,6 +26,8 @@ pub fn mutant(name: &str) -> bool {
 }
 '''
 LIMIT = 300
+DOCS = Path("docs/reliability.md")
+BEGIN, END = "<!-- results: scripts/mutants.sh --write-docs -->\n", "<!-- end of mutants -->\n"
 
 
 def say(words):
@@ -83,12 +85,22 @@ def green(executable, name, copy):
     return done.returncode == 0
 
 
+def write_docs(lines):
+    before, begin, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        sys.exit(f"mutants: {DOCS}: no part for the results")
+    DOCS.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copy", required=True, type=Path)
     parser.add_argument("--target", type=Path)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=[guard.name for guard in GUARDS])
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--only", type=lambda text: text.split(","), default=[guard.name for guard in GUARDS])
+    some.add_argument("--write-docs", action="store_true")
     args = parser.parse_args()
     guards = [guard for guard in GUARDS if guard.name in args.only]
     check(args.copy, guards)
@@ -105,16 +117,16 @@ def main():
         if green(tests[binary], name, args.copy) is not True:
             say(f"not green without any mutant: {binary} {name}")
             sys.exit(2)
-    lived = 0
-    print("| guard | the law | the test that goes red | | seconds |\n|---|---|---|---|---|", flush=True)
+    lived, lines = 0, ["| the guard | the test that is red without it | |", "|---|---|---|"]
+    print("\n".join(lines), flush=True)
     for guard in guards:
         switch.write_text(guard.name)
-        began = time.monotonic()
         lives = green(tests[guard.test[0]], guard.test[1], args.copy)
         lived += lives is not False
-        outcome = "**lived**" if lives else "red"
-        seconds = time.monotonic() - began
-        print(f"| {guard.name} | {guard.law} | {guard.test[0]}: {guard.test[1]} | {outcome} | {seconds:.0f} |", flush=True)
+        lines.append(f"| {guard.law} | `{guard.test[0]}`: {guard.test[1]} | {'**lived**' if lives else 'red'} |")
+        print(lines[-1], flush=True)
+    if args.write_docs:
+        write_docs(lines)
     # The program stays in the folder, with all guards.
     switch.write_text("")
     say(f"{len(guards)} mutants, {lived} lived")
