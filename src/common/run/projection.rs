@@ -59,8 +59,6 @@ pub struct Publishing {
     token: Token,
     plan: u64,
     claimed: bool,
-    /// Nothing stood there when it was claimed: of what a key tells first, nothing has to be taken away.
-    bare: bool,
     /// While another publishes: what is seen of it.
     standby: Option<Standby>,
     /// Being fenced it stands by again, for so long.
@@ -129,7 +127,6 @@ impl Publishing {
             token,
             plan,
             claimed: false,
-            bare: false,
             standby: span.map(Standby::new),
             span,
             over: None,
@@ -157,7 +154,6 @@ impl Publishing {
     pub fn rebased(&mut self, live: &mut Live, reached: &Offsets) {
         let behind = |(partition, offset): (&i32, &i64)| reached.get(partition).copied().unwrap_or(0) < *offset;
         if self.silent_until.iter().any(behind) {
-            self.bare = false;
             live.tell_again();
             self.sweep = swept(live, self.foreign);
         }
@@ -177,7 +173,6 @@ impl Publishing {
     /// What Redis shows is of another time or another state: forgotten users may be back.
     fn doubt(&mut self, live: &mut Live) {
         self.says = Says::Anything;
-        self.bare = false;
         live.tell_again();
         self.sweep = swept(live, self.foreign);
         self.purge = !self.forgotten.is_empty();
@@ -337,13 +332,7 @@ impl Publishing {
             return;
         }
         let mut patches = Vec::with_capacity(keys);
-        let bare = self.bare;
-        live.drain_by(keys, |mut patch, first| {
-            if bare && first {
-                patch.tags.retain(|(_, value)| value.is_some());
-            }
-            patches.push(patch);
-        });
+        live.drain(keys, |patch| patches.push(patch));
         self.says.told(keys);
         if !live.is_sound() {
             // Whoever keeps the state stops for it.
@@ -371,14 +360,9 @@ impl Publishing {
 
     fn take(&mut self, answer: Answer, live: &mut Live, observer: &mut dyn Observer) -> Result<(), Error> {
         match answer {
-            Answer::Claimed { token, found, sound, bare } => {
+            Answer::Claimed { token, found, sound } => {
                 if !sound {
                     self.doubt(live);
-                }
-                self.bare = bare;
-                if bare {
-                    self.sweep.clear();
-                    self.purge = false;
                 }
                 if found.as_ref().is_some_and(|found| found.state != token.state) {
                     observer.say(&format!("took the projection over from another state: `{}`", self.name));
@@ -405,7 +389,7 @@ impl Publishing {
             Answer::Lost => {
                 observer.say("redis has lost data: all profiles are published again");
                 self.drop_handed();
-                (self.claimed, self.bare, self.says) = (false, false, Says::Anything);
+                (self.claimed, self.says) = (false, Says::Anything);
                 live.tell_again();
                 self.purge = !self.forgotten.is_empty();
             }

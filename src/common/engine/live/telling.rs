@@ -8,11 +8,6 @@ impl Live {
     /// Tells up to `limit` of the keys that changed since they were last told, longest waiting first,
     /// with the values their changed tags have now.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Patch)) {
-        self.drain_by(limit, |patch, _| each(patch));
-    }
-
-    /// The same, and says of each whether it is the first since `tell_again`, or since `tell` of its key: then all tags are in it.
-    pub fn drain_by(&mut self, limit: usize, mut each: impl FnMut(Patch, bool)) {
         for _ in 0..limit.min(self.untold.len()) {
             let Some(place) = self.untold.pop_front() else { break };
             let entry = &mut self.entries[place as usize];
@@ -21,10 +16,10 @@ impl Live {
             let values = entry.values(codec, self.now, &mut self.scratch);
             let patch = codec.plan.changed(&entry.key, self.now, &values, changed);
             if !patch.tags.is_empty() {
-                each(patch, whole);
+                each(patch);
             }
             if let Some(members) = self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
-                members.tell(place, &entry.key, self.now, whole).into_iter().for_each(|patch| each(patch, whole));
+                members.tell(place, &entry.key, self.now, whole).into_iter().for_each(&mut each);
             }
             self.release(place);
         }
