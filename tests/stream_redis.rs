@@ -252,6 +252,27 @@ fn a_redis_that_lost_its_data_is_told_everything_again_within_seconds() {
 }
 
 #[test]
+fn what_is_no_more_is_taken_away_and_from_an_empty_redis_nothing_is() {
+    let (Some(broker), Some(server)) = (kafka::broker(), Server::start()) else { return };
+    let dir = folder();
+    let topic = kafka::create_topic(&broker, "bare", 2);
+    let stream = published(&dir, &broker, &topic, &server);
+    let mut redis = server.client();
+    for command in [&["CONFIG", "RESETSTAT"][..], &["FLUSHALL"]] {
+        let _: () = redis::cmd(command[0]).arg(&command[1..]).query(&mut redis).expect("done");
+    }
+    wait_until("all of it again", SOON, || all_show(&mut redis, 5));
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).expect("answered");
+    assert!(stats.contains("cmdstat_hset:") && !stats.contains("cmdstat_hdel:"), "{stats}");
+    // Only the token is lost: what stands there may be of any time. No click has an item.
+    let _: () = redis::cmd("HSET").arg("profile:u7").arg("last_item").arg("old").query(&mut redis).expect("set");
+    let _: () = redis::cmd("DEL").arg(format!("adprof:token:{topic}")).query(&mut redis).expect("deleted");
+    wait_until("the old value gone", SOON, || hget(&mut redis, "u7", "last_item").is_none());
+    stream.signal("TERM");
+    assert_eq!(stream.end().0, 0);
+}
+
+#[test]
 fn a_state_far_behind_redis_catches_up_in_silence() {
     let (Some(broker), Some(server)) = (kafka::broker(), Server::start()) else { return };
     let dir = folder();

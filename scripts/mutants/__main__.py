@@ -73,8 +73,8 @@ def build(copy, target, switch, guards):
     return {message["target"]["name"]: message["executable"] for message in tests}
 
 
-def green(executable, name, copy):
-    """Whether the test passes; None when there is none of this name."""
+def green(executable, name, copy, words=False):
+    """Whether the test passes; None when there is none of this name. With `words` a failure is shown."""
     command = [executable, "--exact", name, "--test-threads", "1"]
     try:
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -82,6 +82,8 @@ def green(executable, name, copy):
         return False
     if " 0 passed; 0 failed" in done.stdout:
         return None
+    if words and done.returncode != 0:
+        say(done.stdout[-8000:] + done.stderr[-2000:])
     return done.returncode == 0
 
 
@@ -114,7 +116,7 @@ def main():
     apply(args.copy, guards)
     tests = build(args.copy, args.target, switch, guards)
     for binary, name in sorted({guard.test for guard in guards}):
-        if green(tests[binary], name, args.copy) is not True:
+        if green(tests[binary], name, args.copy, words=True) is not True:
             say(f"not green without any mutant: {binary} {name}")
             sys.exit(2)
     lived, lines = 0, ["| the guard | the test that is red without it | |", "|---|---|---|"]

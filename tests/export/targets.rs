@@ -180,7 +180,7 @@ fn wherever_a_writer_is_cut_off_what_it_leaves_goes_by_itself() {
             .stderr(Stdio::null())
             .spawn()
             .expect("started");
-        let until = Instant::now() + Duration::from_secs(2);
+        let until = Instant::now() + Duration::from_secs(5);
         let found = loop {
             let found = ask(&url, &["KEYS", &temporary]);
             if found != [""] || Instant::now() > until || child.try_wait().expect("asked").is_some() {

@@ -87,11 +87,13 @@ pub enum Order {
 
 /// What became of an order.
 pub enum Answer {
-    /// The projection is ours. `found` stood there before; `sound`: nothing is missing but what the state knows of.
+    /// The projection is ours. `found` stood there before; `sound`: nothing is missing but what the state knows of; `empty`:
+    /// nothing at all stood there.
     Claimed {
         token: Token,
         found: Option<Token>,
         sound: bool,
+        empty: bool,
     },
     /// All of it is in. Keys that Redis would not take, with the reason.
     Done {
@@ -232,6 +234,8 @@ impl Work {
                 return Ok(Answer::Fenced);
             }
             let found = text.as_deref().and_then(Token::parse);
+            // A server that says no knows of something.
+            let empty = text.is_none() && self.patiently(|work| or_no(work.redis.is_empty()))?;
             let newest = self.patiently(|work| work.redis.newest_claim(&work.name))?;
             // What the slots of a cluster held is known only while they are held.
             let sound = newest.is_none() && found.as_ref().is_some_and(|found| found.continues(&self.token));
@@ -262,7 +266,7 @@ impl Work {
                     return Ok(Answer::Fenced);
                 }
                 (self.token, self.expected) = (new.clone(), Some(new_text));
-                return Ok(Answer::Claimed { token: new, found, sound });
+                return Ok(Answer::Claimed { token: new, found, sound, empty });
             }
         }
     }
@@ -389,6 +393,11 @@ impl Work {
         // Nobody listens any more: the program ends.
         let _ = self.outbox.send(answer);
     }
+}
+
+/// No, where the answer is an error and the server can be reached.
+fn or_no(answer: Result<bool, Error>) -> Result<bool, Error> {
+    answer.or_else(|e| if e.kind == Kind::Unavailable { Err(e) } else { Ok(false) })
 }
 
 /// Whether what is found is a token of ours from before its last signs of life: Redis lost those and nothing else.

@@ -145,6 +145,14 @@ impl Redis {
         self.in_cluster(|cluster, _| cluster.hold(token, number, state))
     }
 
+    /// Whether nothing at all is there. Of a cluster it is not asked.
+    pub fn is_empty(&mut self) -> Result<bool, Error> {
+        if self.cluster.is_some() {
+            return Ok(false);
+        }
+        self.patiently(|link| link.names(b"0", "*").map(|(cursor, names)| cursor == b"0" && names.is_empty()))
+    }
+
     /// The token's value; `None` when it is not there.
     pub fn token(&mut self, token: &str) -> Result<Option<String>, Error> {
         if self.cluster.is_some() {
