@@ -179,7 +179,7 @@ impl<'a> Packer<'a> {
 }
 
 impl Packed {
-    /// The same rows in other memory, which holds what `written` gave.
+    /// The same rows in other memory, which holds what `written` gave, or will.
     pub fn again(&self, bytes: BytesMut) -> Packed {
         Packed { bytes, ..*self }
     }
@@ -216,6 +216,11 @@ impl Packed {
     /// The rows as bytes.
     pub fn written(&self) -> &[u8] {
         &self.bytes[..self.used]
+    }
+
+    /// Where the rows of `without_bytes` have to come back.
+    pub fn written_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.used]
     }
 
     /// The memory the rows lay in.

@@ -6,10 +6,10 @@ use super::slabs::Slabs;
 use crate::packed::Packed;
 use bytes::BytesMut;
 use rustix::fs::{Advice, fadvise};
+use rustix::io::{preadv, pwritev, retry_on_intr};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -108,13 +108,12 @@ impl Piles {
         let slabs = std::mem::take(&mut pile.slabs);
         let freed: usize = slabs.iter().map(|(_, slab)| slab.capacity()).sum();
         if !slabs.is_empty() {
-            let mut bytes = Vec::with_capacity(freed);
-            slabs.iter().for_each(|(_, slab)| bytes.extend_from_slice(slab.written()));
-            let offset = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.file()?.write_all_at(&bytes, offset)?;
+            let len = slabs.iter().map(|(_, slab)| slab.used()).sum();
+            let offset = self.written.fetch_add(len as u64, Ordering::Relaxed);
+            let mut bytes: Vec<IoSlice> = slabs.iter().map(|(_, slab)| IoSlice::new(slab.written())).collect();
+            write_all_at(self.file()?, &mut bytes, offset)?;
             let without_bytes = |(place, slab): &(Place, Packed)| (*place, slab.without_bytes());
-            let run = Run { offset, len: bytes.len(), slabs: slabs.iter().map(without_bytes).collect() };
-            pile.runs.push(run);
+            pile.runs.push(Run { offset, len, slabs: slabs.iter().map(without_bytes).collect() });
             slabs.into_iter().for_each(|(_, slab)| self.give_back(slab));
         }
         Ok(self.held.fetch_sub(freed, Ordering::Relaxed) - freed)
@@ -133,10 +132,7 @@ impl Piles {
         let Pile { mut slabs, runs } = std::mem::take(&mut *self.lock(partition));
         self.held.fetch_sub(slabs.iter().map(|(_, slab)| slab.capacity()).sum(), Ordering::Relaxed);
         for run in runs {
-            let mut bytes = BytesMut::zeroed(run.len);
-            self.file()?.read_exact_at(&mut bytes, run.offset)?;
-            let again = |(place, slab): (Place, Packed)| (place, slab.again(bytes.split_to(slab.used())));
-            slabs.extend(run.slabs.into_iter().map(again));
+            slabs.extend(self.read(run)?);
         }
         slabs.sort_unstable_by_key(|(place, _)| *place);
         Ok(slabs.into_iter().map(|(_, slab)| slab).collect())
@@ -150,11 +146,19 @@ impl Piles {
             each(slab);
         }
         for run in runs {
-            let mut bytes = BytesMut::zeroed(run.len);
-            self.file()?.read_exact_at(&mut bytes, run.offset)?;
-            run.slabs.into_iter().for_each(|(_, slab)| each(slab.again(bytes.split_to(slab.used()))));
+            self.read(run)?.into_iter().for_each(|(_, slab)| each(slab));
         }
         Ok(())
+    }
+
+    /// The slabs of a run, in memory that served before: the system has to clear what is new.
+    fn read(&self, run: Run) -> io::Result<Vec<(Place, Packed)>> {
+        let again = |(place, slab): (Place, Packed)| (place, slab.again(self.memory(slab.used())));
+        let mut slabs: Vec<(Place, Packed)> = run.slabs.into_iter().map(again).collect();
+        let mut bytes: Vec<IoSliceMut> =
+            slabs.iter_mut().map(|(_, slab)| IoSliceMut::new(slab.written_mut())).collect();
+        read_exact_at(self.file()?, &mut bytes, run.offset)?;
+        Ok(slabs)
     }
 
     /// Lets the system read what a partition has in the file, so that taking it need not wait.
@@ -169,6 +173,35 @@ impl Piles {
     fn lock(&self, partition: usize) -> std::sync::MutexGuard<'_, Pile> {
         self.piles[partition].lock().expect("a panic ends the program")
     }
+}
+
+/// So many pieces a system takes at once. Few in tests, which have few.
+const PIECES: usize = if cfg!(test) { 3 } else { 1024 };
+
+fn write_all_at(file: &File, mut pieces: &mut [IoSlice], mut offset: u64) -> io::Result<()> {
+    while !pieces.is_empty() {
+        let some = &pieces[..pieces.len().min(PIECES)];
+        let done = retry_on_intr(|| pwritev(file, some, offset))?;
+        if done == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut pieces, done);
+        offset += done as u64;
+    }
+    Ok(())
+}
+
+fn read_exact_at(file: &File, mut pieces: &mut [IoSliceMut], mut offset: u64) -> io::Result<()> {
+    while !pieces.is_empty() {
+        let some = pieces.len().min(PIECES);
+        let done = retry_on_intr(|| preadv(file, &mut pieces[..some], offset))?;
+        if done == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        IoSliceMut::advance_slices(&mut pieces, done);
+        offset += done as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
