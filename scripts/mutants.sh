@@ -14,10 +14,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
+# shellcheck source=scripts/duckdb.sh
+source scripts/duckdb.sh
 case " $* " in *' -h '* | *' --help '*) usage_of scripts/mutants.sh; exit ;; esac
 have python3 || die "missing \`python3\`"
 need strace strace || exit 1
 need_build_tools
+prepare_python
 
 work=$(mktemp -d -p "${ADPROF_MUTANTS_DIR:-${TMPDIR:-/tmp}}" adprof-mutants.XXXXXX)
 # shellcheck disable=SC2317  # a trap calls it
