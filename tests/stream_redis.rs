@@ -292,6 +292,9 @@ fn a_state_far_behind_redis_catches_up_in_silence() {
     assert!(all_show(&mut server.client(), 7505));
     std::fs::remove_dir_all(dir.file("adprof-state")).expect("removed");
     copy("old", "adprof-state");
+    // With a tag more there is something to tell at once.
+    let another = "[[tag]]\ncode = \"items\"\nvalue = \"count(DISTINCT itemId)\"\n";
+    dir.write("adprof.toml", [DEFINITIONS, another].concat());
     let stream = dir.start(&command);
     let (mut redis, mut asked) = (server.client(), 0);
     while std::fs::exists(format!("/proc/{}/exe", stream.pid())).is_ok_and(|there| there) && asked < 1_000_000 {
