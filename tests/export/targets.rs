@@ -176,7 +176,7 @@ fn wherever_a_writer_is_cut_off_what_it_leaves_goes_by_itself() {
             .current_dir(dir.path())
             .env_clear()
             .envs(clean_environment())
-            .env("REDIS_URL", passing(step * 16_000, &url))
+            .env("REDIS_URL", passing(step * 12_000, &url))
             .stderr(Stdio::null())
             .spawn()
             .expect("started");
@@ -191,7 +191,7 @@ fn wherever_a_writer_is_cut_off_what_it_leaves_goes_by_itself() {
         child.wait().expect("ended");
         for key in found.iter().filter(|key| !key.is_empty()) {
             let ms: i64 = ask(&url, &["PTTL", key])[0].parse().expect("ms");
-            assert!(ms > 0 && ms <= 3_600_000, "after {} bytes: {ms}", step * 16_000);
+            assert!(ms > 0 && ms <= 3_600_000, "after {} bytes: {ms}", step * 12_000);
             ask(&url, &["DEL", key]);
             left_by += 1;
         }
