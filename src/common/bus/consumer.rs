@@ -32,6 +32,8 @@ use super::topic::{Begin, Topic, UNKNOWN_GRACE, missing};
 /// How long a stop waits for the reading thread before it leaves it to end alone: a
 /// broker that does not answer may hold it for longer.
 const STOP_WAIT: Duration = Duration::from_millis(1900);
+/// The same with a group: a broker that has had none before makes the topic of the groups first, which takes it seconds.
+const LAST_COMMIT_WAIT: Duration = Duration::from_millis(4900);
 
 /// What comes from a consumer; after an error nothing does.
 pub type Delivery = Result<Event, BusError>;
@@ -223,7 +225,7 @@ impl Consumer {
         }
     }
 
-    /// Ends reading within two seconds. Deliveries not taken are dropped. Gives why the group's last offsets were not
+    /// Ends reading within two seconds, with a group within five. Deliveries not taken are dropped. Gives why the group's last offsets were not
     /// committed, where that was heard in time.
     pub fn stop(self) -> Option<String> {
         let control = self.control.clone();
@@ -236,7 +238,7 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         self.control.stop.store(true, Relaxed);
         // Disconnected when the thread is gone; a timeout leaves it to end by itself.
-        let _ = self.ended.recv_timeout(STOP_WAIT);
+        let _ = self.ended.recv_timeout(if self.has_group { LAST_COMMIT_WAIT } else { STOP_WAIT });
     }
 }
 
@@ -326,7 +328,8 @@ fn spawn(fetcher: Fetcher, queue: Queue) -> Result<Receiver<()>, BusError> {
     let (alive, ended): (Sender<()>, _) = bounded(0);
     let thread = thread::Builder::new().name("kafka-in".into());
     let spawned = thread.spawn(move || {
-        fetcher.run(&queue);
+        let mut alive = Some(alive);
+        fetcher.run(&queue, &mut alive);
         drop(queue);
         drop(alive);
     });

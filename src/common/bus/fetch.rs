@@ -112,8 +112,9 @@ impl Fetcher {
         }
     }
 
-    /// Reads until told to stop, the end, or an error, which is the last delivery.
-    pub fn run(mut self, queue: &Queue) {
+    /// Reads until told to stop, the end, or an error, which is the last delivery. Lets go of `alive` when there is nothing
+    /// left to wait for.
+    pub fn run(mut self, queue: &Queue, alive: &mut Option<Sender<()>>) {
         if let Err(Stop::Failed(e)) = self.read(queue)
             // What was read before the error is good, but for a topic made anew.
             && (queue.client().context().replaced() || self.flush(queue).is_ok())
@@ -123,11 +124,11 @@ impl Fetcher {
         self.control.over.store(true, Release);
         // Whoever receives learns at once that nothing follows.
         self.out = bounded(0).0;
-        self.last_commit(queue);
+        self.last_commit(queue, alive);
     }
 
     /// What was read is committed when it is kept, which may be after its end: waits for the stop and sends the newest offsets.
-    fn last_commit(&self, queue: &Queue) {
+    fn last_commit(&self, queue: &Queue, alive: &mut Option<Sender<()>>) {
         if self.settings.group().is_none() {
             return;
         }
@@ -138,13 +139,17 @@ impl Fetcher {
         }
         let offsets = self.control.commit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let watch = queue.client().context();
-        let heard = || {
-            let why = watch.take_commit_failure()?;
-            *self.control.uncommitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(why);
-            Some(())
+        let mut listen = || {
+            if let Some(why) = watch.take_commit_failure() {
+                *self.control.uncommitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(why);
+            }
+            if watch.commits_in_vain() {
+                *alive = None;
+            }
         };
         let list = self.list(offsets.into_iter().flatten());
-        if heard().is_some() || list.count() == 0 {
+        listen();
+        if list.count() == 0 || watch.commits_in_vain() {
             return;
         }
         let client = queue.client();
@@ -153,13 +158,13 @@ impl Fetcher {
             let commit = scope.spawn(|| client.commit(&list, CommitMode::Sync));
             while !commit.is_finished() {
                 queue.client().poll(LISTEN);
-                heard();
+                listen();
             }
             if let Ok(Err(e)) = commit.join() {
                 watch.uncommitted(self.settings.mask(&e.to_string()));
             }
         });
-        heard();
+        listen();
     }
 
     fn read(&mut self, queue: &Queue) -> Result<(), Stop> {

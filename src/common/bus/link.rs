@@ -40,7 +40,12 @@ struct State {
     commits_fail: bool,
     /// Why, until somebody is told.
     commit_failed: Option<String>,
+    /// The group is not ours to read: no commit will come through.
+    group_refused: bool,
 }
+
+/// librdkafka's words for a group that the user may not read: in its log they come without their code.
+pub const GROUP_REFUSED: &str = "Group authorization failed";
 
 /// What the clients report to.
 pub(super) struct Watch {
@@ -57,8 +62,14 @@ pub(super) struct Watch {
 
 impl Watch {
     pub fn new(settings: &Settings) -> Watch {
-        let state =
-            State { link: Link::Up, reason: String::new(), forbidden: None, commits_fail: false, commit_failed: None };
+        let state = State {
+            link: Link::Up,
+            reason: String::new(),
+            forbidden: None,
+            commits_fail: false,
+            commit_failed: None,
+            group_refused: false,
+        };
         Watch {
             settings: settings.clone(),
             state: Mutex::new(state),
@@ -92,6 +103,12 @@ impl Watch {
         self.state().commit_failed.take()
     }
 
+    /// Whether waiting for a commit is idle: no broker is there, or the group is not ours.
+    pub fn commits_in_vain(&self) -> bool {
+        let state = self.state();
+        state.group_refused || matches!(state.link, Link::Down { .. })
+    }
+
     /// A number that moves whenever there may be news in here.
     pub fn changes(&self) -> u64 {
         self.changes.load(Relaxed)
@@ -112,7 +129,7 @@ impl Watch {
         let mut state = self.state();
         if matches!(state.link, Link::Down { .. }) {
             state.link = Link::Up;
-            state.commits_fail = false;
+            (state.commits_fail, state.group_refused) = (false, false);
             self.changed();
         }
     }
@@ -124,6 +141,7 @@ impl Watch {
     /// Each second there may be another one: the first is told, and the first after an outage.
     pub fn uncommitted(&self, why: String) {
         let mut state = self.state();
+        state.group_refused |= why.contains(GROUP_REFUSED);
         if !std::mem::replace(&mut state.commits_fail, true) {
             state.commit_failed = Some(why);
             self.changed();

@@ -27,7 +27,7 @@ pub use batch::{Batch, Message};
 pub use consumer::{Consumer, Delivery, Event, Options};
 pub use error::{BusError, Class, Place};
 pub use facts::{PartitionFacts, TopicFacts};
-pub use link::Link;
+pub use link::{GROUP_REFUSED, Link};
 pub use murmur2::{murmur2, partition_of};
 pub use partitions::{Assignment, PartitionSet};
 pub use producer::Producer;

@@ -3,7 +3,7 @@
 //! Parcels keep the order of the input. A parcel is sent as soon as nothing more is
 //! there to be read at once, so a slow input is not held back.
 
-use crate::bus::{Batch, BusError, Delivery, Event as Bus, Owned};
+use crate::bus::{Batch, BusError, Delivery, Event as Bus, GROUP_REFUSED, Owned};
 use crate::dead::Place;
 use crate::engine::plans::Plans;
 use crate::event::{Code, Refusal, Rules, too_long};
@@ -140,7 +140,7 @@ pub fn messages(deliveries: &Receiver<Delivery>, parser: &Parser, out: &Sender<N
 /// Words for a commit of the group's offsets that failed.
 pub fn uncommitted(why: &str) -> String {
     let why = why.trim_end_matches('.');
-    let needs = if why.contains("Group authorization failed") { "; the user needs Read on the group" } else { "" };
+    let needs = if why.contains(GROUP_REFUSED) { "; the user needs Read on the group" } else { "" };
     format!("the group's offsets were not committed, only lag tools notice: {why}{needs}")
 }
 
