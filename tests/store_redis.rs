@@ -257,7 +257,7 @@ fn a_token_fences_whoever_does_not_know_it() {
 fn what_the_server_has_queued_is_written_in_its_turn_or_never() {
     let Some(server) = own(&[]) else { return };
     let (mut mine, mut eye) = (open(&server.url()), other(&server.url()));
-    let encoder = mine.encoder().expect("a single server");
+    let encoder = mine.encoder(false).expect("a single server");
     let batch = |n: usize| [patch("last", &format!(r#""n":{n}"#)), patch(&format!("u-{n}"), r#""n":1"#)];
     let encoded: Vec<_> = (0..9).map(|n| Arc::new(encoder.encode(&batch(n)))).collect();
     let apply = |mine: &mut Redis, n: usize, expected: Option<&str>, new: &str, next: Option<usize>| {
@@ -296,6 +296,85 @@ fn what_the_server_has_queued_is_written_in_its_turn_or_never() {
     assert_eq!(there, ["profile:u-0", "profile:u-1", "profile:u-2", "profile:u-4", "profile:u-6", "profile:u-7"]);
 }
 
+/// Texts and numbers on both sides of each limit of Redis's form.
+fn values() -> Vec<String> {
+    let mut values: Vec<String> =
+        ["true", "150.75", "-0.5", "1e300", "\"\"", "\"-0\"", "\"007\"", "\"+7\"", "\"7 \"", "[1,2]"]
+            .map(String::from)
+            .into();
+    for power in [0, 7, 12, 15, 23, 31, 63] {
+        let edge = 1_i128 << power;
+        for n in [edge - 1, edge, edge + 1, -edge - 1, -edge, -edge + 1] {
+            values.push(format!("\"{n}\""));
+            if let Ok(n) = i64::try_from(n) {
+                values.push(n.to_string());
+            }
+        }
+    }
+    values.extend([1, 63, 64, 65, 5000].map(|length| format!("\"{}\"", "x".repeat(length))));
+    values.push("\"zwölf\\r\\n\\u0000\"".into());
+    values
+}
+
+#[test]
+fn what_is_new_stands_there_as_if_it_had_been_set() {
+    let Some(server) = own(&[]) else { return };
+    let (mut mine, mut eye) = (open(&server.url()), other(&server.url()));
+    assert!(mine.takes_new("tok").expect("asked"));
+    let fields = |n: usize| (0..n).map(|i| format!(r#""f{i}":{i}"#)).collect::<Vec<_>>().join(",");
+    let mut profiles: Vec<String> = values().iter().map(|value| format!(r#""v":{value},"gone":null"#)).collect();
+    profiles.extend([1, 2, 127, 128, 129].map(fields));
+    profiles.extend([64, 65].map(|length| format!(r#""{}":"x""#, "c".repeat(length))));
+    profiles.push(r#""7":"a name that is a number","gone":null"#.into());
+    profiles.push(r#""gone":null"#.into());
+    let patches = |kind: &str| -> Vec<Patch> {
+        profiles.iter().enumerate().map(|(i, tags)| patch(&format!("{kind}-{i}"), tags)).collect()
+    };
+    let new = patches("new");
+    let encoded = mine.encoder(true).expect("a single server").encode(&new);
+    let done = mine.apply_encoded(&new, &encoded, "tok", None, "1", &mut || None).expect("answered");
+    let Published::Applied(written) = done else { panic!("{done:?}") };
+    assert_eq!((written.patches, written.refused.len(), written.again.len()), (new.len(), 0, 0));
+    let set = patches("set");
+    assert_eq!(mine.apply(&set).expect("applied").patches, set.len());
+    let mut ask = |command: &[&str]| -> redis::Value {
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut eye).expect("answered")
+    };
+    for (i, tags) in profiles.iter().enumerate() {
+        let [new, set] = ["new", "set"].map(|kind| format!("profile:{kind}-{i}"));
+        for what in [&["HGETALL"][..], &["OBJECT", "ENCODING"], &["DUMP"]] {
+            assert_eq!(ask(&[what, &[&new]].concat()), ask(&[what, &[&set]].concat()), "{what:?} {tags}");
+        }
+    }
+    let stats = format!("{:?}", ask(&["INFO", "commandstats"]));
+    // All but the largest and the one with nothing to set, and the try.
+    assert!(stats.contains(&format!("cmdstat_restore:calls={},", profiles.len() - 5 + 1)), "{stats}");
+    // The try left nothing behind.
+    assert_eq!(ask(&["KEYS", "tok*"]), redis::Value::Array(vec![redis::Value::BulkString(b"tok".to_vec())]));
+}
+
+#[test]
+fn what_is_taken_for_new_and_stands_there_is_left_as_it_is_and_named() {
+    let Some(server) = own(&[]) else { return };
+    let (mut mine, mut eye) = (open(&server.url()), other(&server.url()));
+    let _: () = eye.hset("profile:u-1", "theirs", "1").expect("set");
+    let _: () = eye.set("profile:u-2", "a string").expect("set");
+    let patches: Vec<Patch> = (0..4).map(|n| patch(&format!("u-{n}"), r#""n":1,"theirs":null"#)).collect();
+    let encoded = mine.encoder(true).expect("a single server").encode(&patches);
+    let done = mine.apply_encoded(&patches, &encoded, "tok", None, "1", &mut || None).expect("answered");
+    let Published::Applied(written) = done else { panic!("{done:?}") };
+    assert_eq!((written.patches, written.refused.len(), written.again), (2, 0, vec![1, 2]));
+    let all = |eye: &mut redis::Connection, n: usize| -> BTreeMap<String, String> {
+        eye.hgetall(format!("profile:u-{n}")).expect("read")
+    };
+    let one = |field: &str| BTreeMap::from([(field.to_string(), "1".to_string())]);
+    assert_eq!([0, 1, 3].map(|n| all(&mut eye, n)), [one("n"), one("theirs"), one("n")]);
+    for right in ["-restore", "resetkeys"] {
+        let _: () = redis::cmd("ACL").arg(&["SETUSER", "default", right]).query(&mut eye).expect("set");
+        assert!(!mine.takes_new("tok").expect("asked"), "{right}");
+    }
+}
+
 #[test]
 fn two_writers_under_one_token_never_both_win() {
     let Some(server) = shared() else { return };
@@ -304,7 +383,7 @@ fn two_writers_under_one_token_never_both_win() {
         let (url, run, token) = (server.url.clone(), run.clone(), token.clone());
         std::thread::spawn(move || {
             let (mut redis, mut wins, mut last) = (open(&url), Vec::new(), None);
-            let encoder = redis.encoder().expect("a single server");
+            let encoder = redis.encoder(false).expect("a single server");
             let batch = |i: u32| [patch(&run, &format!(r#""by":"{name}{i}""#))];
             let mut encoded = Arc::new(encoder.encode(&batch(0)));
             for i in 0..300 {

@@ -252,22 +252,38 @@ fn a_redis_that_lost_its_data_is_told_everything_again_within_seconds() {
 }
 
 #[test]
-fn what_is_no_more_is_taken_away_and_from_an_empty_redis_nothing_is() {
+fn an_emptied_redis_gets_profiles_as_a_whole_and_one_that_stands_there_loses_what_is_no_more() {
     let (Some(broker), Some(server)) = (kafka::broker(), Server::start()) else { return };
     let dir = folder();
     let topic = kafka::create_topic(&broker, "bare", 2);
     let stream = published(&dir, &broker, &topic, &server);
     let mut redis = server.client();
-    for command in [&["CONFIG", "RESETSTAT"][..], &["FLUSHALL"]] {
-        let _: () = redis::cmd(command[0]).arg(&command[1..]).query(&mut redis).expect("done");
-    }
-    wait_until("all of it again", SOON, || all_show(&mut redis, 5));
-    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).expect("answered");
-    assert!(stats.contains("cmdstat_hset:") && !stats.contains("cmdstat_hdel:"), "{stats}");
-    // Only the token is lost: what stands there may be of any time. No click has an item.
-    let _: () = redis::cmd("HSET").arg("profile:u7").arg("last_item").arg("old").query(&mut redis).expect("set");
-    let _: () = redis::cmd("DEL").arg(format!("adprof:token:{topic}")).query(&mut redis).expect("deleted");
-    wait_until("the old value gone", SOON, || hget(&mut redis, "u7", "last_item").is_none());
+    let mut tell = |command: &str| {
+        let words: Vec<&str> = command.split(' ').collect();
+        let _: redis::Value = redis::cmd(words[0]).arg(&words[1..]).query(&mut redis).expect("done");
+    };
+    tell("CONFIG RESETSTAT");
+    tell("FLUSHALL");
+    wait_until("all of it again", SOON, || all_show(&mut server.client(), 5));
+    let stats = |server: &Server| -> String {
+        redis::cmd("INFO").arg("commandstats").query(&mut server.client()).expect("answered")
+    };
+    // One try of the form, which is removed, and the profiles. No click has an item: there is nothing to remove.
+    let told = stats(&server);
+    assert!(told.contains("cmdstat_restore:calls=21,") && told.contains("cmdstat_hdel:calls=1,"), "{told}");
+    assert!(!told.contains("cmdstat_hset:"), "{told}");
+    // Only the token is lost: what stands there may be of any time, and what others have put there is theirs.
+    tell("HSET profile:u7 last_item old mine theirs");
+    tell(&format!("DEL adprof:token:{topic}"));
+    wait_until("the old value gone", SOON, || hget(&mut server.client(), "u7", "last_item").is_none());
+    assert_eq!(hget(&mut server.client(), "u7", "mine").as_deref(), Some("theirs"));
+    // Without the right to it they are told as ever.
+    tell("ACL SETUSER default -restore");
+    tell("CONFIG RESETSTAT");
+    tell("FLUSHALL");
+    wait_until("all of it again", SOON, || all_show(&mut server.client(), 5));
+    let told = stats(&server);
+    assert!(told.contains("cmdstat_hset:") && !told.contains("cmdstat_restore:calls=2"), "{told}");
     stream.signal("TERM");
     assert_eq!(stream.end().0, 0);
 }

@@ -30,9 +30,9 @@ GUARDS = [
           "if self.queued.as_ref().is_some_and(|queued| queued.number != batch.encoded.number) {",
           "if !MUTANT && self.queued.as_ref().is_some_and(|queued| queued.number != batch.encoded.number) {",
           ("store_redis", "what_the_server_has_queued_is_written_in_its_turn_or_never")),
-    Guard("empty", "only where nothing at all stands is nothing taken away", f"{RUN}/publish.rs",
-          "let empty = text.is_none() && ", "let empty = text.is_none() && MUTANT || text.is_none() && ",
-          ("stream_redis", "what_is_no_more_is_taken_away_and_from_an_empty_redis_nothing_is")),
+    Guard("new", "what was taken for new and stands there is told as others are", "src/common/store/redis/write.rs",
+          '"BUSYKEY" | "ERR" if as_new => written.again.push(patch),', '"BUSYKEY" | "ERR" if as_new => if !MUTANT { written.again.push(patch) },',
+          ("stream_redis", "an_emptied_redis_gets_profiles_as_a_whole_and_one_that_stands_there_loses_what_is_no_more")),
     Guard("offset", "states and offsets are saved in one transaction", f"{RUN}/keep/saving.rs",
           "let states = records(&mut self.live);\n",
           "if MUTANT && self.report.counts.consumed % 8 != 0 { self.live.save_by(|halves| halves.map(|half| half.pack(|_, _| {}))); }\n"

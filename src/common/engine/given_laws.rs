@@ -250,38 +250,6 @@ proptest! {
     }
 
     #[test]
-    fn whoever_lost_everything_is_told_what_there_is_and_shows_it_whoever_was_forgotten_meanwhile(
-        items in items(), lost: prop::sample::Index, gone: prop::sample::Index, limit in 1usize..4,
-    ) {
-        let plan = plan();
-        let parts: Vec<&[Item]> = items.chunks(4).collect();
-        let [lost, gone] = [lost, gone].map(|at| at.index(parts.len() + 1));
-        let (mut live, mut shown) = (start(&plan, Telling::Drained), Vec::new());
-        for (i, part) in parts.iter().chain([&&[][..]]).enumerate() {
-            feed(&mut live, part, &mut Vec::new());
-            if i == lost {
-                shown.clear();
-                live.tell_again();
-                live.nothing_was_heard();
-            }
-            if i == gone {
-                live.erase(|key| key.id() == "u0");
-                shown.retain(|patch: &Patch| patch.key.id() != "u0");
-            }
-            let first = shown.len();
-            live.drain(limit, |patch| shown.push(patch));
-            if i == lost {
-                prop_assert!(shown[first..].iter().all(|patch| patch.tags.iter().all(|(_, value)| value.is_some())));
-            }
-        }
-        live.advance(40_000, &mut Vec::new());
-        live.drain(usize::MAX, |patch| shown.push(patch));
-        let mut all = Vec::new();
-        live.tell_all(|patch| all.push(patch));
-        prop_assert_eq!(profiles(shown), profiles(all));
-    }
-
-    #[test]
     fn stop_and_resume_anywhere_is_uninterrupted(items in items(), cut: prop::sample::Index) {
         let plan = plan();
         let (before, after) = items.split_at(cut.index(items.len() + 1));

@@ -76,8 +76,6 @@ pub struct Live {
     timers: BTreeMap<Millis, Vec<u32>>,
     /// Keys with something to tell, and keys with something to save.
     untold: VecDeque<u32>,
-    /// So many of those that wait longest are told for the first time to somebody who knows nothing.
-    unheard: usize,
     unsaved: Vec<u32>,
     /// States that were opened since the last save, in this order, with the bytes that each took then; all of these, and how many
     /// of them there may be.
@@ -121,7 +119,6 @@ impl Live {
             free: Vec::new(),
             timers: BTreeMap::new(),
             untold: VecDeque::new(),
-            unheard: 0,
             unsaved: Vec::new(),
             opened: VecDeque::new(),
             open_bytes: 0,

@@ -360,14 +360,9 @@ impl Publishing {
 
     fn take(&mut self, answer: Answer, live: &mut Live, observer: &mut dyn Observer) -> Result<(), Error> {
         match answer {
-            Answer::Claimed { token, found, sound, empty } => {
+            Answer::Claimed { token, found, sound } => {
                 if !sound {
                     self.doubt(live);
-                }
-                if empty {
-                    live.nothing_was_heard();
-                    self.sweep.clear();
-                    self.purge = false;
                 }
                 if found.as_ref().is_some_and(|found| found.state != token.state) {
                     observer.say(&format!("took the projection over from another state: `{}`", self.name));

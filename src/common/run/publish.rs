@@ -87,13 +87,11 @@ pub enum Order {
 
 /// What became of an order.
 pub enum Answer {
-    /// The projection is ours. `found` stood there before; `sound`: nothing is missing but what the state knows of; `empty`:
-    /// nothing at all stood there.
+    /// The projection is ours. `found` stood there before; `sound`: nothing is missing but what the state knows of.
     Claimed {
         token: Token,
         found: Option<Token>,
         sound: bool,
-        empty: bool,
     },
     /// All of it is in. Keys that Redis would not take, with the reason.
     Done {
@@ -141,7 +139,8 @@ impl Publisher {
         let (orders, inbox) = bounded::<Order>(1);
         let (outbox, answers) = unbounded();
         let hurry = Arc::new(AtomicBool::new(false));
-        let mut work = Work { redis, name, token: known, expected: None, hurry: hurry.clone(), outbox, down: None };
+        let mut work =
+            Work { redis, name, token: known, expected: None, as_new: false, hurry: hurry.clone(), outbox, down: None };
         let thread = std::thread::spawn(move || {
             for order in inbox {
                 let answer = work.follow(order);
@@ -206,6 +205,8 @@ struct Work {
     token: Token,
     /// The token as it was last written.
     expected: Option<String>,
+    /// Whether what is written is mostly not there, and Redis takes it in the form for that.
+    as_new: bool,
     hurry: Arc<AtomicBool>,
     outbox: Sender<Answer>,
     /// Since when Redis cannot be reached.
@@ -234,8 +235,6 @@ impl Work {
                 return Ok(Answer::Fenced);
             }
             let found = text.as_deref().and_then(Token::parse);
-            // A server that says no knows of something.
-            let empty = text.is_none() && self.patiently(|work| or_no(work.redis.is_empty()))?;
             let newest = self.patiently(|work| work.redis.newest_claim(&work.name))?;
             // What the slots of a cluster held is known only while they are held.
             let sound = newest.is_none() && found.as_ref().is_some_and(|found| found.continues(&self.token));
@@ -265,16 +264,36 @@ impl Work {
                 if !self.patiently(|work| work.redis.hold(&work.name, new.claim, &new.state))? {
                     return Ok(Answer::Fenced);
                 }
+                // Where there is no token there is mostly nothing.
+                self.as_new = text.is_none() && self.patiently(|work| work.redis.takes_new(&work.name))?;
                 (self.token, self.expected) = (new.clone(), Some(new_text));
-                return Ok(Answer::Claimed { token: new, found, sound, empty });
+                return Ok(Answer::Claimed { token: new, found, sound });
             }
         }
     }
 
     fn publish(&mut self, patches: &[Patch], reached: &Offsets) -> Result<Answer, Error> {
-        let mut refused = Vec::new();
         self.token.reached = reached.clone();
-        let encoder = self.redis.encoder();
+        let (mut refused, mut again) = (Vec::new(), Vec::new());
+        let mut outcome = self.write(patches, self.as_new, &mut refused, &mut again)?;
+        // Each of those is written twice: that pays while most are new.
+        self.as_new &= again.len() * 2 <= patches.len();
+        if outcome.is_none() && !again.is_empty() {
+            outcome = self.write(&again, false, &mut refused, &mut Vec::new())?;
+        }
+        Ok(outcome.unwrap_or(Answer::Done { batch: self.token.batch, refused }))
+    }
+
+    /// Writes patches of keys that are each there once, part by part. `again`: those that are to be written once more, since
+    /// they were taken for new. Gives the answer when that was not all.
+    fn write(
+        &mut self,
+        patches: &[Patch],
+        as_new: bool,
+        refused: &mut Vec<(String, String)>,
+        again: &mut Vec<Patch>,
+    ) -> Result<Option<Answer>, Error> {
+        let encoder = self.redis.encoder(as_new);
         let mut parts = patches.chunks(self.redis.batch());
         let mut ahead = None;
         while let Some(part) = parts.next() {
@@ -299,18 +318,19 @@ impl Work {
                 match published {
                     Published::Applied(written) => {
                         refused.extend(written.refused.into_iter().map(|r| (self.redis.name(&r.key), r.why)));
+                        again.extend(written.again.into_iter().map(|place| part[place].clone()));
                         self.expected = Some(new);
                         break;
                     }
                     // An attempt that was given up had been applied: once more, to hear what was refused.
                     Published::Fenced { found } if found.as_ref() == Some(&new) => self.expected = Some(new),
                     Published::Fenced { found } if lost_only_signs(found.as_deref(), &before) => self.expected = found,
-                    Published::Fenced { found } => return Ok(self.fenced(found.as_deref())),
-                    Published::Lost => return Ok(Answer::Lost),
+                    Published::Fenced { found } => return Ok(Some(self.fenced(found.as_deref()))),
+                    Published::Lost => return Ok(Some(Answer::Lost)),
                 }
             }
         }
-        Ok(Answer::Done { batch: self.token.batch, refused })
+        Ok(None)
     }
 
     fn beat(&mut self, reached: &Offsets, left: bool) -> Result<Answer, Error> {
@@ -393,11 +413,6 @@ impl Work {
         // Nobody listens any more: the program ends.
         let _ = self.outbox.send(answer);
     }
-}
-
-/// No, where the answer is an error and the server can be reached.
-fn or_no(answer: Result<bool, Error>) -> Result<bool, Error> {
-    answer.or_else(|e| if e.kind == Kind::Unavailable { Err(e) } else { Ok(false) })
 }
 
 /// Whether what is found is a token of ours from before its last signs of life: Redis lost those and nothing else.

@@ -106,9 +106,7 @@ impl Live {
         }
         self.members.iter_mut().for_each(|members| members.erase_made(&mut gone));
         let entries = &self.entries;
-        let waits = |place: &u32| entries[*place as usize].changed != 0;
-        self.unheard = self.untold.iter().take(self.unheard).filter(|place| waits(place)).count();
-        self.untold.retain(waits);
+        self.untold.retain(|place| entries[*place as usize].changed != 0);
         erased
     }
 

@@ -10,23 +10,16 @@ impl Live {
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Patch)) {
         for _ in 0..limit.min(self.untold.len()) {
             let Some(place) = self.untold.pop_front() else { break };
-            let unheard = self.unheard > 0;
-            self.unheard = self.unheard.saturating_sub(1);
-            let mut tell = |mut patch: Patch| {
-                if unheard {
-                    patch.tags.retain(|(_, value)| value.is_some());
-                }
-                if !patch.tags.is_empty() {
-                    each(patch);
-                }
-            };
             let entry = &mut self.entries[place as usize];
             let codec = &self.codecs[entry.plan as usize];
             let (changed, whole) = (std::mem::take(&mut entry.changed), std::mem::take(&mut entry.whole));
             let values = entry.values(codec, self.now, &mut self.scratch);
-            tell(codec.plan.changed(&entry.key, self.now, &values, changed));
+            let patch = codec.plan.changed(&entry.key, self.now, &values, changed);
+            if !patch.tags.is_empty() {
+                each(patch);
+            }
             if let Some(members) = self.members.as_mut().filter(|_| usize::from(entry.plan) == self.users) {
-                members.tell(place, &entry.key, self.now, whole).into_iter().for_each(tell);
+                members.tell(place, &entry.key, self.now, whole).into_iter().for_each(&mut each);
             }
             self.release(place);
         }
@@ -40,7 +33,6 @@ impl Live {
     /// Forgets what is yet to be told: nobody listens.
     pub fn forget_untold(&mut self) {
         self.members.iter_mut().for_each(|members| members.forget_untold());
-        self.unheard = 0;
         while let Some(place) = self.untold.pop_front() {
             let entry = &mut self.entries[place as usize];
             (entry.changed, entry.whole) = (0, false);
@@ -88,14 +80,8 @@ impl Live {
         (entry.changed, entry.whole) = (ALL_COUNTERS, true);
     }
 
-    /// Whoever is told knows nothing by now: of the keys that wait `drain` tells first what there is, and not what there is not.
-    pub fn nothing_was_heard(&mut self) {
-        self.unheard = self.untold.len();
-    }
-
     /// Marks every key as changed, so that `drain` tells all of them: for an empty or doubtful projection.
     pub fn tell_again(&mut self) {
-        self.unheard = 0;
         for (place, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.free) {
             if entry.changed == 0 {
                 self.untold.push_back(place as u32);

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod dial;
+mod dump;
 mod facts;
 mod fault;
 mod read;

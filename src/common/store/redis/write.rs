@@ -4,7 +4,7 @@
 //! is reported and does not hold up the others.
 
 use super::fault::Fault;
-use super::{Link, Redis, resp};
+use super::{Link, Redis, dump, resp};
 use crate::key::{Key, Prefixes};
 use crate::patch::Patch;
 use crate::store::error::Error;
@@ -15,6 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A batch ends at this many patches or bytes, whichever comes first.
 const BATCH_PATCHES: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
+/// How long a probe stays, at most.
+const PROBE_MS: &[u8] = b"1000";
+/// What a patch mostly takes at most.
+const PATCH_BYTES: usize = 256;
 /// Patience begins anew after this many patches: a server that comes and goes is still of use.
 const STRETCH: usize = 20_000;
 
@@ -25,6 +29,8 @@ pub struct Written {
     pub patches: usize,
     /// Those that Redis refused for their own sake.
     pub refused: Vec<Refused>,
+    /// The places of those encoded as new that were not: to be encoded as others are, and written again.
+    pub again: Vec<usize>,
 }
 
 /// A key whose patch could not be written: what stands under its name is no HASH.
@@ -99,7 +105,7 @@ impl Redis {
         if self.cluster.is_some() {
             return self.in_cluster(|cluster, names| cluster.publish(patches, names, token, expected, new));
         }
-        let encoded = Encoder(self.names.clone()).encode(patches);
+        let encoded = Encoder { names: self.names.clone(), as_new: false }.encode(patches);
         self.apply_encoded(patches, &encoded, token, expected, new, &mut || None)
     }
 
@@ -122,9 +128,32 @@ impl Redis {
         })
     }
 
-    /// What encodes patches early; `None` in a cluster, where they go slot by slot.
-    pub fn encoder(&self) -> Option<Encoder> {
-        self.cluster.is_none().then(|| Encoder(self.names.clone()))
+    /// What encodes patches early; `None` in a cluster, where they go slot by slot. `as_new`: for a server that takes it
+    /// ([`Redis::takes_new`]) and mostly has none of them, which is half the work for it; each key at most once in a call.
+    pub fn encoder(&self, as_new: bool) -> Option<Encoder> {
+        self.cluster.is_none().then(|| Encoder { names: self.names.clone(), as_new })
+    }
+
+    /// Whether the server takes what is encoded as new: tried under a name that begins with `name` and is gone afterwards.
+    /// It does not before version 7.0, without the right to RESTORE, or where it is something else than Redis. Of a
+    /// cluster it is not asked.
+    pub fn takes_new(&mut self, name: &str) -> Result<bool, Error> {
+        if self.cluster.is_some() {
+            return Ok(false);
+        }
+        let (name, field, value) = (format!("{name}:probe"), b"n", b"7");
+        let dump = dump::sample(field, value);
+        self.patiently(|link| {
+            resp::command(&mut link.buffer, &[b"RESTORE", name.as_bytes(), PROBE_MS, &dump, b"REPLACE"]);
+            resp::command(&mut link.buffer, &[b"HGETALL", name.as_bytes()]);
+            resp::command(&mut link.buffer, &[b"HDEL", name.as_bytes(), field]);
+            link.send()?;
+            let restored = link.receive_any()?;
+            let shown = link.receive_any()?;
+            link.receive_any()?;
+            let expected = [field, value].map(|text| Value::BulkString(text.to_vec()));
+            Ok(restored == Value::Okay && shown == Value::Array(expected.into()))
+        })
     }
 
     /// The number of the newest claim on `token` that a slot of a cluster knows of; `None` for a single server, where the
@@ -145,14 +174,6 @@ impl Redis {
         self.in_cluster(|cluster, _| cluster.hold(token, number, state))
     }
 
-    /// Whether nothing at all is there. Of a cluster it is not asked.
-    pub fn is_empty(&mut self) -> Result<bool, Error> {
-        if self.cluster.is_some() {
-            return Ok(false);
-        }
-        self.patiently(|link| link.names(b"0", "*").map(|(cursor, names)| cursor == b"0" && names.is_empty()))
-    }
-
     /// The token's value; `None` when it is not there.
     pub fn token(&mut self, token: &str) -> Result<Option<String>, Error> {
         if self.cluster.is_some() {
@@ -167,28 +188,38 @@ impl Redis {
 }
 
 /// Encodes patches for [`Redis::apply_encoded`], on any thread and while the server is busy.
-pub struct Encoder(Arc<Prefixes>);
+pub struct Encoder {
+    names: Arc<Prefixes>,
+    as_new: bool,
+}
 
 /// Patches as commands.
 pub struct Encoded {
     /// Tells it from all others.
     number: u64,
+    /// MULTI and the commands.
     bytes: Vec<u8>,
     /// For each command the patch it belongs to.
     commands: Vec<usize>,
+    as_new: bool,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 impl Encoder {
     pub fn encode(&self, patches: &[Patch]) -> Encoded {
-        let (mut bytes, mut commands) = (Vec::new(), Vec::with_capacity(patches.len() * 2));
-        let mut scratch = Vec::new();
+        let mut bytes = Vec::with_capacity(PATCH_BYTES * (patches.len() + 1));
+        let mut commands = Vec::with_capacity(patches.len() * 2);
+        resp::command(&mut bytes, &[b"MULTI"]);
+        let (mut scratch, mut dump) = (Vec::new(), dump::Scratch::default());
         for (i, patch) in patches.iter().enumerate() {
-            let count = resp::patch(&mut bytes, patch, &self.0, &mut scratch);
+            let count = match self.as_new && dump::restore(&mut bytes, patch, &self.names, &mut dump) {
+                true => 1,
+                false => resp::patch(&mut bytes, patch, &self.names, &mut scratch),
+            };
             commands.extend(std::iter::repeat_n(i, count));
         }
-        Encoded { number: NUMBERS.fetch_add(1, Ordering::Relaxed), bytes, commands }
+        Encoded { number: NUMBERS.fetch_add(1, Ordering::Relaxed), bytes, commands, as_new: self.as_new }
     }
 }
 
@@ -231,7 +262,7 @@ impl Link {
             }
             if let Some(before) = on_its_way.take() {
                 let answers = self.answers(before.commands.len())?.ok_or_else(|| Fault::unexpected("EXEC"))?;
-                account(&answers, &before.commands, patches, before.end - *done, written)?;
+                account(&answers, &before.commands, patches, before.end - *done, false, written)?;
                 *done = before.end;
             }
             on_its_way = batch;
@@ -338,10 +369,9 @@ impl Link {
     ///
     /// `None` when the token changed since the watch began; the new watch is then to be looked at.
     fn transaction(&mut self, batch: &mut Writes<'_>, token: &str, new: &str) -> Result<Option<Written>, Fault> {
-        let Writes { patches, encoded: Encoded { bytes, commands, .. }, next } = batch;
+        let Writes { patches, encoded: Encoded { bytes, commands, as_new, .. }, next } = batch;
         // What is queued is this batch.
         if self.queued.take().is_none() {
-            resp::command(&mut self.buffer, &[b"MULTI"]);
             self.buffer.extend_from_slice(bytes);
         }
         resp::command(&mut self.buffer, &[b"SET", token.as_bytes(), new.as_bytes()]);
@@ -350,9 +380,7 @@ impl Link {
         resp::command(&mut self.buffer, &[b"GET", token.as_bytes()]);
         self.send()?;
         if let Some(next) = next() {
-            resp::command(&mut self.buffer, &[b"MULTI"]);
-            self.buffer.extend_from_slice(&next.bytes);
-            self.send()?;
+            self.connection.send_packed_command(&next.bytes)?;
             self.queued = Some(Queued { number: next.number, commands: next.commands.len() });
         }
         let answers = self.answers(commands.len() + 1)?;
@@ -364,7 +392,7 @@ impl Link {
             return Err(Fault::of_server(error).lasting());
         }
         let mut written = Written::default();
-        account(&answers[..commands.len()], commands, patches, patches.len(), &mut written)?;
+        account(&answers[..commands.len()], commands, patches, patches.len(), *as_new, &mut written)?;
         Ok(Some(written))
     }
 
@@ -379,27 +407,30 @@ impl Link {
     }
 }
 
-/// Counts `count` patches as written, but for those that an answer refuses for their own sake.
+/// Counts `count` patches as written, but for those that an answer refuses for their own sake, and those that are not new.
 fn account(
     answers: &[Value],
     commands: &[usize],
     patches: &[Patch],
     count: usize,
+    as_new: bool,
     written: &mut Written,
 ) -> Result<(), Fault> {
     let mut refused: Vec<usize> = Vec::new();
     for (answer, &patch) in answers.iter().zip(commands) {
         let Value::ServerError(error) = answer else { continue };
-        if error.code() != "WRONGTYPE" {
+        match error.code() {
+            // HSET and HDEL of one patch fail together.
+            "WRONGTYPE" if refused.last() == Some(&patch) => {}
+            "WRONGTYPE" => refused.push(patch),
+            // Something stands there, or this server does not take the form: another than the one that was asked.
+            "BUSYKEY" | "ERR" if as_new && written.again.last() == Some(&patch) => {}
+            "BUSYKEY" | "ERR" if as_new => written.again.push(patch),
             // The rest of the batch is in: sending it again would not help this one.
-            return Err(Fault::of_server(error).lasting());
-        }
-        // HSET and HDEL of one patch fail together.
-        if refused.last() != Some(&patch) {
-            refused.push(patch);
+            _ => return Err(Fault::of_server(error).lasting()),
         }
     }
-    written.patches += count - refused.len();
+    written.patches += count - refused.len() - written.again.len();
     written
         .refused
         .extend(refused.into_iter().map(|i| Refused { key: patches[i].key.clone(), why: NOT_A_HASH.into() }));
