@@ -8,8 +8,8 @@ adprof is told --memory and DuckDB its memory_limit, and both spill to the same 
 are made before, outside of it, and lie in the page cache where the machine has memory for them; pages read or written
 inside count in it. The values of all are compared user by user. What writing the answer takes is told by runs of adprof,
 without a limit, that write it nowhere (/dev/null), and over the file of the run before, whose pages the system has already: in a
-virtual machine new ones may cost twenty times the copying. --small N: events of the small run whose time the large one is held
-against (a tenth by default; 0: none).
+virtual machine new ones may cost twenty times the copying. --small N: events of the small runs whose times the large ones are held
+against (a tenth by default; 0: none): adprof's own for how the time grows, and DuckDB's as what this machine is worth today.
 """
 
 import argparse
@@ -92,7 +92,7 @@ class Large:
             self.warm()
         return adprof(self.adprof, events or self.events, output, self.dir, self.args.threads, tags, more, **how)
 
-    def duckdb(self, limited, tags):
+    def duckdb(self, limited, tags, events=None):
         temp = self.dir / "duckdb-temp"
         remove(temp)
         # Without a limit it may spill as well: by itself it stays within four fifths of the machine's memory.
@@ -100,7 +100,8 @@ class Large:
         how = {"limit": self.limit if limited else None, "fails": False}
         if limited:
             self.warm()
-        done = peer("duckdb", self.events, self.output("duckdb", limited, tags), self.dir, self.args.threads, tags, more, **how)
+        output = self.output("duckdb" if events is None else "duckdb-small", limited, tags)
+        done = peer("duckdb", events or self.events, output, self.dir, self.args.threads, tags, more, **how)
         self.version = done.version if done else self.version
         return done
 
@@ -108,10 +109,13 @@ class Large:
         """[(name, limited, runs)] of one number of tags, after their values were compared."""
         limits = [False] + ([True] if self.limit else [])
         ours = {("adprof", limited): lambda limited=limited: self.ours(limited, tags) for limited in limits}
+        duckdb, peers = bool(available(["duckdb"])), {}
         if self.small:
             ours["small", False] = lambda: self.ours(False, tags, self.small)
-        peers = {}
-        if self.args.duckdb_runs and available(["duckdb"]):
+        if self.small and duckdb:
+            # As often as adprof's: it takes seconds.
+            ours["duckdb-small", False] = lambda: self.duckdb(False, tags, self.small)
+        if self.args.duckdb_runs and duckdb:
             peers = {("duckdb", limited): lambda limited=limited: self.duckdb(limited, tags) for limited in limits}
         say(f"{tags} tags")
         # In turn while both are wanted; DuckDB may have fewer runs, and then its last ones come with the first of adprof.
@@ -134,9 +138,11 @@ class Large:
         outputs = {}
         for name in results:
             engine, _, limited = name.partition(" ")
-            if engine != "small":
-                outputs[name.replace(" ", "-")] = self.output(engine, limited, tags)
-        apart(compare.all_equal, outputs, self.dir / "compare", BUCKETS)
+            outputs[name.replace(" ", "-")] = self.output(engine, limited, tags)
+        small = {name: output for name, output in outputs.items() if name.endswith("small")}
+        for same in (small, {name: output for name, output in outputs.items() if name not in small}):
+            if same:
+                apart(compare.all_equal, same, self.dir / "compare", BUCKETS)
         for output in outputs.values():
             remove(output)
 
@@ -160,11 +166,12 @@ class Large:
 
     def rows(self, results, tags):
         rows = []
-        alone = {"small": f"adprof, {self.args.small / 1e6:.3g} M events"} | ALONE
+        few = f"{self.args.small / 1e6:.3g} M events"
+        alone = {"small": f"adprof, {few}", "duckdb-small": f"DuckDB, {few}"} | ALONE
         for name, runs in results.items():
             engine, _, limited = name.partition(" ")
             if engine in alone:
-                rows.append([alone[engine], tags, "none", report.whole(runs), "", report.peak(runs)])
+                rows.append([alone[engine], tags, "none", report.alone(runs), "", report.peak(runs)])
                 continue
             ours = results.get(f"adprof{' limited' if limited else ''}")
             # As everywhere, it is the statement of a peer that counts.
@@ -180,6 +187,9 @@ def ratios(all_results):
         if "small" in results and "adprof" in results:
             ratio = report.median(results["adprof"]) / report.median(results["small"])
             lines.append(f"- {tags} tags: all events take {ratio:.1f} times as long as the small run, without a limit")
+        if "duckdb-small" in results and "adprof limited" in results:
+            ratio = report.median(results["adprof limited"]) / report.median(results["duckdb-small"])
+            lines.append(f"- {tags} tags: all events within the limit take {ratio:.2f} times as long as DuckDB's small run as a whole")
     if {8, 24} <= all_results.keys():
         for name, words in ({"adprof": "adprof", "adprof limited": "adprof limited"} | ALONE).items():
             if all(name in all_results[tags] for tags in (8, 24)):
