@@ -3,7 +3,7 @@
 
 use crate::random::{Random, Segments};
 use crate::store::AS_OF;
-use adprof::engine::dedup::Horizon;
+use adprof::engine::dedup::{Dedup, Horizon};
 use adprof::engine::derived::Derived;
 use adprof::engine::live::{Live, Telling};
 use adprof::engine::plan::Plan;
@@ -259,9 +259,9 @@ fn restart(mut old: Live, definitions: &Arc<Definitions>, inputs: &[Input]) -> L
         assert_eq!(bytes.is_some(), !of.is_empty());
         assert!(bytes.is_none_or(|bytes| new.restore_members(&key(user), &bytes)));
     }
-    for (slice, ids) in old.save_ids().0 {
-        ids.into_iter().for_each(|id| new.restore_id(slice, id, old.now()));
-    }
+    let mut ids = Dedup::new(Horizon::within(1 << 20));
+    old.save_ids().0.into_iter().for_each(|(slice, saved)| ids.restore(slice, saved, old.now()));
+    new.restore_ids(ids);
     new
 }
 

@@ -6,7 +6,7 @@
 
 mod log;
 
-use super::dedup::{Horizon, Identity};
+use super::dedup::{Dedup, Horizon, Identity};
 use super::fold::Fold;
 use super::live::{Live, Telling};
 use super::plan::Plan;
@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const CASES: u64 = 10_000;
+const HORIZON: Horizon = Horizon { span: 30 * DAY, ids: 1 << 20 };
 
 type Profiles = BTreeMap<Key, BTreeMap<String, Value>>;
 
@@ -110,7 +111,7 @@ struct World {
 }
 
 fn new_live() -> Live {
-    Live::new(PLANS.clone(), Telling::Drained, Horizon { span: 30 * DAY, ids: 1 << 20 }, KEY)
+    Live::new(PLANS.clone(), Telling::Drained, HORIZON, KEY)
 }
 
 impl World {
@@ -197,7 +198,9 @@ impl World {
             self.live.restore(key.clone(), State::decode_days(plan_of(key), place, bytes).expect("what was written"));
         }
         if let Some((now, newest)) = self.disk.now {
-            self.disk.ids.iter().for_each(|(hour, id)| self.live.restore_id(*hour, *id, now));
+            let mut ids = Dedup::new(HORIZON);
+            self.disk.ids.iter().for_each(|(slice, id)| ids.restore(*slice, [*id], now));
+            self.live.restore_ids(ids);
             self.live.restore_tail(self.disk.tail);
             self.live.resume(now, newest);
         }

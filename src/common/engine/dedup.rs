@@ -109,30 +109,36 @@ impl Dedup {
         new
     }
 
-    /// Puts back what a checkpoint held.
-    pub fn restore(&mut self, slice: Slice, identity: Identity, now: Millis) -> bool {
-        self.keep(slice, identity, now, false)
+    /// Puts back what a checkpoint held of a slice.
+    pub fn restore(&mut self, slice: Slice, ids: impl IntoIterator<Item = Identity>, now: Millis) {
+        let ids = ids.into_iter();
+        self.slice(slice, now).ids.reserve(ids.size_hint().0);
+        ids.for_each(|identity| _ = self.keep(slice, identity, now, false));
     }
 
     fn keep(&mut self, slice: Slice, identity: Identity, now: Millis, fresh: bool) -> bool {
         if self.hour_knows(slice, identity) {
             return false;
         }
-        let hours = &mut self.hours;
-        let kept = self.slices.entry(slice).or_insert_with(|| {
-            *hours += usize::from(slice < MINUTES);
-            Ids { ids: HashSet::new(), touched: now, fresh: Vec::new() }
-        });
+        let kept = self.slice(slice, now);
         kept.touched = kept.touched.max(now);
         let new = kept.ids.insert(identity);
         if new && fresh {
-            if kept.fresh.is_empty() {
-                self.fresh.push(slice);
-            }
+            let first = kept.fresh.is_empty();
             kept.fresh.push(identity);
+            self.fresh.extend(first.then_some(slice));
         }
         self.ids += usize::from(new);
         new
+    }
+
+    /// The ids of a slice, which may be new.
+    fn slice(&mut self, slice: Slice, now: Millis) -> &mut Ids {
+        let hours = &mut self.hours;
+        self.slices.entry(slice).or_insert_with(|| {
+            *hours += usize::from(slice < MINUTES);
+            Ids { ids: HashSet::new(), touched: now, fresh: Vec::new() }
+        })
     }
 
     /// Forgets the slices that are past the horizon.
@@ -241,7 +247,8 @@ mod tests {
     fn ids_kept_by_the_hour_are_found_beside_those_of_minutes() {
         let mut dedup = Dedup::new(Horizon { span: 24 * HOUR, ids: 100 });
         assert!(dedup.insert(1, 5 * HOUR + 1, 0));
-        assert!(dedup.restore(5, 2, 0) && dedup.restore(5, 3, 0));
+        dedup.restore(5, [2, 3], 0);
+        assert_eq!(dedup.len(), 3);
         assert!(dedup.knows(1, 5 * HOUR + 1) && dedup.knows(2, 5 * HOUR + 40 * MINUTE));
         assert!(!dedup.insert(2, 5 * HOUR + 40 * MINUTE, 1) && !dedup.learn(slice_of(5 * HOUR), 3, 1));
         assert!(dedup.insert(2, 6 * HOUR, 1), "another hour");

@@ -1,7 +1,7 @@
 //! The laws of the engine over several entities, as properties over small random worlds: keys of one part and of two,
 //! several keys an event, metric rows, and keys that are forgotten.
 
-use super::dedup::Horizon;
+use super::dedup::{Dedup, Horizon};
 use super::fold::Fold;
 use super::live::{Live, Outcome, Telling};
 use super::plan::Plan;
@@ -360,9 +360,9 @@ proptest! {
         kept.save(&mut first);
         let mut second = live(&plans, Telling::Each);
         restore(&mut second, &kept.states());
-        for (slice, ids) in first.save_ids().0 {
-            ids.into_iter().for_each(|id| second.restore_id(slice, id, first.now()));
-        }
+        let mut ids = Dedup::new(Horizon::within(1 << 20));
+        first.save_ids().0.into_iter().for_each(|(slice, new)| ids.restore(slice, new, first.now()));
+        second.restore_ids(ids);
         if !before.is_empty() {
             second.resume(first.now(), first.newest());
         }

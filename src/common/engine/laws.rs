@@ -1,6 +1,6 @@
 //! The laws of the engine, as properties over small random worlds full of ties, duplicates and late events.
 
-use super::dedup::Horizon;
+use super::dedup::{Dedup, Horizon};
 use super::fold::Fold;
 use super::live::{Live, Outcome, Telling};
 use super::plan::Plan;
@@ -359,9 +359,9 @@ proptest! {
             let place = |n: u64| plan.counters.iter().position(|c| c.tag as u64 == n);
             second.restore(key.clone(), State::decode_days(&plan, place, bytes).expect("it was just packed"));
         });
-        for (slice, ids) in first.save_ids().0 {
-            ids.into_iter().for_each(|id| second.restore_id(slice, id, first.now()));
-        }
+        let mut ids = Dedup::new(Horizon::within(1 << 20));
+        first.save_ids().0.into_iter().for_each(|(slice, new)| ids.restore(slice, new, first.now()));
+        second.restore_ids(ids);
         second.resume(first.now(), first.newest());
         let mut on = got.clone();
         feed(&mut second, after, &mut got);

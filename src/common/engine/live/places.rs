@@ -33,6 +33,10 @@ impl Places {
         self.table.find(spread(hash), |(h, _)| *h == hash).map(|(_, place)| *place)
     }
 
+    pub fn reserve(&mut self, keys: usize) {
+        self.table.reserve(keys, |(hash, _)| spread(*hash));
+    }
+
     /// Of a key with this hash that has no place.
     pub fn insert(&mut self, hash: u32, place: u32) {
         self.table.insert_unique(spread(hash), (hash, place), |(hash, _)| spread(*hash));

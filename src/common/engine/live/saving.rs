@@ -1,7 +1,7 @@
 //! Saving: what a checkpoint holds, and going on from one.
 
 use super::{Codec, Elsewhere, Entry, Live, NO_TIME, NO_TIMER, OPEN_MEMORY};
-use crate::engine::dedup::{Identity, Slice};
+use crate::engine::dedup::{Dedup, Identity, Slice};
 use crate::engine::given::Given;
 use crate::engine::state::State;
 use crate::engine::tail::Tail;
@@ -178,6 +178,13 @@ impl Live {
         self.codecs = self.plans.iter().zip(numbers).map(|(plan, numbers)| Codec::new(plan.clone(), numbers)).collect();
     }
 
+    /// Makes room for so many keys, and some to come.
+    pub fn reserve(&mut self, keys: usize) {
+        let keys = keys + keys / 8;
+        self.entries.reserve(keys);
+        self.places.reserve(keys);
+    }
+
     /// Puts back a key of one of the plans from a checkpoint, which may come before `resume` or after it.
     pub fn restore(&mut self, key: Key, state: State) {
         let Some(plan) = self.plans.place(key.entity()) else { return };
@@ -205,9 +212,9 @@ impl Live {
         }
     }
 
-    /// Puts back an id from a checkpoint.
-    pub fn restore_id(&mut self, slice: Slice, identity: Identity, touched: Millis) {
-        self.dedup.restore(slice, identity, touched);
+    /// Puts back the ids of a checkpoint: all that is remembered.
+    pub fn restore_ids(&mut self, ids: Dedup) {
+        self.dedup = ids;
     }
 
     /// Goes on with the tail of a checkpoint; a new state has none.

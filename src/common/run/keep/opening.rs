@@ -6,9 +6,11 @@ use super::people::People;
 use super::stored::Stored;
 use super::{Input, Keep, Setup, saving};
 use crate::bus::{Owned, StartOffsets};
-use crate::engine::dedup::Identity;
+use crate::engine::dedup::{Dedup, Horizon, Identity, Slice};
 use crate::engine::given::Given;
 use crate::engine::live::{Live, Telling};
+use crate::engine::plans::Plans;
+use crate::engine::state::State;
 use crate::key::Key;
 use crate::ledger::{Decoder, Ledger, Source};
 use crate::rollup::offer::end_of;
@@ -16,9 +18,10 @@ use crate::run::outbox::Outbox;
 use crate::run::projection::{TOLD, Told};
 use crate::run::saver::Saver;
 use crate::run::stream::{Error, Observer, Report};
-use crate::store::embedded::{Changes, Embedded, Tag};
+use crate::store::embedded::{Changes, Embedded, Entry, Tag};
 use crate::store::{self, Kind};
 use crate::time::{Millis, utc_day};
+use crossbeam_channel::Sender;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -94,7 +97,7 @@ impl Keep {
             audiences,
             report: Report::default(),
         };
-        keep.restore(setup.memory)?;
+        keep.restore(setup.memory, setup.horizon)?;
         keep.restore_members()?;
         keep.derive_to(setup.derived)?;
         keep.look_for_forgotten(observer)?;
@@ -103,7 +106,8 @@ impl Keep {
         Ok(keep)
     }
 
-    fn restore(&mut self, memory: usize) -> Result<(), Error> {
+    /// Puts back what the store has. States are read and decoded beside this thread, and ids by a third.
+    fn restore(&mut self, memory: usize, horizon: Horizon) -> Result<(), Error> {
         let store = self.store.clone();
         let plans = self.live.plans().clone();
         let old = self.ledger.has_no_days().then(|| utc_day((self.now)()));
@@ -114,30 +118,33 @@ impl Keep {
         if old.is_none() {
             self.live.bound(memory, self.stored.clone());
         }
-        for entry in store.scan_all() {
-            let entry = entry?;
-            // What is no longer told stays as it is.
-            let Some(plan) = plans.place(entry.key.entity()) else { continue };
-            let given = plans[plan].given_of(entry.tags.iter().map(Tag::dated));
-            if let Some(bytes) = entry.state {
-                self.live.restore(entry.key.clone(), decoders[plan].decode(&bytes)?);
-            }
-            if given != Given::default() && entry.key.tenant().is_empty() {
-                self.live.restore_given(&entry.key, given);
-            }
-        }
-        let progress = &self.ledger.progress;
         let snapshot = store.snapshot()?;
+        self.live.reserve(usize::try_from(snapshot.stats()?.states).unwrap_or_default());
         for name in snapshot.ids_names()? {
             let (slice, number) =
                 saving::parse_blob(&name).ok_or_else(|| corrupt("a blob of ids has a strange name"))?;
-            for id in snapshot.ids(&name)?.unwrap_or_default().chunks_exact(16) {
-                let id = Identity::from_le_bytes(id.try_into().expect("chunks are of 16 bytes"));
-                self.live.restore_id(slice, id, progress.now);
-            }
             self.next_blob = self.next_blob.max(number + 1);
             self.blobs.entry(slice).or_default().push(name);
         }
+        drop(snapshot);
+        let (live, blobs, now) = (&mut self.live, &self.blobs, self.ledger.progress.now);
+        let (send, entries) = crossbeam_channel::bounded(1);
+        let ids = std::thread::scope(|scope| {
+            let ids = scope.spawn(|| read_ids(&store, blobs, Dedup::new(horizon), now));
+            scope.spawn(|| read_entries(&store, &plans, &decoders, send));
+            for entry in entries.into_iter().flatten() {
+                let Restored { key, state, given } = entry?;
+                let given = given.map(|given| (key.clone(), given));
+                if let Some(state) = state {
+                    live.restore(key, state);
+                }
+                if let Some((key, given)) = given {
+                    live.restore_given(&key, given);
+                }
+            }
+            ids.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        self.live.restore_ids(ids);
         if let Some(today) = old {
             self.ledger.keep_days(today);
             self.live.save_again();
@@ -187,6 +194,61 @@ impl Keep {
         }
         Ok(())
     }
+}
+
+/// What the store has of a key.
+struct Restored {
+    key: Key,
+    state: Option<State>,
+    given: Option<Given>,
+}
+
+/// Entries that `read_entries` hands over at once.
+const AT_ONCE: usize = 4096;
+
+/// Sends every entry of the store that the plans have an entity for, as long as somebody receives them.
+fn read_entries(
+    store: &Embedded,
+    plans: &Plans,
+    decoders: &[Decoder],
+    send: Sender<Vec<Result<Restored, store::Error>>>,
+) {
+    let mut entries = store.scan_all().filter_map(|entry| {
+        let read = |entry: Entry| {
+            // What is no longer told stays as it is.
+            let Some(plan) = plans.place(entry.key.entity()) else { return Ok(None) };
+            let given = plans[plan].given_of(entry.tags.iter().map(Tag::dated));
+            let given = (given != Given::default() && entry.key.tenant().is_empty()).then_some(given);
+            let state = entry.state.map(|bytes| decoders[plan].decode(&bytes)).transpose()?;
+            Ok(Some(Restored { key: entry.key, state, given }))
+        };
+        entry.and_then(read).transpose()
+    });
+    loop {
+        let some: Vec<_> = entries.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() || send.send(some).is_err() {
+            return;
+        }
+    }
+}
+
+/// The ids that the store has in these blobs, slice by slice.
+fn read_ids(
+    store: &Embedded,
+    blobs: &HashMap<Slice, Vec<String>>,
+    mut ids: Dedup,
+    now: Millis,
+) -> Result<Dedup, Error> {
+    let snapshot = store.snapshot()?;
+    for (slice, names) in blobs {
+        let mut bytes = Vec::new();
+        for name in names {
+            bytes.extend(snapshot.ids(name)?.unwrap_or_default());
+        }
+        let (chunks, _) = bytes.as_chunks();
+        ids.restore(*slice, chunks.iter().map(|id| Identity::from_le_bytes(*id)), now);
+    }
+    Ok(ids)
 }
 
 fn check_input(ledger: &Ledger, dir: &Path, topic: Option<&str>) -> Result<(), Error> {
