@@ -2,7 +2,7 @@
 
     python3 -m bench.live --program ADPROF --load LIVE --dir DIR --servers DIR --kafka HOST:PORT
                           [--flink HOME --flink-rest URL] [--exact-flink] [--events N] [--users M] [--runs N] [--only NAME,...]
-                          [--large N] [--paced MINUTES] [--write-docs]
+                          [--large N] [--each N] [--paced MINUTES] [--write-docs]
 
 Kafka, Redis and what is measured share this machine's cores. Every stream computes the five built-in tags and begins
 with a new state; times are those of whole processes, from their start to the last checkpoint. Flink runs the same tags
@@ -52,7 +52,8 @@ def arguments():
     parser.add_argument("--exact-flink", action="store_true", help="the job of `adprof compile` on Flink, too")
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--large", type=int, default=10_000_000, help="users of the part memory, three events each")
+    parser.add_argument("--large", type=int, default=10_000_000, help="users of the part memory")
+    parser.add_argument("--each", type=int, default=3, help="events of each of them; 18 are an hour at 50 k events/s")
     parser.add_argument("--paced", type=float, default=10, metavar="MINUTES")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", default=",".join(PARTS), metavar="NAME,...")
@@ -397,7 +398,7 @@ def watched(bench, topic, place, events, *more):
 
 def memory(bench):
     args, ids = bench.args, 64 << 20
-    events = 3 * args.large
+    events = args.each * args.large
     topic = bench.topic("large", events, args.large)
     seconds, most, rest, written, users = watched(bench, topic, "file-state", events, "--dedup-memory", "64M")
     size = sum(f.stat().st_size for f in (bench.dir / "file-state").rglob("*") if f.is_file())
